@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseEnv } from 'node:util'
+import { z } from 'zod'
+import { CodexboxError, messageOf, systemCodeOf } from '../shared/errors.ts'
+import { isCheckout, packageRoot } from './package-root.ts'
+
+/** An empty setting counts as not set: `AGENT_MODEL=` in a `.env` asks for the default. */
+const setting = <T extends z.ZodType>(schema: T) =>
+  z.preprocess((value) => (value === '' ? undefined : value), schema)
+
+const text = setting(z.string().optional())
+
+const Settings = z.object({
+  AGENT_PROVIDER: text,
+  AGENT_ENGINE: setting(z.enum(['docker', 'process']).optional()),
+  AGENT_CREDENTIALS: setting(z.enum(['sealed', 'direct']).default('sealed')),
+  AGENT_NETWORK: setting(z.enum(['none', 'open']).default('none')),
+  AGENT_IMAGE: setting(z.string().default('codexbox-tools:latest')),
+  AGENT_MODEL: text,
+  AGENT_EFFORT: text,
+  AGENT_SUMMARY: text,
+  AGENT_VERBOSITY: text,
+  CODEX_BASE_URL: setting(z.string().default('https://chatgpt.com/backend-api/codex')),
+  CODEX_AUTH_ISSUER: setting(z.string().default('https://auth.openai.com')),
+  CODEX_DATA_DIR: text,
+  OPENAI_API_KEY: text,
+  OPENAI_BASE_URL: setting(z.string().default('https://api.openai.com/v1')),
+})
+type Settings = z.infer<typeof Settings>
+
+/** Only these names are ever read from a `.env`; `PATH` or `NODE_OPTIONS` in one have no effect. */
+const NAMES = Object.keys(Settings.shape)
+
+export type EngineName = 'docker' | 'process'
+export type CredentialsMode = 'sealed' | 'direct'
+export type NetworkMode = 'none' | 'open'
+
+/** Everything that can be set from outside, checked. */
+export interface Config {
+  provider: string | undefined
+  engine: EngineName | undefined
+  credentials: CredentialsMode
+  network: NetworkMode
+  image: string
+  model: string | undefined
+  effort: string | undefined
+  summary: string | undefined
+  verbosity: string | undefined
+  codexBaseUrl: URL
+  authIssuer: URL
+  openaiApiKey: string | undefined
+  openaiBaseUrl: URL
+  /** Absolute path of the folder with the tokens and the sessions. */
+  dataDir: string
+}
+
+/**
+ * Reads the settings: `env` wins over the `.env` in `cwd`.
+ * @throws CodexboxError `config-invalid`, naming the setting and where it came from, never its value.
+ */
+export function readConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.cwd()): Config {
+  const file = join(cwd, '.env')
+  const fromFile = readEnvFile(file)
+  const values = Object.fromEntries(NAMES.map((name) => [name, env[name] ?? fromFile[name]]))
+  const sourceOf = (name: string) => (env[name] !== undefined ? 'the environment' : file)
+
+  const parsed = Settings.safeParse(values)
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => {
+      const name = String(issue.path[0])
+      return `${name} (from ${sourceOf(name)}): ${issue.message}`
+    })
+    throw new CodexboxError('config-invalid', `${problems.join('; ')}.`)
+  }
+  const settings = parsed.data
+  const url = (name: keyof Settings & string) => tokenUrl(name, settings[name] ?? '')
+  return {
+    provider: settings.AGENT_PROVIDER,
+    engine: settings.AGENT_ENGINE,
+    credentials: settings.AGENT_CREDENTIALS,
+    network: settings.AGENT_NETWORK,
+    image: settings.AGENT_IMAGE,
+    model: settings.AGENT_MODEL,
+    effort: settings.AGENT_EFFORT,
+    summary: settings.AGENT_SUMMARY,
+    verbosity: settings.AGENT_VERBOSITY,
+    codexBaseUrl: url('CODEX_BASE_URL'),
+    authIssuer: url('CODEX_AUTH_ISSUER'),
+    openaiApiKey: settings.OPENAI_API_KEY,
+    openaiBaseUrl: url('OPENAI_BASE_URL'),
+    dataDir: dataDir(settings.CODEX_DATA_DIR, cwd),
+  }
+}
+
+/** `data` of the checkout; an installed package has no folder of its own, so the home folder then. */
+function dataDir(chosen: string | undefined, cwd: string): string {
+  if (chosen) return resolve(cwd, chosen)
+  return isCheckout ? join(packageRoot, 'data') : join(homedir(), '.codexbox')
+}
+
+const MAX_ENV_FILE_BYTES = 1024 * 1024
+
+function readEnvFile(path: string): NodeJS.Dict<string> {
+  let content: string
+  try {
+    content = readFileSync(path, 'utf8')
+  } catch (error) {
+    const code = systemCodeOf(error)
+    // A folder named .env (a Python virtual environment) is not ours to complain about.
+    if (code === 'ENOENT' || code === 'EISDIR') return {}
+    throw new CodexboxError('config-invalid', `Cannot read ${path}: ${messageOf(error)}.`, {
+      cause: error,
+    })
+  }
+  const refuse = (what: string) => new CodexboxError('config-invalid', `${path}: ${what}.`)
+  if (content.length > MAX_ENV_FILE_BYTES) throw refuse('larger than 1 MB; is this the right file?')
+  if (content.includes('\0')) throw refuse('not a text file (it contains NUL bytes)')
+
+  const lines = content.replace(/^\uFEFF/, '').split(/\r?\n/)
+  lines.forEach((line, index) => {
+    // A setting of ours that the reader would silently drop: `AGENT_MODEL gpt`, `AGENT_MODEL: gpt`.
+    const name = /^\s*(?:export\s+)?([A-Z_]+)\b(?!\s*=)/.exec(line)?.[1]
+    if (name && NAMES.includes(name)) {
+      throw refuse(`line ${index + 1} is not of the form ${name}=value`)
+    }
+  })
+  const values = parseEnv(lines.join('\n'))
+  for (const name of NAMES) {
+    if (/^["'`]/.test(values[name] ?? '')) throw refuse(`${name} has a quote that is never closed`)
+  }
+  return values
+}
+
+/** A token is only ever sent over https, or in clear to a machine of one's own. */
+function tokenUrl(name: string, value: string): URL {
+  const refuse = (what: string) => new CodexboxError('config-invalid', `${name}: ${what}.`)
+  if (!URL.canParse(value)) throw refuse('not a URL')
+  const url = new URL(value)
+  if (url.username || url.password) throw refuse('a URL with a user name or password is refused')
+  if (url.search || url.hash) throw refuse('a base URL has no query and no fragment')
+  const allowed =
+    url.protocol === 'https:' || (url.protocol === 'http:' && isPrivateHost(url.hostname))
+  if (!allowed) {
+    throw refuse('must be https; plain http only to loopback or a private address, given as number')
+  }
+  return url
+}
+
+/** Loopback and private networks (RFC 1918, RFC 4193), by address: a name could lead anywhere. */
+function isPrivateHost(hostname: string): boolean {
+  if (hostname === 'localhost') return true
+  if (/^\[(::1|f[cd][0-9a-f]{2}:.*)\]$/.test(hostname)) return true
+  const [a = 0, b = 0, ...rest] = hostname.split('.').map(Number)
+  if (rest.length !== 2 || [a, b, ...rest].some(Number.isNaN)) return false
+  return a === 127 || a === 10 || (a === 192 && b === 168) || (a === 172 && b >= 16 && b < 32)
+}

@@ -1,0 +1,49 @@
+import type { Secrets } from '../../shared/secrets.ts'
+
+/**
+ * A way to a model. The first five members are the contract of NanoClaw-like hosts and never change;
+ * what our own runner needs besides is optional.
+ */
+export interface ProviderPlugin {
+  readonly name: string
+
+  /**
+   * Fresh secrets for one container start: `CODEX_ACCESS_TOKEN`, `CODEX_ACCOUNT_ID`. Renews a token
+   * that is about to expire. Throws `CodexboxError` (`not-signed-in`, `refresh-failed`); never
+   * returns an empty map, so that no container is started only to fail.
+   */
+  getSecrets(): Promise<Record<string, string>>
+
+  /** Whether a run could start now. Reads local state only: no network, no lock, no write. */
+  isAuthenticated(): boolean
+
+  /** Signs in, interactively. Throws `CodexboxError` (`sign-in-failed`). */
+  setup(): Promise<void>
+
+  /** The container script: absolute path of one file that needs nothing but Node. */
+  readonly containerProvider: string
+
+  /** Opens what one conversation needs to reach the model. The caller closes it. */
+  connect?(): Promise<ModelConnection>
+}
+
+export interface ModelConnection {
+  /** The full URL of the Responses endpoint, as seen from the host. */
+  readonly responsesUrl: URL
+  /** Who we are, to the service: `originator`, `user-agent`. Never a secret. */
+  readonly headers: Record<string, string>
+  readonly defaultModel: string
+  /**
+   * Whom encrypted reasoning belongs to: it is only sent back under the same stamp. Provider and
+   * account, never a secret.
+   */
+  readonly owner: string
+
+  /**
+   * The credentials for the next request. `rejectedToken` is a token the service has just refused:
+   * it is renewed, unless somebody already did. Throws like `getSecrets`.
+   */
+  getSecrets(rejectedToken?: string): Promise<Secrets>
+
+  close(): Promise<void>
+}

@@ -1,0 +1,59 @@
+/**
+ * What can go wrong, by name. A caller acts on the code; a person reads the message.
+ * Plain TypeScript, so that the container script can use it without taking zod along.
+ */
+export type ErrorCode =
+  // How it was called
+  | 'wrong-use'
+  | 'config-invalid'
+  | 'workspace-invalid'
+  | 'session-invalid'
+  | 'session-busy'
+  | 'session-missing'
+  // Sign-in
+  | 'not-signed-in'
+  | 'sign-in-failed'
+  | 'refresh-failed'
+  | 'tokens-invalid'
+  // The engine and the container
+  | 'engine-unavailable'
+  | 'image-missing'
+  | 'image-unusable'
+  | 'container-lost'
+  | 'protocol-violation'
+  // The model service
+  | 'model-unreachable'
+  | 'model-refused'
+  | 'model-unknown'
+  | 'model-failed'
+  | 'stream-cut'
+  | 'rate-limited'
+  | 'usage-limit'
+  | 'plan-without-codex'
+  | 'context-full'
+  // The run
+  | 'run-timeout'
+  | 'request-invalid'
+  | 'internal'
+
+/** A failure the caller can act on. Bugs stay plain `Error`s. */
+export class CodexboxError extends Error {
+  override readonly name = 'CodexboxError'
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** The `code` Node puts on system errors (`ENOENT`), or undefined. */
+export function systemCodeOf(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' ? code : undefined
+}

@@ -1,0 +1,33 @@
+import { z } from 'zod'
+
+/**
+ * A Responses item as the service gave it. Unknown fields and unknown types are kept: what is sent
+ * back must be what was received, or encrypted reasoning and prompt caching break.
+ */
+export const Item = z.looseObject({ type: z.string() })
+export type Item = z.infer<typeof Item>
+
+export type MessageItem = Item & {
+  type: 'message'
+  role: 'user' | 'assistant' | 'developer'
+  content: { type: string; text?: string }[]
+}
+
+export type FunctionCallItem = Item & {
+  type: 'function_call'
+  call_id: string
+  name: string
+  /** JSON text exactly as received; it may be invalid. */
+  arguments: string
+}
+
+export type FunctionCallOutputItem = Item & {
+  type: 'function_call_output'
+  call_id: string
+  output: string
+}
+
+export type ReasoningItem = Item & {
+  type: 'reasoning'
+  encrypted_content?: string | null
+}

@@ -1,0 +1,186 @@
+import { z } from 'zod'
+import { Item } from './items.ts'
+import { PROTOCOL_VERSION } from './protocol-version.ts'
+
+/**
+ * The only place where host and container meet: JSON lines, host to container on stdin, container to
+ * host on stdout. One container serves one conversation; each prompt in it is a run with its own id
+ * and exactly one terminal event.
+ *
+ * The schemas are the definition. The host parses with them; the container imports the types only.
+ */
+
+const epochMs = z.number().int().nonnegative()
+const count = z.number().int().nonnegative()
+
+// ---- host to container ----
+
+/** Secrets travel here and nowhere else: no env, argv, file, image or log. */
+export const SecretsLine = z.object({
+  CODEX_ACCESS_TOKEN: z.string().min(1),
+  CODEX_ACCOUNT_ID: z.string().min(1).optional(),
+})
+
+/** Bounds of a run. Times in milliseconds, sizes in bytes. */
+export const RunLimits = z.object({
+  /** Model requests in one run. */
+  maxTurns: z.number().int().positive(),
+  /** Wall time of one run. */
+  runMs: z.number().int().positive(),
+  /** How long a container waits for the next prompt before it leaves. */
+  idleMs: z.number().int().positive(),
+  /** Silence on the model's stream, headers included, that counts as a cut. */
+  streamIdleMs: z.number().int().positive(),
+  /** Wall time of one tool call. */
+  toolMs: z.number().int().positive(),
+  /** Tool output shown to the model; more is cut from the middle. */
+  toolOutputBytes: z.number().int().positive(),
+})
+export type RunLimits = z.infer<typeof RunLimits>
+
+/** The first line on stdin: everything the container needs to start its first run. */
+export const RunRequest = z.object({
+  version: z.literal(PROTOCOL_VERSION),
+  runId: z.string().min(1),
+  /** Names the conversation to the service: thread id and prompt cache key. At most 64 characters. */
+  conversationId: z.string().min(1).max(64),
+  prompt: z.string().min(1),
+  /** Earlier items of the conversation, oldest first, ready to be sent. */
+  history: z.array(Item),
+  secrets: SecretsLine,
+  endpoint: z.object({
+    /** The full URL of the Responses endpoint. */
+    url: z.string(),
+    /** Unix socket to reach it by (sealed mode). */
+    socketPath: z.string().optional(),
+    /** Headers that go out as they are: who we are. Never a secret. */
+    headers: z.record(z.string(), z.string()),
+  }),
+  model: z.string().min(1),
+  /** The developer message at the head of every request. */
+  instructions: z.string(),
+  reasoning: z.object({ effort: z.string().optional(), summary: z.string().optional() }),
+  verbosity: z.string().optional(),
+  /** Where the tools work, as the container sees it. */
+  workspace: z.string().min(1),
+  /** Who runs the tools; absent: the agent's own user. */
+  worker: z.object({ uid: count, gid: count }).optional(),
+  limits: RunLimits,
+})
+export type RunRequest = z.infer<typeof RunRequest>
+
+/** Every later line on stdin. The end of stdin means the host is gone: the container leaves at once. */
+export const HostLine = z.discriminatedUnion('type', [
+  /** Starts the next run; only after `finished`. */
+  z.object({
+    type: z.literal('prompt'),
+    runId: z.string().min(1),
+    prompt: z.string().min(1),
+    secrets: SecretsLine,
+  }),
+  /** Something to tell the model during a run; it is delivered at the next tool boundary. */
+  z.object({ type: z.literal('message'), text: z.string().min(1) }),
+  /** Ends the current run with `interrupted` and a history that can go on. */
+  z.object({ type: z.literal('interrupt') }),
+  /** The answer to `secrets.needed`. */
+  z.object({ type: z.literal('secrets'), secrets: SecretsLine }),
+  /** No more prompts will come: leave when the current run has ended. */
+  z.object({ type: z.literal('close') }),
+])
+export type HostLine = z.infer<typeof HostLine>
+
+// ---- container to host ----
+
+export const Usage = z.object({
+  inputTokens: count,
+  /** The part of `inputTokens` that the service had cached. */
+  cachedInputTokens: count,
+  outputTokens: count,
+  /** The part of `outputTokens` spent on reasoning. */
+  reasoningTokens: count,
+})
+export type Usage = z.infer<typeof Usage>
+
+export const RunFailure = z.object({
+  /** An `ErrorCode`; a reader must expect codes it does not know. */
+  code: z.string(),
+  message: z.string(),
+  /** When trying again makes sense, as far as the service said. */
+  retryAt: epochMs.optional(),
+  /** When the usage limit is lifted. */
+  resetsAt: epochMs.optional(),
+})
+export type RunFailure = z.infer<typeof RunFailure>
+
+export const RunStatus = z.enum(['done', 'turn-limit', 'interrupted', 'failed'])
+export type RunStatus = z.infer<typeof RunStatus>
+
+/** Stands in every event: protocol version, place in the container's output, and the run. */
+const head = { v: z.literal(PROTOCOL_VERSION), seq: z.number().int().positive(), runId: z.string() }
+
+export const RunEvent = z.discriminatedUnion('type', [
+  z.object({
+    ...head,
+    type: z.literal('started'),
+    model: z.string(),
+    /** Whether tools run as another user than the agent that holds the secrets. */
+    toolsIsolated: z.boolean(),
+  }),
+  z.object({ ...head, type: z.literal('text.delta'), text: z.string() }),
+  z.object({ ...head, type: z.literal('reasoning.delta'), text: z.string() }),
+  /** A finished Responses item, ours or the model's: what the session log keeps. */
+  z.object({ ...head, type: z.literal('item'), item: Item }),
+  z.object({
+    ...head,
+    type: z.literal('tool.started'),
+    callId: z.string(),
+    name: z.string(),
+    /** JSON text as the model wrote it; it may be invalid. */
+    arguments: z.string(),
+  }),
+  z.object({
+    ...head,
+    type: z.literal('tool.finished'),
+    callId: z.string(),
+    name: z.string(),
+    ok: z.boolean(),
+    /** One line for a person; the whole output is in the `function_call_output` item. */
+    summary: z.string(),
+    durationMs: z.number().nonnegative(),
+  }),
+  /** After each model response. */
+  z.object({
+    ...head,
+    type: z.literal('usage'),
+    usage: Usage,
+    /** From sending the request to the first event of the stream. */
+    firstEventMs: z.number().nonnegative(),
+  }),
+  z.object({
+    ...head,
+    type: z.literal('retry'),
+    attempt: z.number().int().positive(),
+    delayMs: z.number().nonnegative(),
+    reason: RunFailure,
+    /** Text shown since the last `item` belongs to a broken answer and will come again. */
+    discardsText: z.boolean(),
+  }),
+  /** Something was mended so that the conversation can go on. */
+  z.object({ ...head, type: z.literal('repair'), message: z.string() }),
+  /** The service refused the token; the run waits for a `secrets` line (direct mode). */
+  z.object({ ...head, type: z.literal('secrets.needed') }),
+  /** The one terminal event of a run. */
+  z.object({
+    ...head,
+    type: z.literal('finished'),
+    status: RunStatus,
+    error: RunFailure.optional(),
+    /** Sums over the run. */
+    usage: Usage,
+    turns: count,
+    toolCalls: count,
+    durationMs: z.number().nonnegative(),
+  }),
+])
+export type RunEvent = z.infer<typeof RunEvent>
+export type FinishedEvent = Extract<RunEvent, { type: 'finished' }>
