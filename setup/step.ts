@@ -1,0 +1,15 @@
+import type { Config } from '../host/config.ts'
+
+/** What a step came to. `fields` are printed as the status block that other programs read. */
+export type StepResult =
+  | { status: 'done' | 'unchanged'; fields: Record<string, string>; detail: string }
+  /** `fix` is what the person can do about it. */
+  | { status: 'failed'; fields: Record<string, string>; detail: string; fix: string }
+
+/** One step of the setup, run by name: `--step <name> [args]`. Running it twice does no harm. */
+export interface Step {
+  readonly name: string
+  /** One line for the list of steps. */
+  readonly summary: string
+  run(args: readonly string[], config: Config): Promise<StepResult>
+}
