@@ -21,6 +21,14 @@ export type FunctionCallItem = Item & {
   arguments: string
 }
 
+/** A call of a free-form tool: its input is text, not JSON. */
+export type CustomToolCallItem = Item & {
+  type: 'custom_tool_call'
+  call_id: string
+  name: string
+  input: string
+}
+
 export type FunctionCallOutputItem = Item & {
   type: 'function_call_output'
   call_id: string

@@ -1,0 +1,225 @@
+import { messageOf } from '../../shared/errors.ts'
+import type { HostLine, RunRequest } from '../../shared/protocol.ts'
+import { readLines } from '../../shared/read-lines.ts'
+import type { Secrets } from '../../shared/secrets.ts'
+import { type Emit, eventWriter } from './events.ts'
+import { History } from './history.ts'
+import { ModelClient } from './model-client.ts'
+import { type Conversation, runLoop } from './run-loop.ts'
+import { parseHostLine, parseRunRequest } from './run-request.ts'
+import { WorkerClient } from './worker-client.ts'
+
+/** A long history with images fits; more is refused rather than held in memory. */
+const MAX_LINE_BYTES = 256 * 1024 * 1024
+
+/** How long the host may take to answer `secrets.needed`. */
+const SECRETS_MS = 30_000
+
+/** How long the first line may take. */
+const FIRST_LINE_MS = 30_000
+
+/**
+ * The brain: talks to the model, never runs a command. Serves one conversation from its first line on
+ * stdin until it is told to close, is idle for too long, or stdin ends because the host is gone.
+ * Resolves with the exit code.
+ */
+export async function serveAgent(
+  stdin: AsyncIterable<Buffer>,
+  write: (line: string) => void,
+): Promise<number> {
+  const emitFor = eventWriter(write)
+  const lines = readLines(stdin, MAX_LINE_BYTES)
+  let agent: Agent | undefined
+  try {
+    const first = await within(FIRST_LINE_MS, lines.next())
+    if (first.done) throw new Error('stdin ended before one whole line had come')
+    agent = new Agent(parseRunRequest(first.value), emitFor)
+    process.once('SIGTERM', () => agent?.leave())
+    return await agent.serve(lines)
+  } catch (error) {
+    const emit = emitFor(agent?.currentRunId ?? 'none')
+    emit(finishedEarly('request-invalid', messageOf(error)))
+    return 2
+  } finally {
+    await agent?.dispose()
+  }
+}
+
+class Agent {
+  readonly #conversation: Conversation
+  readonly #emitFor: (runId: string) => Emit
+  readonly #firstRun: { runId: string; prompt: string; secrets: Secrets }
+  readonly #left: Promise<number>
+  #leaveWith!: (exitCode: number) => void
+  #idleTimer: NodeJS.Timeout | undefined
+  #isClosing = false
+  #current: CurrentRun | undefined
+
+  constructor(request: RunRequest, emitFor: (runId: string) => Emit) {
+    const { runId, prompt, secrets } = request
+    this.#firstRun = { runId, prompt, secrets }
+    this.#emitFor = emitFor
+    this.#left = new Promise((resolve) => {
+      this.#leaveWith = resolve
+    })
+    const instructions = {
+      type: 'message',
+      role: 'developer',
+      content: [{ type: 'input_text', text: request.instructions }],
+    }
+    this.#conversation = {
+      request,
+      history: new History([instructions, ...request.history]),
+      client: new ModelClient(request),
+      worker: new WorkerClient(request),
+    }
+  }
+
+  get currentRunId(): string | undefined {
+    return this.#current?.runId
+  }
+
+  async serve(lines: AsyncIterable<string>): Promise<number> {
+    this.#start(this.#firstRun)
+    // The first request is on its way now; the worker starts beside it.
+    setImmediate(() => this.#conversation.worker.prepare())
+    return Promise.race([this.#read(lines), this.#left])
+  }
+
+  /** Ends the run, if there is one, and then the process. */
+  leave(): void {
+    this.#isClosing = true
+    if (this.#current) this.#interrupt()
+    else this.#leaveWith(0)
+  }
+
+  async dispose(): Promise<void> {
+    clearTimeout(this.#idleTimer)
+    this.#conversation.client.close()
+    await this.#conversation.worker.stop()
+  }
+
+  async #read(lines: AsyncIterable<string>): Promise<number> {
+    for await (const line of lines) this.#take(parseHostLine(line))
+    // Nobody is left to read what we write.
+    return 0
+  }
+
+  #take(line: HostLine): void {
+    switch (line.type) {
+      case 'prompt':
+        if (this.#current) throw new Error('a prompt came before the run before it had finished')
+        this.#start(line)
+        break
+      case 'message':
+        this.#current?.messages.push(line.text)
+        break
+      case 'interrupt':
+        this.#interrupt()
+        break
+      case 'secrets':
+        this.#current?.takeSecrets(line.secrets)
+        break
+      case 'close':
+        this.#isClosing = true
+        if (!this.#current) this.#leaveWith(0)
+        break
+    }
+  }
+
+  #interrupt(): void {
+    this.#current?.abort.abort()
+    this.#conversation.worker.cancel()
+  }
+
+  #start({ runId, prompt, secrets }: { runId: string; prompt: string; secrets: Secrets }): void {
+    clearTimeout(this.#idleTimer)
+    const current = new CurrentRun(runId)
+    this.#current = current
+    void this.#run(current, prompt, secrets).then(() => {
+      this.#current = undefined
+      if (this.#isClosing) this.#leaveWith(0)
+      const { idleMs } = this.#conversation.request.limits
+      this.#idleTimer = setTimeout(() => this.#leaveWith(0), idleMs)
+    })
+  }
+
+  async #run(current: CurrentRun, prompt: string, secrets: Secrets): Promise<void> {
+    const { request } = this.#conversation
+    const emit = this.#emitFor(current.runId)
+    const started = performance.now()
+    let isOutOfTime = false
+    const deadline = setTimeout(() => {
+      isOutOfTime = true
+      this.#interrupt()
+    }, request.limits.runMs)
+    emit({ type: 'started', model: request.model, toolsIsolated: areToolsIsolated(request) })
+    try {
+      const outcome = await runLoop(this.#conversation, {
+        prompt,
+        secrets,
+        emit,
+        signal: current.abort.signal,
+        messages: current.messages,
+        renewSecrets: (signal) => current.secretsWithin(SECRETS_MS, signal),
+      })
+      const durationMs = Math.round(performance.now() - started)
+      if (isOutOfTime) {
+        const message = `The run was stopped after its ${request.limits.runMs / 1000} s.`
+        const error = { code: 'run-timeout', message }
+        emit({ type: 'finished', ...outcome, status: 'failed', error, durationMs })
+      } else {
+        emit({ type: 'finished', ...outcome, durationMs })
+      }
+    } catch (error) {
+      emit(finishedEarly('internal', `The agent failed: ${messageOf(error)}.`))
+    } finally {
+      clearTimeout(deadline)
+    }
+  }
+}
+
+/** What may be said to a run while it goes on. */
+class CurrentRun {
+  readonly runId: string
+  readonly abort = new AbortController()
+  readonly messages: string[] = []
+  takeSecrets: (secrets: Secrets) => void = () => {}
+
+  constructor(runId: string) {
+    this.runId = runId
+  }
+
+  secretsWithin(ms: number, signal: AbortSignal): Promise<Secrets> {
+    return new Promise((resolve, reject) => {
+      this.takeSecrets = resolve
+      const end = AbortSignal.any([signal, AbortSignal.timeout(ms)])
+      end.addEventListener('abort', () => reject(end.reason), { once: true })
+    })
+  }
+}
+
+/** Tools that run as another user cannot read the agent's memory or write to its stdout. */
+function areToolsIsolated({ worker }: RunRequest): boolean {
+  return worker !== undefined && worker.uid !== process.getuid?.()
+}
+
+function finishedEarly(code: string, message: string) {
+  return {
+    type: 'finished',
+    status: 'failed',
+    error: { code, message },
+    usage: { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 },
+    turns: 0,
+    toolCalls: 0,
+    durationMs: 0,
+  } as const
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing came on stdin for ${ms / 1000} s`)), ms)
+  })
+  return Promise.race([promise, deadline]).finally(() => clearTimeout(timer))
+}

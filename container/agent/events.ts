@@ -1,0 +1,19 @@
+import type { RunEvent } from '../../shared/protocol.ts'
+import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
+
+type Body<E> = E extends RunEvent ? Omit<E, 'v' | 'seq' | 'runId'> : never
+
+/** An event without what every event carries. */
+export type EventBody = Body<RunEvent>
+
+/** Writes one event of a run. */
+export type Emit = (event: EventBody) => void
+
+/** Numbers the events of the whole process, over all its runs: a gap or a repeat shows a forger. */
+export function eventWriter(write: (line: string) => void): (runId: string) => Emit {
+  let seq = 0
+  return (runId) => (event) => {
+    seq++
+    write(`${JSON.stringify({ v: PROTOCOL_VERSION, seq, runId, ...event })}\n`)
+  }
+}

@@ -1,0 +1,186 @@
+import { CodexboxError } from '../../shared/errors.ts'
+import type { HostLine, RunLimits, RunRequest } from '../../shared/protocol.ts'
+import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
+
+/**
+ * Reads the first line on stdin. The schema is `RunRequest` in shared/protocol.ts; the checks are
+ * written out here because the container takes no library along. A message names the field and never
+ * shows its value: the line holds the secrets.
+ * @throws CodexboxError `request-invalid`
+ */
+export function parseRunRequest(line: string): RunRequest {
+  const request = new Fields('the first line', parseJson(line))
+  if (request.get('version') !== PROTOCOL_VERSION) {
+    throw invalid(`the first line: version must be ${PROTOCOL_VERSION}; host and container differ`)
+  }
+  const endpoint = request.object('endpoint')
+  const reasoning = request.object('reasoning')
+  const worker = request.has('worker') ? request.object('worker') : undefined
+  return {
+    version: PROTOCOL_VERSION,
+    runId: request.string('runId'),
+    conversationId: request.string('conversationId'),
+    prompt: request.string('prompt'),
+    history: request.items('history'),
+    secrets: parseSecrets(request),
+    endpoint: {
+      url: endpointUrl(endpoint.string('url')),
+      socketPath: endpoint.optionalString('socketPath'),
+      headers: endpoint.headers('headers'),
+    },
+    model: request.string('model'),
+    instructions: request.text('instructions'),
+    reasoning: {
+      effort: reasoning.optionalString('effort'),
+      summary: reasoning.optionalString('summary'),
+    },
+    verbosity: request.optionalString('verbosity'),
+    workspace: request.string('workspace'),
+    worker: worker && { uid: worker.integer('uid', 0), gid: worker.integer('gid', 0) },
+    limits: parseLimits(request.object('limits')),
+  }
+}
+
+/** Reads a later line on stdin. @throws CodexboxError `request-invalid` */
+export function parseHostLine(line: string): HostLine {
+  const fields = new Fields('a line on stdin', parseJson(line))
+  const type = fields.string('type')
+  switch (type) {
+    case 'prompt':
+      return {
+        type,
+        runId: fields.string('runId'),
+        prompt: fields.string('prompt'),
+        secrets: parseSecrets(fields),
+      }
+    case 'message':
+      return { type, text: fields.string('text') }
+    case 'secrets':
+      return { type, secrets: parseSecrets(fields) }
+    case 'interrupt':
+    case 'close':
+      return { type }
+    default:
+      throw invalid('a line on stdin: unknown type')
+  }
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    // The error of JSON.parse quotes the text, secrets and all.
+    throw invalid(`${Buffer.byteLength(line)} bytes on stdin are not one line of JSON`)
+  }
+}
+
+function parseSecrets(fields: Fields): RunRequest['secrets'] {
+  const secrets = fields.object('secrets')
+  return {
+    CODEX_ACCESS_TOKEN: secrets.headerValue('CODEX_ACCESS_TOKEN'),
+    CODEX_ACCOUNT_ID: secrets.has('CODEX_ACCOUNT_ID')
+      ? secrets.headerValue('CODEX_ACCOUNT_ID')
+      : undefined,
+  }
+}
+
+function parseLimits(limits: Fields): RunLimits {
+  return {
+    maxTurns: limits.integer('maxTurns', 1),
+    runMs: limits.integer('runMs', 1),
+    idleMs: limits.integer('idleMs', 1),
+    streamIdleMs: limits.integer('streamIdleMs', 1),
+    toolMs: limits.integer('toolMs', 1),
+    toolOutputBytes: limits.integer('toolOutputBytes', 1),
+  }
+}
+
+function endpointUrl(text: string): string {
+  const { protocol } = URL.canParse(text) ? new URL(text) : { protocol: undefined }
+  if (protocol !== 'http:' && protocol !== 'https:') throw invalid('endpoint.url is not a http URL')
+  return text
+}
+
+/** An object from outside, read field by field. */
+class Fields {
+  readonly #where: string
+  readonly #values: Record<string, unknown>
+
+  constructor(where: string, value: unknown) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw invalid(`${where} must be a JSON object`)
+    }
+    this.#where = where
+    this.#values = value as Record<string, unknown>
+  }
+
+  get(name: string): unknown {
+    return Object.hasOwn(this.#values, name) ? this.#values[name] : undefined
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== undefined
+  }
+
+  /** A string, possibly empty. */
+  text(name: string): string {
+    const value = this.get(name)
+    if (typeof value !== 'string') throw this.#wrong(name, 'a string')
+    return value
+  }
+
+  string(name: string): string {
+    const value = this.text(name)
+    if (value === '') throw this.#wrong(name, 'a string that is not empty')
+    return value
+  }
+
+  optionalString(name: string): string | undefined {
+    return this.has(name) ? this.string(name) : undefined
+  }
+
+  /** Visible ASCII: a newline in a token would let its holder write headers of his own. */
+  headerValue(name: string): string {
+    const value = this.string(name)
+    if (!/^[\x21-\x7e]+$/.test(value)) throw this.#wrong(name, 'printable ASCII without spaces')
+    return value
+  }
+
+  headers(name: string): Record<string, string> {
+    const fields = this.object(name)
+    for (const [key, value] of Object.entries(fields.#values)) {
+      if (!/^[a-z0-9-]+$/.test(key) || !/^[\x20-\x7e]*$/.test(String(value))) {
+        throw this.#wrong(name, 'header names in lower case with values of printable ASCII')
+      }
+    }
+    return fields.#values as Record<string, string>
+  }
+
+  integer(name: string, minimum: number): number {
+    const value = this.get(name)
+    if (!Number.isSafeInteger(value) || (value as number) < minimum) {
+      throw this.#wrong(name, `an integer of at least ${minimum}`)
+    }
+    return value as number
+  }
+
+  object(name: string): Fields {
+    return new Fields(`${this.#where}: ${name}`, this.get(name))
+  }
+
+  items(name: string): RunRequest['history'] {
+    const value = this.get(name)
+    const isItem = (item: unknown) =>
+      typeof item === 'object' && item !== null && 'type' in item && typeof item.type === 'string'
+    if (!Array.isArray(value) || !value.every(isItem)) throw this.#wrong(name, 'an array of items')
+    return value as RunRequest['history']
+  }
+
+  #wrong(name: string, wanted: string): CodexboxError {
+    return invalid(`${this.#where}: ${name} must be ${wanted}`)
+  }
+}
+
+function invalid(message: string): CodexboxError {
+  return new CodexboxError('request-invalid', `Refused: ${message}.`)
+}

@@ -1,0 +1,118 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import type { Readable, Writable } from 'node:stream'
+import { messageOf } from '../../shared/errors.ts'
+import type { RunRequest } from '../../shared/protocol.ts'
+import { readLines } from '../../shared/read-lines.ts'
+import type { ToolResult } from '../worker/tool.ts'
+import type { WorkerAnswer, WorkerLine } from '../worker/worker.ts'
+
+type WorkerProcess = ChildProcessByStdio<Writable, Readable, null>
+
+/** Time a worker has beyond the tool's own deadline before it counts as stuck. */
+const GRACE_MS = 5000
+
+/** Time a worker has to end what it runs. */
+const STOP_MS = 1000
+
+/** A file of 32 MB as JSON text with every character escaped is still shorter. */
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
+/**
+ * The agent's side of the worker process. A worker that dies or hangs costs the calls it was busy
+ * with, which the model is told; the next call gets a new one.
+ */
+export class WorkerClient {
+  readonly #options: Pick<RunRequest, 'workspace' | 'worker' | 'limits'>
+  readonly #waiting = new Map<number, (result: ToolResult) => void>()
+  #process: WorkerProcess | undefined
+  #lastId = 0
+
+  constructor(options: Pick<RunRequest, 'workspace' | 'worker' | 'limits'>) {
+    this.#options = options
+  }
+
+  /** Starts the process ahead of the first call, which would otherwise wait 70 ms for it. */
+  prepare(): void {
+    this.#process ??= this.#start()
+  }
+
+  /** Never rejects: what goes wrong is a result the model can read. */
+  call(name: string, args: unknown): Promise<ToolResult> {
+    const { limits } = this.#options
+    const id = ++this.#lastId
+    return new Promise((resolve) => {
+      const deadline = setTimeout(() => this.#process?.kill('SIGKILL'), limits.toolMs + GRACE_MS)
+      this.#waiting.set(id, (result) => {
+        clearTimeout(deadline)
+        resolve(result)
+      })
+      this.#send({ type: 'call', id, name, args, limits })
+    })
+  }
+
+  /** Ends the calls that are running; each is answered with what it had put out so far. */
+  cancel(): void {
+    if (this.#waiting.size > 0) this.#send({ type: 'cancel' })
+  }
+
+  /** Ends the worker and what it runs. It does so itself when its stdin ends; a stuck one is killed. */
+  async stop(): Promise<void> {
+    const child = this.#process
+    if (!child) return
+    const exited = once(child, 'exit')
+    child.stdin.end()
+    const stuck = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+    await exited
+    clearTimeout(stuck)
+  }
+
+  #send(line: WorkerLine): void {
+    this.#process ??= this.#start()
+    this.#process.stdin.write(`${JSON.stringify(line)}\n`)
+  }
+
+  #start(): WorkerProcess {
+    const { workspace, worker } = this.#options
+    // This same file; its environment holds no secret, because the agent's holds none.
+    const child = spawn(process.execPath, [process.argv[1] ?? '', 'worker', workspace], {
+      cwd: '/',
+      stdio: ['pipe', 'pipe', 'inherit'],
+      ...(worker ?? {}),
+    })
+    child.once('error', (error) =>
+      this.#lost(child, `it could not be started: ${messageOf(error)}`),
+    )
+    child.once('exit', (code, signal) => this.#lost(child, `it ended with ${signal ?? code}`))
+    child.stdin.on('error', () => {}) // A worker that is gone is reported by its exit.
+    void this.#readAnswers(child)
+    return child
+  }
+
+  async #readAnswers(child: WorkerProcess): Promise<void> {
+    try {
+      for await (const line of readLines(child.stdout, MAX_ANSWER_BYTES)) {
+        const { id, ...result } = JSON.parse(line) as WorkerAnswer
+        this.#settle(id, result)
+      }
+    } catch {
+      // Whatever it wrote was no answer; it is stopped, and its exit is reported.
+      child.kill('SIGKILL')
+    }
+  }
+
+  #lost(child: WorkerProcess, how: string): void {
+    if (this.#process !== child) return
+    this.#process = undefined
+    const output = `error: the process that runs the tools was lost (${how}); a new one is started`
+    for (const id of [...this.#waiting.keys()]) {
+      this.#settle(id, { ok: false, output, summary: 'the tool process was lost' })
+    }
+  }
+
+  #settle(id: number, result: ToolResult): void {
+    const settle = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    settle?.(result)
+  }
+}

@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { systemCodeOf } from '../../../shared/errors.ts'
+import { type Tool, ToolError } from '../tool.ts'
+
+export const writeFile: Tool = {
+  name: 'write_file',
+  description:
+    'Write a text file, replacing what was there. Missing folders are made. The whole content has ' +
+    'to be given; to change a small part of a large file use bash.',
+  parameters: {
+    type: 'object',
+    properties: {
+      path: { type: 'string', description: 'Path, relative to the workspace or absolute.' },
+      content: { type: 'string', description: 'The whole new content of the file.' },
+    },
+    required: ['path', 'content'],
+    additionalProperties: false,
+  },
+
+  async run(args, { workspace }) {
+    const path = args.string('path')
+    const content = args.string('content')
+
+    const target = await followLinks(resolve(workspace, path))
+    const before = await existing(target)
+    if (before && !before.isFile()) throw new ToolError(`${path} exists and is not a regular file.`)
+    await mkdir(dirname(target), { recursive: true })
+    await replace(target, content, before?.mode)
+
+    const bytes = Buffer.byteLength(content)
+    const verb = before ? 'replaced' : 'created'
+    return {
+      ok: true,
+      output: `${verb} ${path} (${bytes} bytes)`,
+      summary: `${verb}, ${bytes} bytes`,
+    }
+  },
+}
+
+/** A full disk or a kill in the middle must leave the old file whole: written beside it, then renamed. */
+async function replace(target: string, content: string, mode: number | undefined): Promise<void> {
+  const temporary = `${target}.${randomUUID()}.tmp`
+  try {
+    const file = await open(temporary, 'wx', mode === undefined ? 0o666 : mode & 0o777)
+    try {
+      await file.writeFile(content)
+      if (mode !== undefined) await file.chmod(mode & 0o777)
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, target)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+/** A link stays a link: what it points to is replaced. */
+async function followLinks(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return path
+    throw error
+  }
+}
+
+async function existing(path: string) {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
