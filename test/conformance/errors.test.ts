@@ -1,0 +1,277 @@
+import { describe, expect, test } from 'vitest'
+import type { Exchange } from '../fakes/model-server.ts'
+import { failedAnswer, textAnswer } from '../fakes/model-server.ts'
+import {
+  addedItems,
+  type Cleanup,
+  eventsOf,
+  expectBackoff,
+  expectWaited,
+  outline,
+  type Played,
+  play,
+  type Recording,
+  recording,
+  start,
+} from './replay.ts'
+
+async function replay(t: Cleanup, name: string): Promise<Played & { recorded: Recording }> {
+  const recorded = recording(name)
+  return { ...(await play(t, recorded.exchanges)), recorded }
+}
+
+const delaysOf = ({ agent }: Played) => eventsOf(agent, 'retry').map((retry) => retry.delayMs)
+
+describe.concurrent('final at the first answer, as for the official client', () => {
+  const cases: [name: string, shows: string, error: Record<string, unknown>][] = [
+    [
+      '30-usage-limit-reached',
+      'the run ends and says when the limit is lifted',
+      { code: 'usage-limit', resetsAt: 1_795_209_178_000 },
+    ],
+    ['30b-usage-limit-free', 'the time may be unknown', { code: 'usage-limit' }],
+    ['31-usage-not-included', 'the plan has no Codex', { code: 'plan-without-codex' }],
+    ['50-failed-context-length', 'the context is full', { code: 'context-full' }],
+    ['52-failed-insufficient-quota', 'the quota is spent', { code: 'usage-limit' }],
+    [
+      '53-failed-invalid-prompt',
+      "the service's sentence is passed on",
+      { code: 'model-refused', message: expect.stringContaining('Invalid prompt: fake policy') },
+    ],
+    ['54-failed-server-overloaded', 'the model is at capacity', { code: 'model-failed' }],
+    [
+      '56-incomplete-max-tokens',
+      'the answer hit its limit',
+      { code: 'model-failed', message: expect.stringContaining('max_output_tokens') },
+    ],
+    [
+      '60-400-detail',
+      'the model is not for this account',
+      { code: 'model-unknown', message: expect.stringContaining("'gpt-5.5' model is not supp") },
+    ],
+    [
+      '60b-400-error-object',
+      "the service's sentence is passed on",
+      { code: 'model-refused', message: expect.stringContaining('Invalid value: x') },
+    ],
+    ['60c-400-context-length', 'the context is full', { code: 'context-full' }],
+    [
+      '60d-400-invalid-image',
+      "the service's sentence is passed on",
+      { code: 'model-refused', message: expect.stringContaining('valid image') },
+    ],
+    [
+      '62-404-model',
+      'the model does not exist',
+      { code: 'model-unknown', message: expect.stringContaining("'gpt-x' does not exist") },
+    ],
+  ]
+
+  test.for(cases)('%s: %s', async ([name, , error], t) => {
+    const { agent, finished, server, recorded } = await replay(t, name)
+
+    expect(server.requests).toHaveLength(recorded.requests)
+    expect(eventsOf(agent, 'retry')).toEqual([])
+    expect(finished).toMatchObject({ status: 'failed', error })
+    expect(finished.error?.resetsAt).toBe(error.resetsAt)
+  })
+})
+
+describe.concurrent('overcome by a retry, as for the official client', () => {
+  const cases: [name: string, reason: string, delayMs?: number][] = [
+    ['33-429-then-success', 'rate-limited', 1000],
+    ['40-500-once', 'model-failed'],
+    ['42b-503-plain', 'model-failed', 1000],
+    ['51-failed-rate-limit', 'rate-limited', 1300],
+    ['55-failed-unknown', 'model-failed'],
+    ['56b-incomplete-content-filter', 'model-failed'],
+  ]
+
+  test.for(cases)('%s: retried for %s', async ([name, reason, delayMs], t) => {
+    const scene = await replay(t, name)
+
+    expect(scene.server.requests).toHaveLength(scene.recorded.requests)
+    expect(eventsOf(scene.agent, 'retry')).toMatchObject([{ attempt: 1, reason: { code: reason } }])
+    if (delayMs) expect(delaysOf(scene)).toEqual([delayMs])
+    else expectBackoff(delaysOf(scene))
+    expectWaited(scene)
+    // The official client adds a note for the model after a content filter; ours repeats the request.
+    expect(addedItems(scene.server, 1).map(outline)).toEqual([])
+    expect(scene.finished.status).toBe('done')
+  })
+})
+
+describe.concurrent('given up after five retries', () => {
+  test('32-429-plain-retry-after: each wait is the one the service asked for', async (t) => {
+    const scene = await replay(t, '32-429-plain-retry-after')
+
+    expect(scene.server.requests).toHaveLength(scene.recorded.requests)
+    expect(delaysOf(scene)).toEqual([2000, 2000, 2000, 2000, 2000])
+    expectWaited(scene)
+    expect(scene.finished).toMatchObject({ status: 'failed', error: { code: 'rate-limited' } })
+  })
+
+  test('61b-403-json: a 403 may pass, and is named when it does not', async (t) => {
+    const scene = await replay(t, '61b-403-json')
+
+    expect(scene.server.requests).toHaveLength(scene.recorded.requests)
+    expectBackoff(delaysOf(scene))
+    const message = expect.stringContaining('Country, region, or territory not supported')
+    expect(scene.finished).toMatchObject({
+      status: 'failed',
+      error: { code: 'model-refused', message },
+    })
+  })
+
+  // The official client repeats inside each repetition and asks 30 times; six are enough to be sure.
+  test('41-500-always: six requests, not thirty', async (t) => {
+    const scene = await replay(t, '41-500-always')
+
+    expect(scene.recorded.requests).toBe(30)
+    expect(scene.server.requests).toHaveLength(6)
+    expectBackoff(delaysOf(scene))
+    expect(scene.finished).toMatchObject({
+      status: 'failed',
+      error: { code: 'model-failed', message: expect.stringContaining('req_fake_500') },
+    })
+  })
+
+  // As above: the official client asks 30 times.
+  test('42-503-slow-down: six requests, as far apart as the service asked for', async (t) => {
+    const scene = await replay(t, '42-503-slow-down')
+
+    expect(scene.server.requests).toHaveLength(6)
+    expect(delaysOf(scene)).toEqual([1000, 1000, 1000, 1000, 1000])
+    expect(scene.finished).toMatchObject({ status: 'failed', error: { code: 'model-failed' } })
+  })
+})
+
+/** An answer that is retried at once, so that the test need not wait. */
+const unavailable: Exchange = { status: 503, headers: { 'retry-after': '0' } }
+
+describe.concurrent('the count of retries', () => {
+  test('all kinds of failure share one budget of five', async (t) => {
+    const again = { ...failedAnswer('rate_limit_exceeded', 'try again in 1ms') }
+    const script = [unavailable, again, unavailable, again, unavailable, again, textAnswer()]
+    const { agent, finished, server } = await play(t, script)
+
+    expect(eventsOf(agent, 'retry').map((retry) => retry.attempt)).toEqual([1, 2, 3, 4, 5])
+    expect(server.requests).toHaveLength(6)
+    expect(finished).toMatchObject({ status: 'failed', error: { code: 'rate-limited' } })
+  })
+
+  test('a completed response gives the whole budget back', async (t) => {
+    const five = Array.from({ length: 5 }, () => unavailable)
+    const more = { ...recording('86-two-completed-text-and-tool').exchanges[0] }
+    const { finished, server } = await play(t, [...five, more, ...five, textAnswer()])
+
+    expect(server.requests).toHaveLength(12)
+    expect(finished.status).toBe('done')
+  })
+})
+
+describe.concurrent('how long to wait', () => {
+  test('Retry-After may be a date', async (t) => {
+    // Whole seconds: up to one of the two is already lost to rounding.
+    const date = new Date(Date.now() + 2000).toUTCString()
+    const script = [{ status: 503, headers: { 'retry-after': date } }, textAnswer()]
+    const scene = await play(t, script)
+
+    expect(delaysOf(scene)[0]).toBeGreaterThan(300)
+    expect(delaysOf(scene)[0]).toBeLessThanOrEqual(2000)
+    expectWaited(scene)
+    expect(scene.finished.status).toBe('done')
+  })
+
+  // The official client would sit through it.
+  test('a wait of an hour is told to the user at once', async (t) => {
+    const before = Date.now()
+    const { finished, server } = await play(t, [
+      { status: 429, headers: { 'retry-after': '3600' }, body: { detail: 'Too many' } },
+    ])
+
+    expect(server.requests).toHaveLength(1)
+    expect(finished).toMatchObject({ status: 'failed', error: { code: 'rate-limited' } })
+    expect(finished.error?.retryAt).toBeGreaterThanOrEqual(before + 3_600_000)
+  })
+})
+
+describe.concurrent('a page instead of the service', () => {
+  test('a 403 page of Cloudflare is called by its name', async (t) => {
+    const { finished } = await play(t, [
+      {
+        status: 403,
+        headers: { 'content-type': 'text/html; charset=UTF-8', 'cf-ray': 'ray_fake' },
+        body: '<!DOCTYPE html><title>Attention Required! | Cloudflare</title><p>You are blocked',
+      },
+    ])
+
+    expect(finished).toMatchObject({
+      status: 'failed',
+      error: { code: 'model-refused', message: expect.stringContaining('Cloudflare') },
+    })
+    expect(finished.error?.message).not.toContain('<')
+  })
+})
+
+// The official client holds the refresh token and renews by itself; ours asks the host, once.
+describe.concurrent('a refused token', () => {
+  const secrets = (token: string) => ({ CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: 'account-1' })
+
+  test('20-auth-401-then-refresh: the host is asked, the request repeated', async (t) => {
+    const { agent, server } = await start(t, recording('20-auth-401-then-refresh').exchanges)
+
+    await agent.until('secrets.needed')
+    agent.send({ type: 'secrets', secrets: secrets('second-token') })
+
+    expect(await agent.finished()).toMatchObject({ status: 'done' })
+    expect(server.requests.map((request) => request.header('authorization'))).toEqual([
+      'Bearer first-token',
+      'Bearer second-token',
+    ])
+    expect(server.requests[1]?.body).toEqual(server.requests[0]?.body)
+    expect(eventsOf(agent, 'retry')).toEqual([])
+  })
+
+  test('20b-auth-401-twice: the second refusal is final', async (t) => {
+    const { agent, server } = await start(t, recording('20b-auth-401-twice-then-refresh').exchanges)
+
+    await agent.until('secrets.needed')
+    agent.send({ type: 'secrets', secrets: secrets('second-token') })
+
+    const message = expect.stringContaining('authentication token is expired')
+    expect(await agent.finished()).toMatchObject({
+      status: 'failed',
+      error: { code: 'not-signed-in', message },
+    })
+    expect(server.requests).toHaveLength(2)
+    expect(eventsOf(agent, 'secrets.needed')).toHaveLength(1)
+  })
+
+  test('21-auth-401-always: two requests, not eighteen; new secrets start anew', async (t) => {
+    const recorded = recording('21-auth-401-always')
+    const { agent, server } = await start(t, [...recorded.exchanges.slice(0, 2), textAnswer()])
+
+    await agent.until('secrets.needed')
+    agent.send({ type: 'secrets', secrets: secrets('second-token') })
+    expect((await agent.finished()).error?.code).toBe('not-signed-in')
+    const prompt = { type: 'prompt', runId: 'run-2', prompt: 'Again.' } as const
+    agent.send({ ...prompt, secrets: secrets('third-token') })
+
+    expect(await agent.finished()).toMatchObject({ runId: 'run-2', status: 'done' })
+    expect(recorded.requests).toBe(18)
+    expect(server.requests.map((request) => request.header('authorization'))).toEqual([
+      'Bearer first-token',
+      'Bearer second-token',
+      'Bearer third-token',
+    ])
+  })
+
+  test('an error text that repeats the token loses it', async (t) => {
+    const { finished } = await play(t, [
+      { status: 400, body: { detail: 'Bad header: Bearer first-token' } },
+    ])
+
+    expect(finished.error?.message).toMatch(/Bad header: Bearer (?!first-token)/)
+  })
+})

@@ -1,0 +1,181 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import type { Item } from '../../shared/items.ts'
+import type { FinishedEvent, RunEvent } from '../../shared/protocol.ts'
+import { type AgentProcess, startAgent } from '../fakes/agent-process.ts'
+import {
+  type Exchange,
+  type ModelServer,
+  type StreamEvent,
+  sse,
+  startModelServer,
+} from '../fakes/model-server.ts'
+import { aRunRequest } from '../fakes/run-request.ts'
+
+/**
+ * The server's side of one recorded run of the official client, and what that client made of it.
+ * Made from recordings of codex-cli 0.169.0 against a mock; the streams are the mock's, byte for byte.
+ */
+export interface Recording {
+  name: string
+  about: string
+  /** How many requests the official client made. */
+  requests: number
+  exchanges: RecordedExchange[]
+}
+
+export interface RecordedExchange extends Exchange {
+  /** The events of the stream, before `eol` turns them into text. */
+  events?: StreamEvent[]
+  eol?: string
+  /** So many equal exchanges in a row. */
+  repeat?: number
+  /** What the official client added to `input` since the first request, as `outline` gives it. */
+  echoed?: Outline[]
+}
+
+/** Who and what an item is, without content and without the random part of ids made by a client. */
+export interface Outline {
+  type: string
+  role?: string
+  id?: string
+  call_id?: string
+}
+
+/** A scene that has been played: a conversation of the agent with the server, up to `finished`. */
+export interface Played {
+  finished: FinishedEvent
+  agent: AgentProcess
+  server: ModelServer
+  workspace: string
+}
+
+/** What a test hands over so that its processes and folders go when it is over. */
+export interface Cleanup {
+  onTestFinished(cleanup: () => Promise<void>): void
+}
+
+export function recording(name: string): Recording {
+  const file = join(import.meta.dirname, `../fixtures/recordings/${name}.json`)
+  const { exchanges, ...rest } = JSON.parse(readFileSync(file, 'utf8')) as Recording
+  return { ...rest, exchanges: exchanges.flatMap(playable) }
+}
+
+function playable(recorded: RecordedExchange): RecordedExchange[] {
+  const { repeat = 1, ...exchange } = recorded
+  if (exchange.events) {
+    exchange.events = exchange.events.map(withOurTools)
+    exchange.body = sse(exchange.events, exchange.eol)
+  }
+  return Array.from({ length: repeat }, () => exchange)
+}
+
+/**
+ * The only change to the recorded streams: the official client's shell tool becomes ours,
+ * `exec_command {cmd}` to `bash {command}`. Its other arguments have no counterpart.
+ */
+function withOurTools(event: StreamEvent): StreamEvent {
+  const item = event.item as Item | undefined
+  if (item?.name !== 'exec_command') return event
+  const written = String(item.arguments)
+  return { ...event, item: { ...item, name: 'bash', arguments: ourArguments(written) } }
+}
+
+function ourArguments(written: string): string {
+  try {
+    return JSON.stringify({ command: (JSON.parse(written) as { cmd: string }).cmd })
+  } catch {
+    return written.replace('"cmd"', '"command"')
+  }
+}
+
+/** Starts the agent against a server that plays `script`; the caller waits for what it needs. */
+export async function start(
+  { onTestFinished }: Cleanup,
+  script: readonly Exchange[],
+  given: Parameters<typeof aRunRequest>[0] = {},
+): Promise<Omit<Played, 'finished'>> {
+  const workspace = mkdtempSync(join(tmpdir(), 'codexbox-conformance-'))
+  const server = await startModelServer(script)
+  const endpoint = { ...server.endpoint, ...given.endpoint }
+  const agent = startAgent(aRunRequest({ workspace, ...given, endpoint }))
+  onTestFinished(async () => {
+    await agent.stop()
+    await server.close()
+    rmSync(workspace, { recursive: true, force: true })
+    // In every scene: secrets leave in request headers and nowhere else.
+    expect(JSON.stringify(agent.seen) + agent.stderr).not.toMatch(/(first|second|third)-token/)
+  })
+  return { agent, server, workspace }
+}
+
+/** Plays `script` to the end of the first run. */
+export async function play(
+  cleanup: Cleanup,
+  script: readonly Exchange[],
+  given: Parameters<typeof aRunRequest>[0] = {},
+): Promise<Played> {
+  const scene = await start(cleanup, script, given)
+  return { ...scene, finished: await scene.agent.finished() }
+}
+
+/** The items that were added to `input` between the first request and request number `index`. */
+export function addedItems(server: ModelServer, index: number): Item[] {
+  const first = server.requests[0]?.body.input.length ?? 0
+  return server.requests[index]?.body.input.slice(first) ?? []
+}
+
+export function outline(item: Item): Outline {
+  const { type, role, id, call_id } = item as Outline
+  const isOutput = type.endsWith('_output')
+  const isOurs = type === 'message' && role !== 'assistant'
+  return {
+    type,
+    ...(isOurs && role ? { role } : {}),
+    ...(id && !isOurs ? { id: isOutput ? id.replace(/_.*/, '_') : id } : {}),
+    ...(call_id ? { call_id } : {}),
+  }
+}
+
+/** The finished items of a recorded stream: what a client has to send back. */
+export function doneItems(exchange: RecordedExchange | undefined): Item[] {
+  const done = exchange?.events?.filter((event) => event.type === 'response.output_item.done') ?? []
+  return done.map((event) => event.item as Item)
+}
+
+export function eventsOf<T extends RunEvent['type']>(agent: AgentProcess, type: T) {
+  return agent.seen.filter((event): event is Extract<RunEvent, { type: T }> => event.type === type)
+}
+
+/** Everything shown to the user as it came. */
+export const shownText = (agent: AgentProcess) =>
+  eventsOf(agent, 'text.delta')
+    .map((event) => event.text)
+    .join('')
+
+/** The outputs our tools gave, by call id, as request number `index` sent them. */
+export function outputsSent(server: ModelServer, index: number): Record<string, string> {
+  const outputs = addedItems(server, index).filter((item) => item.type.endsWith('_output'))
+  return Object.fromEntries(outputs.map((item) => [item.call_id, item.output]))
+}
+
+/** The delays of the official client: 200 ms, doubled each time, give or take a tenth. */
+export function expectBackoff(delaysMs: readonly number[]): void {
+  delaysMs.forEach((delayMs, index) => {
+    const plain = 200 * 2 ** index
+    expect(delayMs).toBeGreaterThanOrEqual(plain * 0.9)
+    expect(delayMs).toBeLessThanOrEqual(plain * 1.1)
+  })
+}
+
+/** The waits the server saw between requests are not shorter than those the agent announced. */
+export function expectWaited({ agent, server }: Pick<Played, 'agent' | 'server'>): void {
+  eventsOf(agent, 'retry').forEach((retry, index) => {
+    const [before, after] = [server.requests[index], server.requests[index + 1]]
+    const waited = (after?.at ?? 0) - (before?.at ?? 0)
+    // Timers may fire a millisecond early.
+    expect(waited).toBeGreaterThanOrEqual(retry.delayMs - 2)
+  })
+}
