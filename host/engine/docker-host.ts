@@ -1,0 +1,251 @@
+import { createHash } from 'node:crypto'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import Dockerode from 'dockerode'
+import { z } from 'zod'
+import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
+
+export interface DockerConnection {
+  options: Dockerode.DockerOptions
+  /** Where the address comes from; for messages. */
+  source: string
+}
+
+/**
+ * A client for the engine that the `docker` command would use. Asks the engine nothing.
+ * @throws CodexboxError like `dockerConnection`
+ */
+export function createDocker(env: NodeJS.ProcessEnv = process.env): {
+  docker: Dockerode
+  source: string
+} {
+  const { options, source } = dockerConnection(env, homedir())
+  return { docker: new Dockerode(options), source }
+}
+
+/**
+ * Decides where the engine is, in the order of the `docker` command: DOCKER_HOST, the context that
+ * is named or current, the usual sockets. `sockets` are the usual ones in the order of preference.
+ * @throws CodexboxError `config-invalid` for an address that cannot be used, `engine-unavailable`
+ * when nothing is configured and no socket is there.
+ */
+export function dockerConnection(
+  env: NodeJS.ProcessEnv,
+  home: string,
+  sockets: readonly string[] = usualSockets(env, home),
+): DockerConnection {
+  const configFolder = env.DOCKER_CONFIG || join(home, '.docker')
+  if (env.DOCKER_HOST) return fromDockerHost(env.DOCKER_HOST, env, configFolder)
+
+  const context = env.DOCKER_CONTEXT
+    ? { name: env.DOCKER_CONTEXT, namedBy: 'DOCKER_CONTEXT' }
+    : { name: currentContext(configFolder), namedBy: join(configFolder, 'config.json') }
+  // `default` is the name of what the command does without a context.
+  if (context.name && context.name !== 'default') {
+    return fromContext(context.name, context.namedBy, env, configFolder)
+  }
+  return fromSockets(sockets)
+}
+
+/** Docker, Docker Desktop, Colima, rootless Docker, Podman. */
+function usualSockets(env: NodeJS.ProcessEnv, home: string): string[] {
+  const runtime = env.XDG_RUNTIME_DIR
+  return [
+    DEFAULT_SOCKET,
+    join(home, '.docker/run/docker.sock'),
+    join(home, '.colima/default/docker.sock'),
+    ...(runtime ? [join(runtime, 'docker.sock'), join(runtime, 'podman/podman.sock')] : []),
+    '/run/podman/podman.sock',
+  ]
+}
+
+const DEFAULT_SOCKET = '/var/run/docker.sock'
+
+// ---- DOCKER_HOST ----
+
+function fromDockerHost(
+  value: string,
+  env: NodeJS.ProcessEnv,
+  configFolder: string,
+): DockerConnection {
+  const source = 'DOCKER_HOST'
+  // The command takes a bare host and port for tcp.
+  const address = value.includes('://') ? value : `tcp://${value}`
+  // Certificates without DOCKER_TLS_VERIFY are used as well: never less safe than what was prepared.
+  const tls = () => {
+    if (env.DOCKER_CERT_PATH) return readCertificates(env.DOCKER_CERT_PATH, 'DOCKER_CERT_PATH')
+    if (!env.DOCKER_TLS_VERIFY) return undefined
+    return existsSync(configFolder) ? readCertificates(configFolder, 'DOCKER_TLS_VERIFY') : {}
+  }
+  return { options: endpoint(address, source, env, tls), source }
+}
+
+// ---- Contexts ----
+
+/** The parts of Docker's own files that are read here. */
+const DockerConfigFile = z.looseObject({ currentContext: z.string().optional() })
+const ContextFile = z.looseObject({
+  Endpoints: z.looseObject({
+    docker: z.looseObject({ Host: z.string(), SkipTLSVerify: z.boolean().optional() }),
+  }),
+})
+
+function currentContext(configFolder: string): string | undefined {
+  const file = join(configFolder, 'config.json')
+  return existsSync(file) ? readJson(file, DockerConfigFile).currentContext : undefined
+}
+
+function fromContext(
+  name: string,
+  namedBy: string,
+  env: NodeJS.ProcessEnv,
+  configFolder: string,
+): DockerConnection {
+  const source = `context ${name}`
+  // Contexts are filed under the digest of their name.
+  const id = createHash('sha256').update(name).digest('hex')
+  const file = join(configFolder, 'contexts/meta', id, 'meta.json')
+  if (!existsSync(file)) {
+    throw invalid(
+      `There is no Docker context "${name}", which ${namedBy} names (${file} is missing). ` +
+        'See `docker context ls`, or set DOCKER_HOST',
+    )
+  }
+  const { docker } = readJson(file, ContextFile).Endpoints
+  if (docker.SkipTLSVerify) {
+    throw invalid(
+      `The Docker context "${name}" turns off the check of the engine's certificate, which is not supported. ` +
+        "Give the context the engine's CA, or reach the engine over ssh",
+    )
+  }
+  const certificates = join(configFolder, 'contexts/tls', id, 'docker')
+  const tls = () => (existsSync(certificates) ? readCertificates(certificates, source) : undefined)
+  return { options: endpoint(docker.Host, source, env, tls), source }
+}
+
+function readJson<T extends z.ZodType>(file: string, schema: T): z.infer<T> {
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    // The engine's own file may hold registry passwords, and a JSON error quotes what it read.
+    const what = error instanceof SyntaxError ? 'it is not JSON' : messageOf(error)
+    throw invalid(`Cannot read ${file}: ${what}`)
+  }
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const fields = parsed.error.issues.map((issue) => issue.path.join('.') || 'the whole file')
+  throw invalid(`${file} is not as Docker writes it: ${fields.join(', ')}`)
+}
+
+// ---- Sockets ----
+
+function fromSockets(sockets: readonly string[]): DockerConnection {
+  const there = sockets.filter((path) => existsSync(path))
+  // A socket that only root may use hides no engine of one's own; if there is no other, its
+  // refusal is what the user has to see.
+  const socketPath = there.find(isUsable) ?? there[0]
+  if (socketPath) return { options: local(socketPath), source: socketPath }
+  throw new CodexboxError(
+    'engine-unavailable',
+    `No Docker or Podman engine found: there is no socket at ${sockets.join(', ')}. ` +
+      'Start Docker or Podman, or set DOCKER_HOST to where it listens.',
+  )
+}
+
+function isUsable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK)
+    return true
+  } catch {
+    return false // Whatever the reason: another one is looked for.
+  }
+}
+
+// ---- Addresses ----
+
+type Certificates = Pick<Dockerode.DockerOptions, 'ca' | 'cert' | 'key'>
+
+/**
+ * The options for an address in Docker's spelling. Everything is spelled out, because the client
+ * fills gaps from DOCKER_HOST and DOCKER_CERT_PATH of the process, also next to a context.
+ */
+function endpoint(
+  address: string,
+  source: string,
+  env: NodeJS.ProcessEnv,
+  certificates: () => Certificates | undefined,
+): Dockerode.DockerOptions {
+  const socketPath = /^(?:unix|npipe):\/\/(.*)$/s.exec(address)?.[1]
+  if (socketPath !== undefined) return local(socketPath || DEFAULT_SOCKET)
+
+  // The value is not repeated: where it is malformed, it may hold a password in any place.
+  const expected = 'unix:///path, tcp://host:port or ssh://user@host'
+  if (!URL.canParse(address)) throw invalid(`${source} is no address such as ${expected}`)
+  const url = new URL(address)
+  if (!url.hostname) throw invalid(`${source} names no host; expected ${expected}`)
+  if (url.password) throw invalid(`${source} holds a password, which is refused; use an ssh key`)
+  if (!/^\/?$/.test(url.pathname)) throw invalid(`${source} has a path; expected ${expected}`)
+  // URL keeps the brackets of an IPv6 address, sockets want none.
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+
+  switch (url.protocol) {
+    // Certificates are only asked for here: DOCKER_TLS_VERIFY means nothing to a socket.
+    case 'tcp:':
+    case 'http:':
+    case 'https:': {
+      const tls = certificates()
+      const secure = tls !== undefined || url.protocol === 'https:'
+      // The ports that IANA gave to Docker, without and with TLS.
+      const port = url.port || (secure ? 2376 : 2375)
+      return { ...remote(host, port, secure ? 'https' : 'http'), ...tls }
+    }
+    case 'ssh:':
+      return {
+        ...remote(host, url.port || 22, 'ssh'),
+        username: decodeURIComponent(url.username) || env.USER,
+        sshOptions: env.SSH_AUTH_SOCK ? { agent: env.SSH_AUTH_SOCK } : {},
+      }
+    default:
+      throw invalid(`${source} begins with ${url.protocol}//; expected ${expected}`)
+  }
+}
+
+const noCertificates = { ca: undefined, cert: undefined, key: undefined }
+
+function local(socketPath: string): Dockerode.DockerOptions {
+  return { socketPath, host: undefined, port: undefined, protocol: 'http', ...noCertificates }
+}
+
+function remote(
+  host: string,
+  port: number | string,
+  protocol: 'http' | 'https' | 'ssh',
+): Dockerode.DockerOptions {
+  return { socketPath: undefined, host, port, protocol, ...noCertificates }
+}
+
+function readCertificates(folder: string, source: string): Certificates {
+  const read = (name: string): Buffer | undefined => {
+    const path = join(folder, name)
+    try {
+      return readFileSync(path)
+    } catch (error) {
+      // Each of the three may be left out: a public CA, or an engine that asks for no client.
+      if (systemCodeOf(error) === 'ENOENT' && existsSync(folder)) return undefined
+      throw invalid(
+        `Cannot read the TLS certificates of the engine (${source}): ${messageOf(error)}`,
+      )
+    }
+  }
+  const certificates = { ca: read('ca.pem'), cert: read('cert.pem'), key: read('key.pem') }
+  if (Boolean(certificates.cert) !== Boolean(certificates.key)) {
+    throw invalid(
+      `${folder} (${source}) has only one of cert.pem and key.pem; the engine needs both`,
+    )
+  }
+  return certificates
+}
+
+const invalid = (message: string) => new CodexboxError('config-invalid', `${message}.`)
