@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto'
+import { agentFile } from '../../package-root.ts'
+import type { ProviderPlugin } from '../provider.ts'
+import { startDemoBackend } from './demo-backend.ts'
+import { DEMO_MODEL } from './responses-request.ts'
+
+export interface DemoProviderOptions {
+  /** Pause after each piece of text. Default 20; 0 for none. */
+  paceMs?: number
+  /** Where `setup` says that there is nothing to do. Default: stdout. */
+  print?: (line: string) => void
+}
+
+/** A script in the place of a model, to see the whole path work without an account. */
+export function demoProvider(options: DemoProviderOptions = {}): ProviderPlugin {
+  const { paceMs, print = console.log } = options
+  const secrets = { CODEX_ACCESS_TOKEN: randomBytes(32).toString('base64url') }
+
+  return {
+    name: 'demo',
+    containerProvider: agentFile,
+    isAuthenticated: () => true,
+    getSecrets: async () => ({ ...secrets }),
+
+    async setup() {
+      print('The demo needs no sign-in: there is nothing to set up.')
+    },
+
+    async connect() {
+      const token = secrets.CODEX_ACCESS_TOKEN
+      const backend = await startDemoBackend({ token, ...(paceMs === undefined ? {} : { paceMs }) })
+      return {
+        responsesUrl: backend.url,
+        headers: { originator: 'codexbox' },
+        defaultModel: DEMO_MODEL,
+        owner: 'demo',
+        getSecrets: async () => ({ ...secrets }),
+        close: () => backend.close(),
+      }
+    },
+  }
+}

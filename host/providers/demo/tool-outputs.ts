@@ -1,0 +1,69 @@
+import type { FinishedCall } from './conversation.ts'
+
+export interface CommandResult {
+  /** Undefined when the command did not come to its end. */
+  exitCode: number | undefined
+  /** `exit code: 0`, or what else became of it. */
+  outcome: string
+  output: string
+}
+
+export function readCommandResult(output: string): CommandResult {
+  // A command can print such lines too; what stands before its output is the tool's own.
+  const [head = ''] = output.split(/^output:$/m, 1)
+  const exitCode = /^exit code: (-?\d+)$/m.exec(head)?.[1]
+  const [outcome = ''] = head.split('\n', 1)
+  return {
+    exitCode: exitCode === undefined ? undefined : Number(exitCode),
+    outcome,
+    output: output.replace(/^[\s\S]*?^output:\n?/m, '').trimEnd(),
+  }
+}
+
+export interface Listing {
+  files: { path: string; bytes: number }[]
+  folders: string[]
+}
+
+/** Lines that are neither a file nor a folder (links, notes) are passed over. */
+export function readListing(output: string): Listing {
+  const listing: Listing = { files: [], folders: [] }
+  for (const line of output.split('\n')) {
+    const file = /^(.+?) {2}(\d+) bytes$/.exec(line)
+    if (file?.[1]) listing.files.push({ path: file[1], bytes: Number(file[2]) })
+    else if (line.endsWith('/')) listing.folders.push(line)
+  }
+  return listing
+}
+
+/** What went wrong with a call that is not a command, or undefined. */
+export function failureOf({ output }: FinishedCall): string | undefined {
+  return /^error:\s*(.*)/i.exec(output)?.[1]
+}
+
+/** A call in one line, for a person. */
+export function describeCall({ name, arguments: args, output }: FinishedCall): string {
+  const about = args.command ?? args.path
+  const subject = typeof about === 'string' ? ` ${inOneLine(about)}` : ''
+  const [firstLine = ''] = output.split('\n', 1)
+  const isTold = name === 'bash' || name === 'write_file' || firstLine.startsWith('error:')
+  const result = isTold ? inOneLine(firstLine) : `${Buffer.byteLength(output)} bytes read`
+  return `${name}${subject}: ${result}`
+}
+
+/** Tool output as an indented block, which no content of it can end. */
+export function quote(text: string, maxLines = 40, maxLineLength = 400): string {
+  const lines = text.split('\n')
+  const shown = lines
+    .slice(0, maxLines)
+    .map(
+      (line) => `    ${line.length > maxLineLength ? `${line.slice(0, maxLineLength)} …` : line}`,
+    )
+  const left = lines.length - shown.length
+  return [...shown, ...(left > 0 ? [`    … and ${left} more lines`] : [])].join('\n')
+}
+
+function inOneLine(text: string): string {
+  const line = text.trim().replace(/\s+/g, ' ')
+  return line.length > 80 ? `${line.slice(0, 79)}…` : line
+}
