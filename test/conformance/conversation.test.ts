@@ -325,15 +325,17 @@ describe.concurrent('the runs of a conversation', () => {
   })
 
   test('can go on after an interruption in the middle of an answer', async (t) => {
-    const half = sse([created, done(messageItem('Kept.')), delta('Half')])
+    const call = { type: 'function_call', call_id: 'a', name: 'bash', arguments: '{}' }
+    const half = sse([created, done(messageItem('Kept.')), done(call), delta('Half')])
     const { agent, server } = await start(t, [{ body: half, fault: 'stall' }, textAnswer()])
     await agent.until('text.delta')
     agent.send({ type: 'interrupt' })
-    expect(await agent.finished()).toMatchObject({ status: 'interrupted' })
+    expect(await agent.finished()).toMatchObject({ status: 'interrupted', toolCalls: 0 })
     agent.send(prompt('run-2', 'Go on.'))
 
     expect(await agent.finished()).toMatchObject({ status: 'done' })
-    expect(addedItems(server, 1)[0]).toEqual(messageItem('Kept.'))
+    expect(addedItems(server, 1).slice(0, 2)).toEqual([messageItem('Kept.'), call])
+    expect(Object.keys(outputsSent(server, 1))).toEqual(['a'])
   })
 
   test('can go on after the turn limit, with every call answered', async (t) => {

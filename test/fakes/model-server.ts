@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { finished } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Item } from '../../shared/items.ts'
 
 /** One answer of the stand-in: to one request, in the order of the script. */
@@ -16,7 +17,7 @@ export interface Exchange {
   fault?: Fault
   /** How much of the body is written before the fault. Default: all of it. */
   bytes?: number
-  /** Every byte of the body in a write of its own. */
+  /** Every byte of the body by itself: about a millisecond each. */
   byteByByte?: boolean
 }
 
@@ -134,6 +135,8 @@ async function answer(response: ServerResponse, exchange: Exchange): Promise<voi
   try {
     for (let from = 0; from < sent.length; from += size) {
       await write(response, sent.subarray(from, from + size))
+      // Without a pause the client's stream joins what has come in the meantime.
+      if (byteByByte) await sleep(1)
     }
     if (fault === 'cut') response.destroy()
     else if (fault === 'reset') response.socket?.resetAndDestroy()
