@@ -197,8 +197,9 @@ describe.concurrent('how long to wait', () => {
 })
 
 describe.concurrent('a page instead of the service', () => {
-  test('a 403 page of Cloudflare is called by its name', async (t) => {
-    const { finished } = await play(t, [
+  // The official client repeats this too; a block does not lift within seconds.
+  test('a 403 page of Cloudflare is called by its name, at once', async (t) => {
+    const { finished, server } = await play(t, [
       {
         status: 403,
         headers: { 'content-type': 'text/html; charset=UTF-8', 'cf-ray': 'ray_fake' },
@@ -211,6 +212,7 @@ describe.concurrent('a page instead of the service', () => {
       error: { code: 'model-refused', message: expect.stringContaining('Cloudflare') },
     })
     expect(finished.error?.message).not.toContain('<')
+    expect(server.requests).toHaveLength(1)
   })
 })
 
