@@ -1,0 +1,120 @@
+import { z } from 'zod'
+
+const epochMs = z.number().int().nonnegative().max(8.64e15)
+const token = z.string().min(1)
+
+/** Why a refresh token is of no more use. */
+export const DeadReason = z.enum(['expired', 'reused', 'revoked', 'refused'])
+export type DeadReason = z.infer<typeof DeadReason>
+
+/** The sign-in as it lies on disk. Names are those of the token endpoint (RFC 6749, 5.1). */
+export const Tokens = z.object({
+  version: z.literal(1),
+  access_token: token,
+  refresh_token: token,
+  id_token: token.optional(),
+  account_id: z.string().min(1).optional(),
+  /** When the access token ends. */
+  expires_at: epochMs,
+  last_refresh: epochMs,
+  email: z.string().optional(),
+  plan: z.string().optional(),
+  /** Set when the service refused this refresh token for good; a new sign-in has no such field. */
+  dead: DeadReason.optional(),
+})
+export type Tokens = z.infer<typeof Tokens>
+
+/** Renew early, so that a token does not end between our check and the service's, or in a request. */
+const RENEW_EARLY_MS = 5 * 60_000
+
+export const isFresh = (tokens: Tokens, now: number) => tokens.expires_at - RENEW_EARLY_MS > now
+
+/** What a token answer brought; the parts that an answer leaves out are kept from `previous`. */
+export interface NewTokens {
+  access_token: string
+  refresh_token: string
+  id_token?: string | undefined
+  /** Seconds. */
+  expires_in?: number | undefined
+}
+
+/** The tokens as they are kept: with whose they are and when they end. */
+export function tokensFrom(answer: NewTokens, now: number): Tokens {
+  const { access_token, refresh_token, id_token } = answer
+  return {
+    version: 1,
+    access_token,
+    refresh_token,
+    ...(id_token ? { id_token, ...identityOf(id_token) } : {}),
+    expires_at: expiryOf(access_token) ?? now + lifetimeMs(answer.expires_in),
+    last_refresh: now,
+  }
+}
+
+/** Whose sign-in an id token is. What it does not say is left out, never guessed from other claims. */
+export function identityOf(idToken: string): Pick<Tokens, 'account_id' | 'email' | 'plan'> {
+  const claims = claimsOf(idToken)
+  const auth = objectIn(claims, 'https://api.openai.com/auth')
+  const profile = objectIn(claims, 'https://api.openai.com/profile')
+  const account_id = stringIn(auth, 'chatgpt_account_id')
+  const plan = stringIn(auth, 'chatgpt_plan_type')
+  const email = stringIn(claims, 'email') ?? stringIn(profile, 'email')
+  return {
+    ...(account_id ? { account_id } : {}),
+    ...(plan ? { plan } : {}),
+    ...(email ? { email } : {}),
+  }
+}
+
+/** When an access token ends by its own word (RFC 7519, 4.1.4), in epoch ms. */
+export function expiryOf(accessToken: string): number | undefined {
+  const exp = claimsOf(accessToken).get('exp')
+  const ms = typeof exp === 'number' ? Math.trunc(exp * 1000) : undefined
+  return epochMs.safeParse(ms).data
+}
+
+/**
+ * For a token that is no JWT and came without a lifetime: the official client renews those after
+ * eight days. One that ends sooner is refused by the service, and then renewed.
+ */
+const OPAQUE_LIFETIME_MS = 8 * 24 * 60 * 60_000
+
+function lifetimeMs(expiresIn: number | undefined): number {
+  const ms = (expiresIn ?? 0) * 1000
+  return ms > 0 && ms < 10 * 365 * 24 * 60 * 60_000 ? Math.trunc(ms) : OPAQUE_LIFETIME_MS
+}
+
+type Claims = ReadonlyMap<string, unknown>
+const NO_CLAIMS: Claims = new Map()
+
+/**
+ * The claims of a JWT, unverified: it came from the issuer itself over TLS, and nothing is granted
+ * on its word. Whatever cannot be read is an opaque token, without claims. A map, because a claim
+ * may be called `__proto__`.
+ */
+function claimsOf(jwt: string): Claims {
+  const parts = jwt.split('.')
+  const payload = parts[1]
+  if (payload === undefined || parts.length !== 3) return NO_CLAIMS
+  try {
+    return claimsIn(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')))
+  } catch {
+    // Not a JWT. The parser's message quotes the token, so it goes nowhere.
+    return NO_CLAIMS
+  }
+}
+
+function objectIn(claims: Claims, name: string): Claims {
+  return claimsIn(claims.get(name))
+}
+
+function claimsIn(value: unknown): Claims {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject ? new Map(Object.entries(value)) : NO_CLAIMS
+}
+
+/** A claim that becomes a request header or a line on a terminal: printable and of sane length. */
+function stringIn(claims: Claims, name: string): string | undefined {
+  const value = claims.get(name)
+  return typeof value === 'string' && /^[\x20-\x7e]{1,256}$/.test(value) ? value : undefined
+}

@@ -1,0 +1,236 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
+import { someTokens } from '../fakes/some-tokens.ts'
+
+const RENEW = join(import.meta.dirname, 'renew-in-process.ts')
+
+let root: string
+let dataDir: string
+let file: string
+let store: TokenStore
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'codexbox-store-'))
+  dataDir = join(root, 'da ta:ü')
+  file = join(dataDir, 'codex-tokens.json')
+  store = fileTokenStore(dataDir)
+})
+
+afterEach(() => rmSync(root, { recursive: true, force: true }))
+
+const modeOf = (path: string) => statSync(path).mode & 0o777
+const put = (text: string | Buffer) => {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  writeFileSync(file, text, { mode: 0o600 })
+}
+
+test('what was put in comes out again, and only the owner can read it', async () => {
+  const tokens = someTokens()
+
+  await store.replace(tokens)
+
+  expect(await store.read()).toEqual(tokens)
+  expect(store.peek()).toEqual(tokens)
+  expect(modeOf(file)).toBe(0o600)
+  expect(modeOf(dataDir)).toBe(0o700)
+  expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+})
+
+test('an empty store has no tokens, and a look makes no folder', async () => {
+  expect(store.peek()).toBeUndefined()
+  expect(await store.read()).toBeUndefined()
+  expect(existsSync(dataDir)).toBe(false)
+})
+
+test('an update is given what is stored and stores what it returns', async () => {
+  await store.replace(someTokens({ email: 'old@example.com' }))
+
+  await store.update(async (current) => ({ ...someTokens(), email: `not ${current?.email}` }))
+
+  expect((await store.read())?.email).toBe('not old@example.com')
+})
+
+test('an update that throws or changes nothing leaves the file untouched', async () => {
+  await store.replace(someTokens())
+  const before = statSync(file)
+
+  await store.update(async (current) => current ?? someTokens())
+  const failing = store.update(() => Promise.reject(new Error('no')))
+
+  await expect(failing).rejects.toThrow('no')
+  expect(statSync(file).ino).toBe(before.ino)
+  expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+})
+
+test('updates wait for each other', async () => {
+  await store.replace(someTokens({ last_refresh: 0 }))
+
+  const others = Array.from({ length: 10 }, () => fileTokenStore(dataDir))
+  await Promise.all(
+    others.map((other) =>
+      other.update(async (current) =>
+        someTokens({ last_refresh: (current?.last_refresh ?? 0) + 1 }),
+      ),
+    ),
+  )
+
+  expect((await store.read())?.last_refresh).toBe(10)
+})
+
+test('T3: a file and a folder that others may read are closed to them', async () => {
+  put(JSON.stringify(someTokens()))
+  chmodSync(file, 0o644)
+  chmodSync(dataDir, 0o777)
+
+  await store.update(async (current) => current ?? someTokens())
+
+  expect(modeOf(file)).toBe(0o600)
+  expect(modeOf(dataDir)).toBe(0o700)
+})
+
+test('a look repairs nothing', () => {
+  put(JSON.stringify(someTokens()))
+  chmodSync(file, 0o644)
+
+  store.peek()
+
+  expect(modeOf(file)).toBe(0o644)
+})
+
+const utf16 = Buffer.from(`\ufeff${JSON.stringify(someTokens())}`, 'utf16le')
+test.each([
+  ['empty', ''],
+  ['torn', '{"version":1,"access_token":"canary-tor'],
+  ['full of NULs', '\0'.repeat(100)],
+  ['UTF-16', utf16],
+  ['an array', '[]'],
+  ['null', 'null'],
+  ['a number', '7'],
+  ['too large', ' '.repeat(1024 * 1024 + 1)],
+  ['of another version', JSON.stringify({ ...someTokens(), version: 2 })],
+  ['without refresh token', JSON.stringify({ ...someTokens(), refresh_token: undefined })],
+  ['without access token', JSON.stringify({ ...someTokens(), access_token: '' })],
+  ['with an expiry that is text', JSON.stringify({ ...someTokens(), expires_at: 'canary' })],
+  ['with an expiry before time', JSON.stringify({ ...someTokens(), expires_at: -1 })],
+  ['with an expiry beyond time', JSON.stringify({ ...someTokens(), expires_at: 1e308 })],
+])('T1, T2: a file that is %s is named, not shown and left as it is', async (_, content) => {
+  put(content)
+
+  const attempts = [
+    () => store.read(),
+    () => store.update(async () => someTokens()),
+    async () => store.peek(),
+  ]
+
+  for (const attempt of attempts) {
+    const error = await attempt().catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code: 'tokens-invalid' })
+    expect((error as Error).message).toContain(file)
+    expect(inspected(error)).not.toContain('canary')
+  }
+  expect(readFileSync(file)).toEqual(Buffer.from(content))
+  expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+})
+
+test('a new sign-in sets a damaged file aside and takes its place', async () => {
+  put('{"torn')
+  await store.prepare()
+
+  await store.replace(someTokens())
+
+  const aside = readdirSync(dataDir).find((name) => name.includes('.damaged-')) ?? ''
+  expect(readFileSync(join(dataDir, aside), 'utf8')).toBe('{"torn')
+  expect(await store.read()).toBeDefined()
+})
+
+const strange: [string, () => void][] = [
+  ['a link', () => symlinkSync(join(root, 'elsewhere'), file)],
+  ['a dangling link', () => symlinkSync(join(root, 'nowhere'), file)],
+  ['a folder', () => mkdirSync(file)],
+  ['a FIFO', () => execFileSync('mkfifo', [file])],
+]
+test.each(strange)('T4: %s is refused, and nothing is written through it', async (_, make) => {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  writeFileSync(join(root, 'elsewhere'), JSON.stringify(someTokens()))
+  make()
+
+  const attempts = [
+    () => store.read(),
+    () => store.prepare(),
+    () => store.replace(someTokens()),
+    () => store.update(async () => someTokens()),
+    () => store.remove(),
+  ]
+
+  for (const attempt of attempts) {
+    await expect(attempt()).rejects.toMatchObject({ code: 'tokens-invalid' })
+  }
+  expect(() => store.peek()).toThrow(file)
+  expect(existsSync(join(root, 'nowhere'))).toBe(false)
+  expect(readFileSync(join(root, 'elsewhere'), 'utf8')).toContain('canary-access-token')
+})
+
+test('what a save that was killed left behind does no harm', async () => {
+  await store.replace(someTokens({ email: 'first@example.com' }))
+  writeFileSync(`${file}.1-dead.tmp`, '{"half', { mode: 0o600 })
+
+  expect((await store.read())?.email).toBe('first@example.com')
+  await store.replace(someTokens({ email: 'second@example.com' }))
+
+  expect((await store.read())?.email).toBe('second@example.com')
+})
+
+test('a save makes a new file and never writes into the old one', async () => {
+  await store.replace(someTokens({ email: 'first@example.com' }))
+  linkSync(file, join(root, 'kept'))
+
+  await store.replace(someTokens({ email: 'second@example.com' }))
+
+  expect(readFileSync(join(root, 'kept'), 'utf8')).toContain('first@example.com')
+})
+
+test('T5: nothing is spent when there is no room to save the result', async () => {
+  await store.replace(someTokens({ email: 'kept@example.com' }))
+
+  // A process that may write 8 KB to a file is as good as a full disk, and needs no mount.
+  const limited = `trap '' XFSZ; ulimit -f 16; exec "$0" --import tsx "$1" "$2" http://127.0.0.1:9`
+  const child = spawnSync('bash', ['-c', limited, process.execPath, RENEW, dataDir], {
+    encoding: 'utf8',
+    env: { ...process.env, REJECTED: 'canary-access-token' },
+  })
+
+  expect(JSON.parse(child.stdout)).toMatchObject({ code: 'refresh-failed' })
+  expect(child.stdout).toContain('EFBIG')
+  expect((await store.read())?.email).toBe('kept@example.com')
+  expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+})
+
+test('removing is done once and can be done twice', async () => {
+  await store.replace(someTokens())
+
+  await store.remove()
+  await store.remove()
+
+  expect(await store.read()).toBeUndefined()
+})
+
+function inspected(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return `${error.message} ${error.stack} ${JSON.stringify(error)} ${inspected(error.cause)}`
+}
