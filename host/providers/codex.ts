@@ -1,0 +1,86 @@
+import { CodexboxError } from '../../shared/errors.ts'
+import type { Secrets } from '../../shared/secrets.ts'
+import { usableTokens } from '../auth/access-token.ts'
+import { signInWithBrowser } from '../auth/browser-sign-in.ts'
+import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
+import { openBrowser } from '../auth/open-browser.ts'
+import { fileTokenStore } from '../auth/token-store.ts'
+import type { Tokens } from '../auth/tokens.ts'
+import type { Config } from '../config.ts'
+import { agentFile } from '../package-root.ts'
+import type { ProviderPlugin } from './provider.ts'
+
+export interface CodexProviderOptions {
+  config: Pick<Config, 'dataDir' | 'authIssuer' | 'codexBaseUrl'>
+  now?: (() => number) | undefined
+  openUrl?: ((url: string) => Promise<void>) | undefined
+  /** Says a line to the person; by default on stderr, since stdout may be read by a program. */
+  say?: ((line: string) => void) | undefined
+  /** Where the browser may come back to; see `signInWithBrowser`. */
+  ports?: readonly number[] | undefined
+}
+
+/** The model by way of one's own ChatGPT subscription. */
+export function codexProvider(options: CodexProviderOptions) {
+  const { config, now = Date.now, openUrl = openBrowser, say = sayOnStderr, ports } = options
+  const store = fileTokenStore(config.dataDir)
+  const tokens = usableTokens({ store, issuer: config.authIssuer, now })
+
+  return {
+    name: 'codex',
+    containerProvider: agentFile,
+
+    getSecrets: async () => {
+      const { CODEX_ACCESS_TOKEN, CODEX_ACCOUNT_ID } = secretsOf(await tokens())
+      return { CODEX_ACCESS_TOKEN, ...(CODEX_ACCOUNT_ID ? { CODEX_ACCOUNT_ID } : {}) }
+    },
+
+    isAuthenticated: () => {
+      try {
+        const stored = store.peek()
+        return stored !== undefined && stored.dead === undefined
+      } catch {
+        // A yes or no is asked; why not is said by `getSecrets`.
+        return false
+      }
+    },
+
+    setup: async () => {
+      await store.prepare()
+      const save = store.replace
+      await signInWithBrowser({ issuer: config.authIssuer, openUrl, say, save, ports, now })
+    },
+
+    connect: async () => {
+      const { account_id } = await tokens()
+      return {
+        responsesUrl: new URL(`${config.codexBaseUrl.href.replace(/\/$/, '')}/responses`),
+        headers: { originator: ORIGINATOR, 'user-agent': USER_AGENT },
+        defaultModel: 'gpt-5.5',
+        owner: `codex:${account_id ?? 'unknown'}`,
+        getSecrets: async (rejectedToken?: string) => {
+          const current = await tokens(rejectedToken)
+          if (current.account_id !== account_id) throw otherAccount()
+          return secretsOf(current)
+        },
+        close: async () => {},
+      }
+    },
+  } satisfies ProviderPlugin
+}
+
+function secretsOf({ access_token, account_id }: Tokens): Secrets {
+  return { CODEX_ACCESS_TOKEN: access_token, CODEX_ACCOUNT_ID: account_id }
+}
+
+function sayOnStderr(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/** The conversation's encrypted reasoning belongs to the account it began with. */
+function otherAccount(): CodexboxError {
+  return new CodexboxError(
+    'not-signed-in',
+    'Another account was signed in while this conversation was open. Start the conversation again.',
+  )
+}
