@@ -1,0 +1,71 @@
+import type { Config } from '../../host/config.ts'
+import { setupCommand } from '../../host/package-root.ts'
+import { type CodexProviderOptions, codexProvider } from '../../host/providers/codex.ts'
+import type { ProviderPlugin } from '../../host/providers/provider.ts'
+import { CodexboxError } from '../../shared/errors.ts'
+import type { Step, StepResult } from '../step.ts'
+
+const NAME = 'codex-auth'
+
+/** Signs in to ChatGPT, unless a sign-in that works is there. */
+export const codexAuthStep: Step = createCodexAuthStep()
+
+/** The step with another browser, clock or terminal. */
+export function createCodexAuthStep(parts: Omit<CodexProviderOptions, 'config'> = {}): Step {
+  return {
+    name: NAME,
+    summary: 'Sign in to ChatGPT (--force: anew, --check: only report)',
+    run: async (args, config) => {
+      const unknown = args.find((arg) => arg !== '--force' && arg !== '--check')
+      if (unknown !== undefined)
+        return failed(`Unknown argument ${unknown}.`, 'Use --force or --check.')
+      const provider = codexProvider({ ...parts, config })
+      try {
+        if (args.includes('--check')) return check(provider, config)
+        if (!args.includes('--force') && (await stillWorks(provider)))
+          return already('A sign-in is there and works.')
+        await provider.setup()
+        return {
+          status: 'done',
+          fields: { AUTH_STATUS: 'authenticated' },
+          detail: 'Signed in to ChatGPT.',
+        }
+      } catch (error) {
+        if (!(error instanceof CodexboxError)) throw error
+        return failed(error.message, `Then run again: ${setupCommand(NAME)}`)
+      }
+    },
+  }
+}
+
+/** Local state only. */
+function check(provider: ProviderPlugin, config: Config): StepResult {
+  if (provider.isAuthenticated()) return already(`A sign-in is there, in ${config.dataDir}.`)
+  return failed(
+    `No sign-in that could be used is in ${config.dataDir}.`,
+    `Run ${setupCommand(NAME)}`,
+  )
+}
+
+/**
+ * Whether the tokens can be used now, after renewing them if that was due. A sign-in that the
+ * service gave up does not; a failure that may pass is thrown, since the sign-in may be well.
+ */
+async function stillWorks(provider: ProviderPlugin): Promise<boolean> {
+  try {
+    await provider.getSecrets()
+    // A refresh token that is dead leaves minutes at most.
+    return provider.isAuthenticated()
+  } catch (error) {
+    if (error instanceof CodexboxError && error.code === 'not-signed-in') return false
+    throw error
+  }
+}
+
+function already(detail: string): StepResult {
+  return { status: 'unchanged', fields: { AUTH_STATUS: 'already_authenticated' }, detail }
+}
+
+function failed(detail: string, fix: string): StepResult {
+  return { status: 'failed', fields: { AUTH_STATUS: 'failed' }, detail, fix }
+}
