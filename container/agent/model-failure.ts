@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../shared/errors.ts'
+import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
 import type { RunFailure } from '../../shared/protocol.ts'
 
 /**
@@ -29,6 +30,9 @@ export function failureOfResponse(response: RefusedResponse, now = Date.now()): 
   const waitMs = retryAfterMs(headers['retry-after'], now)
   const said = `The service answered ${status}: ${error.message ?? shorten(body)}${traceOf(headers)}`
 
+  if (error.code === UPSTREAM_UNREACHABLE && status !== 401) {
+    return failureOfStream(error.message ?? 'the gateway does not say why', false)
+  }
   if (status === 401) return { code: 'not-signed-in', message: said, remedy: 'ask-for-secrets' }
   if (status === 429 && error.type === 'usage_limit_reached') return usageLimit(error)
   if (status === 429 && error.type === 'usage_not_included') return planWithoutCodex()

@@ -1,0 +1,95 @@
+import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode'
+import type { AgentSpec } from './engine.ts'
+import { hostOwnerLabels } from './owner-labels.ts'
+
+/** Where things are inside the container. */
+export const inside = {
+  workspace: '/workspace',
+  agentFile: '/opt/codexbox/agent.cjs',
+  socketFolder: '/run/codexbox',
+  socketPath: '/run/codexbox/gateway.sock',
+  home: '/home/agent',
+} as const
+
+const MiB = 1024 * 1024
+
+/**
+ * The sandbox policy, all of it: what a container of ours may do. Pure, so that one table of tests
+ * pins it down. Bounds follow the CIS Docker Benchmark, section 5.
+ */
+export function containerOptions(
+  spec: AgentSpec,
+  image: string,
+): ContainerCreateOptions & { HostConfig: HostConfig & { CgroupnsMode: string } } {
+  return {
+    name: spec.name,
+    Image: image,
+    // Whatever the image would start: we start node with our script.
+    Entrypoint: ['node'],
+    Cmd: [inside.agentFile],
+    // The agent is root without rights, which is what it takes to start the tools as somebody else.
+    User: '0:0',
+    WorkingDir: '/',
+    Env: [`HOME=${inside.home}`, 'LANG=C.UTF-8', 'GIT_TERMINAL_PROMPT=0', 'PAGER=cat'],
+    Labels: hostOwnerLabels(),
+    OpenStdin: true,
+    // The container's stdin ends with our connection: if this process dies, the agent leaves.
+    StdinOnce: true,
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+    Tty: false,
+    StopSignal: 'SIGTERM',
+    StopTimeout: 5,
+    HostConfig: {
+      CapDrop: ['ALL'],
+      // To start the worker as another user, and to end it.
+      CapAdd: ['SETUID', 'SETGID', 'KILL'],
+      SecurityOpt: ['no-new-privileges'],
+      NetworkMode: spec.network === 'none' ? 'none' : 'bridge',
+      ReadonlyRootfs: true,
+      Tmpfs: {
+        '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
+        [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
+      },
+      Mounts: mounts(spec),
+      // Reaps what tools leave behind; node as process 1 would not.
+      Init: true,
+      PidsLimit: 512,
+      Memory: 2048 * MiB,
+      // The same figure: no swap on top.
+      MemorySwap: 2048 * MiB,
+      NanoCpus: 2_000_000_000,
+      Ulimits: [
+        // A core file in the workspace would hold the agent's memory.
+        { Name: 'core', Soft: 0, Hard: 0 },
+        { Name: 'nofile', Soft: 4096, Hard: 4096 },
+      ],
+      // The container dies before the host does.
+      OomScoreAdj: 500,
+      // Nothing that is printed goes to the host's disk; attaching works all the same.
+      LogConfig: { Type: 'none', Config: {} },
+      CgroupnsMode: 'private',
+      IpcMode: 'private',
+      // By the engine, so that it also happens when this process is gone by then.
+      AutoRemove: true,
+      RestartPolicy: { Name: 'no' },
+    },
+  }
+}
+
+/** `Mounts` and not `Binds`: a missing source is an error then, and a colon in a path is no trouble. */
+function mounts(spec: AgentSpec): MountSettings[] {
+  const bind = (source: string, target: string, readOnly: boolean): MountSettings => ({
+    Type: 'bind',
+    Source: source,
+    Target: target,
+    ReadOnly: readOnly,
+    BindOptions: { Propagation: 'rprivate' },
+  })
+  return [
+    bind(spec.workspace, inside.workspace, false),
+    bind(spec.agentFile, inside.agentFile, true),
+    ...(spec.socketFolder ? [bind(spec.socketFolder, inside.socketFolder, true)] : []),
+  ]
+}

@@ -1,0 +1,60 @@
+import type { Readable, Writable } from 'node:stream'
+import type { NetworkMode } from '../config.ts'
+
+/** What one conversation needs to run in. Paths are the host's. */
+export interface AgentSpec {
+  /** Unique; known before anything is created. */
+  name: string
+  /** The container script. */
+  agentFile: string
+  workspace: string
+  /** Folder with the gateway's socket `gateway.sock` (sealed mode). */
+  socketFolder: string | undefined
+  network: NetworkMode
+  /** Who runs the tools; absent where users cannot be told apart (Windows). */
+  user: { uid: number; gid: number } | undefined
+}
+
+/** The agent's process, wherever it runs, and its two ends of the line protocol. */
+export interface AgentProcess {
+  /** Where things are for the agent, and as whom it is to run the tools. */
+  readonly view: {
+    workspace: string
+    socketPath: string | undefined
+    worker: { uid: number; gid: number } | undefined
+  }
+  /** Ending it tells the agent that nobody is there any more. */
+  readonly stdin: Writable
+  readonly stdout: Readable
+  /** The last of what was written to stderr; for error messages. */
+  stderrTail(): string
+  /** Never rejects. */
+  readonly exited: Promise<AgentExit>
+  /** Asks it to leave, kills it after `graceMs`, removes what was created. May be called often. */
+  stop(graceMs: number): Promise<void>
+}
+
+/** `lost` says why the end could not be observed; code and signal are unknown then. */
+export type AgentExit = { code: number | null; signal: string | null } | { lost: string }
+
+export interface Engine {
+  readonly name: 'docker' | 'process'
+  /** For people: where the engine is, or what it is not. */
+  readonly description: string
+  /**
+   * Throws CodexboxError `engine-unavailable` or `image-missing` when nothing could be started now,
+   * saying what to do.
+   */
+  check(): Promise<void>
+  /** Throws like `check`, and `image-unusable`; what was created by then is removed. */
+  start(spec: AgentSpec): Promise<AgentProcess>
+}
+
+/** Keeps the last bytes of a stream. */
+export function tailOf(stream: Readable, maxBytes = 4096): () => string {
+  let tail = Buffer.alloc(0)
+  stream.on('data', (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk]).subarray(-maxBytes)
+  })
+  return () => tail.toString('utf8').trim()
+}

@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../shared/errors.ts'
+import { type AgentExit, type Engine, tailOf } from './engine.ts'
+
+/** What a tool may see of our environment. The rest could hold secrets: it is the user's own. */
+const PASSED_ON = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'TZ', 'USER', 'SHELL', 'SystemRoot']
+
+/**
+ * Runs agents as plain processes of this user: no isolation at all, the tools can do what the user
+ * can. For the demo, and for those who ask for it by name.
+ */
+export const processEngine: Engine = {
+  name: 'process',
+  description: 'plain processes on this machine, without isolation',
+
+  async check() {},
+
+  async start(spec) {
+    const env = Object.fromEntries(
+      PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+    )
+    const child = spawn(process.execPath, [spec.agentFile], {
+      cwd: spec.workspace,
+      env: { ...env, GIT_TERMINAL_PROMPT: '0', PAGER: 'cat' },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // Out of the terminal's process group: Ctrl-C is for us to handle.
+      detached: true,
+    })
+    child.stdin.on('error', () => {}) // An agent that is gone is reported by its exit.
+    const exited = new Promise<AgentExit>((resolve) => {
+      child.once('error', (error) => resolve({ lost: messageOf(error) }))
+      child.once('exit', (code, signal) => resolve({ code, signal }))
+    })
+    return {
+      view: {
+        workspace: spec.workspace,
+        socketPath: spec.socketFolder && join(spec.socketFolder, 'gateway.sock'),
+        worker: undefined,
+      },
+      stdin: child.stdin,
+      stdout: child.stdout,
+      stderrTail: tailOf(child.stderr),
+      exited,
+      async stop(graceMs) {
+        if (child.exitCode !== null || child.signalCode !== null) return
+        child.kill('SIGTERM')
+        await Promise.race([exited, sleep(graceMs, undefined, { ref: false })])
+        child.kill('SIGKILL')
+        await exited
+      },
+    }
+  },
+}

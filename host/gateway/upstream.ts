@@ -1,0 +1,97 @@
+import http from 'node:http'
+import https from 'node:https'
+import { pipeline } from 'node:stream/promises'
+import { CodexboxError } from '../../shared/errors.ts'
+import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
+import type { ModelConnection } from '../providers/provider.ts'
+
+/** What a container may say in headers. Everything else is ours. */
+const FROM_CONTAINER = ['session-id', 'thread-id', 'x-codex-turn-state']
+
+/** What the service may say back. Cookies, for one, stay on the host. */
+const TO_CONTAINER =
+  /^(content-type|retry-after|openai-model|x-request-id|x-oai-request-id|cf-ray|cf-mitigated|x-models-etag|x-codex-.*)$/
+
+/** One kept connection to the service for all runs of this process. */
+const agents = {
+  'http:': new http.Agent({ keepAlive: true }),
+  'https:': new https.Agent({ keepAlive: true }),
+}
+
+export interface ContainerRequest {
+  body: Buffer
+  headers: http.IncomingHttpHeaders
+  signal: AbortSignal
+}
+
+/**
+ * Sends a container's request to the service with the real credentials, and the answer back as it
+ * comes. A refused token is renewed on the host and the request repeated once, so a run outlives its
+ * token. Rejects with the system error when the service cannot be reached.
+ */
+export async function sendUpstream(
+  connection: ModelConnection,
+  request: ContainerRequest,
+  response: http.ServerResponse,
+): Promise<void> {
+  const secrets = await connection.getSecrets()
+  let answer = await post(connection, request, secrets)
+  if (answer.statusCode === 401) {
+    const renewed = await renewedSecrets(connection, secrets)
+    if (renewed) {
+      answer.resume()
+      answer = await post(connection, request, renewed)
+    }
+  }
+  response.writeHead(answer.statusCode ?? 502, allowed(answer.headers))
+  // Before the first byte of the body: the wait for it is the longest of all.
+  response.flushHeaders()
+  await pipeline(answer, response)
+}
+
+/** Undefined when there are none: then the refusal itself is the answer. */
+async function renewedSecrets(connection: ModelConnection, rejected: Secrets) {
+  try {
+    const renewed = await connection.getSecrets(rejected.CODEX_ACCESS_TOKEN)
+    return renewed.CODEX_ACCESS_TOKEN === rejected.CODEX_ACCESS_TOKEN ? undefined : renewed
+  } catch (error) {
+    if (error instanceof CodexboxError) return undefined
+    throw error
+  }
+}
+
+/** Redirects are not followed: node:http does not, and the token would go along. */
+function post(
+  { responsesUrl, headers: identity }: ModelConnection,
+  { body, headers, signal }: ContainerRequest,
+  secrets: Secrets,
+): Promise<http.IncomingMessage> {
+  const isSecure = responsesUrl.protocol === 'https:'
+  const send = isSecure ? https.request : http.request
+  const said = FROM_CONTAINER.flatMap((name) => {
+    const value = headers[name]
+    return typeof value === 'string' ? [[name, value]] : []
+  })
+  return new Promise((resolve, reject) => {
+    const upstream = send(responsesUrl, {
+      method: 'POST',
+      agent: agents[isSecure ? 'https:' : 'http:'],
+      signal,
+      headers: {
+        ...Object.fromEntries(said),
+        ...identity,
+        accept: 'text/event-stream',
+        'content-type': 'application/json',
+        'content-length': body.length,
+        ...authorizationHeaders(secrets),
+      },
+    })
+    upstream.once('response', resolve)
+    upstream.on('error', reject)
+    upstream.end(body)
+  })
+}
+
+function allowed(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => TO_CONTAINER.test(name)))
+}

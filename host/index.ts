@@ -1,0 +1,47 @@
+/**
+ * The public API.
+ *
+ * The default export is the `codex` provider as NanoClaw-like hosts load it; the rest is for programs
+ * that run an agent themselves.
+ */
+import { readConfig } from './config.ts'
+import { agentFile } from './package-root.ts'
+import { codexProvider } from './providers/codex.ts'
+import type { ProviderPlugin } from './providers/provider.ts'
+
+export { CodexboxError, type ErrorCode } from '../shared/errors.ts'
+export type { Item } from '../shared/items.ts'
+export { type FinishedEvent, RunEvent, type RunLimits, type Usage } from '../shared/protocol.ts'
+export { PROTOCOL_VERSION } from '../shared/protocol-version.ts'
+export type { Secrets } from '../shared/secrets.ts'
+export { type Config, readConfig } from './config.ts'
+export { codexProvider } from './providers/codex.ts'
+export { demoProvider } from './providers/demo/demo-provider.ts'
+export { openaiProvider } from './providers/openai.ts'
+export type { ModelConnection, ProviderPlugin } from './providers/provider.ts'
+export {
+  type Conversation,
+  type ConversationOptions,
+  openConversation,
+} from './runs/conversation.ts'
+export type { Run, RunResult } from './runs/run.ts'
+export {
+  listSessions,
+  readSession,
+  removeSession,
+  type SessionLine,
+  type SessionSummary,
+} from './runs/session-log.ts'
+
+// Settings are read when a member is used, so that importing has no effects and cannot fail.
+const codex = () => codexProvider({ config: readConfig() })
+
+const plugin: ProviderPlugin = {
+  name: 'codex',
+  getSecrets: () => codex().getSecrets(),
+  isAuthenticated: () => codex().isAuthenticated(),
+  setup: () => codex().setup(),
+  connect: () => codex().connect(),
+  containerProvider: agentFile,
+}
+export default plugin

@@ -1,0 +1,52 @@
+import { CodexboxError } from '../../shared/errors.ts'
+import type { Config } from '../config.ts'
+import { setupCommand } from '../package-root.ts'
+import { codexProvider } from './codex.ts'
+import { demoProvider } from './demo/demo-provider.ts'
+import { openaiProvider } from './openai.ts'
+import type { ProviderPlugin } from './provider.ts'
+
+/** All providers, by the name `AGENT_PROVIDER` knows them by. */
+const providers: Record<string, (config: Config) => ProviderPlugin> = {
+  codex: (config) => codexProvider({ config }),
+  openai: openaiProvider,
+  demo: () => demoProvider(),
+}
+
+export interface ProviderChoice {
+  provider: ProviderPlugin
+  /** Why it is not the one that would have been preferred; for the user. */
+  notice?: string
+}
+
+/**
+ * The provider that was named; else codex when signed in; else the demo, and a line that says so.
+ * @throws CodexboxError `config-invalid` for an unknown name, `not-signed-in` for a named one that
+ * cannot be used
+ */
+export function chooseProvider(config: Config): ProviderChoice {
+  const { provider: name } = config
+  if (name === undefined) {
+    const codex = codexProvider({ config })
+    if (codex.isAuthenticated()) return { provider: codex }
+    return {
+      provider: demoProvider(),
+      notice: `Not signed in: this is the scripted demo. Sign in with \`${setupCommand('codex-auth')}\`.`,
+    }
+  }
+  const make = Object.hasOwn(providers, name) ? providers[name] : undefined
+  if (!make) {
+    const known = Object.keys(providers).join(', ')
+    throw new CodexboxError(
+      'config-invalid',
+      `AGENT_PROVIDER is "${name}", which is no provider; there are ${known}.`,
+    )
+  }
+  const provider = make(config)
+  if (!provider.isAuthenticated()) {
+    const how =
+      name === 'openai' ? 'Set OPENAI_API_KEY.' : `Sign in with \`${setupCommand('codex-auth')}\`.`
+    throw new CodexboxError('not-signed-in', `The provider ${name} is not signed in. ${how}`)
+  }
+  return { provider }
+}

@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto'
+import { CodexboxError } from '../../shared/errors.ts'
+import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
+import type { Config } from '../config.ts'
+import { agentFile } from '../package-root.ts'
+import type { ProviderPlugin } from './provider.ts'
+
+/** The OpenAI API with a key, or any server that speaks Responses with `OPENAI_BASE_URL`. */
+export function openaiProvider(
+  config: Pick<Config, 'openaiApiKey' | 'openaiBaseUrl'>,
+): ProviderPlugin {
+  const key = () => {
+    if (config.openaiApiKey) return config.openaiApiKey
+    throw new CodexboxError(
+      'not-signed-in',
+      'AGENT_PROVIDER=openai needs a key: set OPENAI_API_KEY in the environment or in .env.',
+    )
+  }
+  const base = config.openaiBaseUrl.href.replace(/\/$/, '')
+  return {
+    name: 'openai',
+    containerProvider: agentFile,
+    isAuthenticated: () => config.openaiApiKey !== undefined,
+    getSecrets: async () => ({ CODEX_ACCESS_TOKEN: key() }),
+    async setup() {
+      key()
+    },
+    async connect() {
+      return {
+        responsesUrl: new URL(`${base}/responses`),
+        headers: { originator: ORIGINATOR, 'user-agent': USER_AGENT },
+        defaultModel: 'gpt-5.5',
+        // Tells keys apart without showing them.
+        owner: `openai:${createHash('sha256').update(`${base} ${key()}`).digest('hex').slice(0, 12)}`,
+        getSecrets: async () => ({ CODEX_ACCESS_TOKEN: key() }),
+        close: async () => {},
+      }
+    },
+  }
+}

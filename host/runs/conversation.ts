@@ -1,0 +1,352 @@
+import { randomUUID } from 'node:crypto'
+import { CodexboxError } from '../../shared/errors.ts'
+import type { HostLine, RunEvent, RunLimits, RunRequest } from '../../shared/protocol.ts'
+import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
+import type { Secrets } from '../../shared/secrets.ts'
+import { type Config, readConfig } from '../config.ts'
+import { chooseEngine } from '../engine/choose-engine.ts'
+import type { AgentProcess, Engine } from '../engine/engine.ts'
+import { GATEWAY_URL, type Gateway, openGateway } from '../gateway/gateway.ts'
+import { chooseProvider } from '../providers/choose-provider.ts'
+import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
+import { historyOf } from './history.ts'
+import { instructions } from './instructions.ts'
+import { readEvents } from './read-events.ts'
+import { type Finished, Run } from './run.ts'
+import { newSessionName, SessionLog } from './session-log.ts'
+import { openWorkspace, type Workspace } from './workspace.ts'
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+
+const DEFAULT_LIMITS: RunLimits = {
+  maxTurns: 200,
+  runMs: 60 * MINUTE,
+  idleMs: 15 * MINUTE,
+  streamIdleMs: 5 * MINUTE,
+  toolMs: 10 * MINUTE,
+  toolOutputBytes: 40_000,
+}
+
+export interface ConversationOptions {
+  /** The folder the agent works in. Default: the current one. */
+  workspace?: string
+  /** Session to continue or to begin. Default: a new one, named by the time. */
+  session?: string
+  /** Replaces single settings of the environment and the `.env`. */
+  settings?: Partial<Config>
+  limits?: Partial<RunLimits>
+}
+
+/**
+ * Opens a conversation: checks the workspace, the sign-in and the engine, and opens the session.
+ * Nothing is started yet.
+ * @throws CodexboxError `config-invalid`, `workspace-invalid`, `not-signed-in`, `engine-unavailable`,
+ * `image-missing`, `session-invalid`, `session-busy`
+ */
+export async function openConversation(options: ConversationOptions = {}): Promise<Conversation> {
+  const config: Config = { ...readConfig(), ...options.settings }
+  const workspace = openWorkspace(options.workspace ?? process.cwd(), config.dataDir)
+  const { provider, notice } = chooseProvider(config)
+  const { engine, missing } = await chooseEngine(config, provider.name === 'demo')
+  checkReach(config, engine)
+  const log = await SessionLog.open(config.dataDir, options.session ?? newSessionName())
+  return new Conversation({
+    config,
+    workspace,
+    provider,
+    engine,
+    log,
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
+    notices: [
+      notice,
+      missing && `${missing.message} Until then the demo runs without a container.`,
+    ].filter((text) => text !== undefined),
+  })
+}
+
+/** Direct mode sends the container to the service itself, which it must be able to reach. */
+function checkReach(config: Config, engine: Engine): void {
+  if (config.credentials !== 'direct' || engine.name !== 'docker' || config.network === 'open')
+    return
+  throw new CodexboxError(
+    'config-invalid',
+    'AGENT_CREDENTIALS=direct needs a network in the container: set AGENT_NETWORK=open as well, or use sealed.',
+  )
+}
+
+interface Parts {
+  config: Config
+  workspace: Workspace
+  provider: ProviderPlugin
+  engine: Engine
+  log: SessionLog
+  limits: RunLimits
+  notices: string[]
+}
+
+/** A running agent and what was opened for it. */
+interface Started {
+  agent: AgentProcess
+  events: AsyncGenerator<RunEvent>
+  /** Only in sealed mode. */
+  gateway: Gateway | undefined
+}
+
+/**
+ * A chat with one agent. Its container is started by the first run, serves the following ones, leaves
+ * by itself when nothing is asked for a while, and is started anew, with the history, when needed.
+ */
+export class Conversation {
+  readonly #parts: Parts
+  #connection: ModelConnection | undefined
+  #started: Started | undefined
+  #current: Run | undefined
+  #closed = false
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  get session(): string {
+    return this.#parts.log.name
+  }
+
+  get provider(): string {
+    return this.#parts.provider.name
+  }
+
+  get engine(): Engine {
+    return this.#parts.engine
+  }
+
+  get workspace(): string {
+    return this.#parts.workspace.path
+  }
+
+  /** Known once the first run has begun. */
+  get model(): string | undefined {
+    return this.#parts.config.model ?? this.#connection?.defaultModel
+  }
+
+  /** What the user should know before the first run. */
+  get notices(): readonly string[] {
+    return this.#parts.notices
+  }
+
+  /** Asks the agent something. One run at a time. */
+  run(prompt: string): Run {
+    if (this.#closed) throw new CodexboxError('wrong-use', 'This conversation is closed.')
+    if (this.#current)
+      throw new CodexboxError('wrong-use', 'The run before this one still goes on.')
+    if (prompt.trim() === '') throw new CodexboxError('wrong-use', 'The prompt is empty.')
+    const run = new Run(randomUUID())
+    this.#current = run
+    void this.#drive(run, prompt)
+    return run
+  }
+
+  /** Ends what runs, removes the container and gives the session back. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const current = this.#current
+    current?.interrupt()
+    await current?.result
+    await this.#stopAgent(true)
+    await this.#connection?.close()
+    await this.#parts.log.close()
+  }
+
+  /** Never rejects: every way out is a `finished` event, said when all is cleaned up behind the run. */
+  async #drive(run: Run, prompt: string): Promise<void> {
+    let end: Finished
+    let capability: string | undefined
+    try {
+      const connection = await this.#connect()
+      this.#logRun(run, connection)
+      const { agent, gateway, events, isNew } = await this.#agentFor(run)
+      const secrets = await this.#secretsFor(gateway)
+      capability = gateway && secrets.CODEX_ACCESS_TOKEN
+      const write = (line: HostLine | RunRequest) => {
+        agent.stdin.write(`${JSON.stringify(line)}\n`)
+      }
+      run.attach({ send: write, kill: () => void agent.stop(0) })
+      write(
+        isNew
+          ? this.#request(run, prompt, secrets, agent, gateway)
+          : { type: 'prompt', runId: run.id, prompt, secrets },
+      )
+      end = await this.#follow(run, events, async () => {
+        const renewed = await this.#secretsFor(gateway, secrets.CODEX_ACCESS_TOKEN)
+        if (capability) gateway?.revoke(capability)
+        capability = gateway && renewed.CODEX_ACCESS_TOKEN
+        write({ type: 'secrets', secrets: renewed })
+      })
+    } catch (error) {
+      end = run.failure(await this.#explain(error))
+      await this.#stopAgent(false)
+    }
+    if (capability) this.#started?.gateway?.revoke(capability)
+    this.#parts.log.append({ ...end, runId: run.id })
+    this.#current = undefined
+    run.emit(end)
+  }
+
+  /** Hands events on up to the run's terminal one. Rejects when the container does not get that far. */
+  async #follow(
+    run: Run,
+    events: AsyncGenerator<RunEvent>,
+    renewSecrets: () => Promise<void>,
+  ): Promise<Finished> {
+    const { limits, log } = this.#parts
+    const overdue = setTimeout(() => run.kill(), limits.runMs + 30 * SECOND)
+    try {
+      for (;;) {
+        const { value: event, done } = await events.next()
+        if (done) throw new OutputEndedError()
+        if (event.runId !== run.id) throw violation(`an event of another run (${event.type})`)
+        const { v: _v, seq: _seq, runId: _runId, ...body } = event
+        if (body.type === 'finished') return body
+        if (body.type === 'item') log.append({ type: 'item', runId: run.id, item: body.item })
+        run.emit(body)
+        // Rejects with the reason when there are none, which tells more than the service's refusal.
+        if (body.type === 'secrets.needed') await renewSecrets()
+      }
+    } finally {
+      clearTimeout(overdue)
+    }
+  }
+
+  async #connect(): Promise<ModelConnection> {
+    const { provider } = this.#parts
+    if (!provider.connect) {
+      throw new CodexboxError(
+        'config-invalid',
+        `The provider ${provider.name} cannot run by itself.`,
+      )
+    }
+    this.#connection ??= await provider.connect()
+    return this.#connection
+  }
+
+  /** The agent that is still there from the run before, or a new one. */
+  async #agentFor(run: Run): Promise<Started & { isNew: boolean }> {
+    if (this.#started && (await isAlive(this.#started.agent)))
+      return { ...this.#started, isNew: false }
+    await this.#stopAgent(false)
+    const { config, engine, provider, workspace } = this.#parts
+    const connection = await this.#connect()
+    const gateway = config.credentials === 'sealed' ? await openGateway(connection) : undefined
+    try {
+      const agent = await engine.start({
+        name: `codexbox-${run.id}`,
+        agentFile: provider.containerProvider,
+        workspace: workspace.path,
+        socketFolder: gateway?.socketFolder,
+        network: config.network,
+        user: workspace.user,
+      })
+      this.#started = { agent, gateway, events: readEvents(agent.stdout) }
+      return { ...this.#started, isNew: true }
+    } catch (error) {
+      await gateway?.close()
+      throw error
+    }
+  }
+
+  /** Sealed: a capability for this run. Direct: the real token. */
+  async #secretsFor(gateway: Gateway | undefined, rejectedToken?: string): Promise<Secrets> {
+    const connection = await this.#connect()
+    if (!gateway) return connection.getSecrets(rejectedToken)
+    // Renewed on the host already, if that could be; when it could not, this says why.
+    if (rejectedToken) await connection.getSecrets()
+    return { CODEX_ACCESS_TOKEN: gateway.grant() }
+  }
+
+  #request(
+    run: Run,
+    prompt: string,
+    secrets: Secrets,
+    { view }: AgentProcess,
+    gateway: Gateway | undefined,
+  ): RunRequest {
+    const { config, limits, log } = this.#parts
+    const connection = this.#connection as ModelConnection
+    const { items, repairs } = historyOf(log.lines, connection.owner)
+    for (const message of [...log.repairs, ...repairs]) run.emit({ type: 'repair', message })
+    return {
+      version: PROTOCOL_VERSION,
+      runId: run.id,
+      conversationId: log.id,
+      prompt,
+      history: items,
+      secrets,
+      endpoint: {
+        url: gateway ? GATEWAY_URL : connection.responsesUrl.href,
+        ...(gateway && view.socketPath ? { socketPath: view.socketPath } : {}),
+        headers: connection.headers,
+      },
+      model: config.model ?? connection.defaultModel,
+      instructions: instructions(view.workspace),
+      reasoning: {
+        ...(config.effort ? { effort: config.effort } : {}),
+        ...(config.summary ? { summary: config.summary } : {}),
+      },
+      ...(config.verbosity ? { verbosity: config.verbosity } : {}),
+      workspace: view.workspace,
+      ...(view.worker ? { worker: view.worker } : {}),
+      limits,
+    }
+  }
+
+  #logRun(run: Run, connection: ModelConnection): void {
+    const { config, log, provider, workspace } = this.#parts
+    log.append({
+      type: 'run',
+      runId: run.id,
+      at: new Date().toISOString(),
+      provider: provider.name,
+      model: config.model ?? connection.defaultModel,
+      owner: connection.owner,
+      workspace: workspace.path,
+    })
+  }
+
+  /** Turns "the output ended" into what the engine says about it. */
+  async #explain(error: unknown): Promise<unknown> {
+    if (!(error instanceof OutputEndedError) || !this.#started) return error
+    const { agent } = this.#started
+    const exit = await agent.exited
+    const how =
+      'lost' in exit
+        ? exit.lost
+        : `it ended with ${exit.signal ?? `exit code ${exit.code}`}${exit.code === 137 ? ' (killed, perhaps for want of memory)' : ''}`
+    const said = agent.stderrTail()
+    return new CodexboxError(
+      'container-lost',
+      `The container was lost before the run had finished: ${how}.${said ? ` It said: ${said}` : ''}`,
+    )
+  }
+
+  async #stopAgent(inGoodOrder: boolean): Promise<void> {
+    const started = this.#started
+    this.#started = undefined
+    if (!started) return
+    if (inGoodOrder) started.agent.stdin.end(`${JSON.stringify({ type: 'close' })}\n`)
+    await started.agent.stop(inGoodOrder ? 5 * SECOND : 0)
+    await started.gateway?.close()
+  }
+}
+
+/** The container's stdout ended before the terminal event. */
+class OutputEndedError extends Error {}
+
+function violation(what: string): CodexboxError {
+  return new CodexboxError('protocol-violation', `The container wrote ${what}; it was stopped.`)
+}
+
+/** An agent that has left while it was idle is not there for the next run. */
+function isAlive(agent: AgentProcess): Promise<boolean> {
+  return Promise.race([agent.exited.then(() => false), Promise.resolve(true)])
+}

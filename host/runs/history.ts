@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto'
+import type { Item } from '../../shared/items.ts'
+import type { SessionLine } from './session-log.ts'
+
+export interface History {
+  items: Item[]
+  /** What had to be mended or left out so that the service takes it; for the user. */
+  repairs: string[]
+}
+
+/**
+ * The items of a session as `owner` may send them. The service refuses a history with a call that
+ * has no output, an output that has no call, or reasoning that was sealed for another account, and
+ * would go on refusing it for ever.
+ */
+export function historyOf(lines: readonly SessionLine[], owner: string): History {
+  const { items, foreign } = ownItems(lines, owner)
+  const answered = new Set(items.filter(isOutput).map(callIdOf))
+  const called = new Set(items.filter(isCall).map(callIdOf))
+  const isStray = (item: Item) => isOutput(item) && !called.has(callIdOf(item))
+  const isOpen = (item: Item) => isCall(item) && !answered.has(callIdOf(item))
+
+  const strays = items.filter(isStray).length
+  const open = items.filter(isOpen).length
+  return {
+    items: items
+      .filter((item) => !isStray(item))
+      .flatMap((item) => (isOpen(item) ? [item, lostOutput(item)] : [item])),
+    repairs: [
+      ...(foreign > 0
+        ? [`${foreign} reasoning items of another account or provider are not sent`]
+        : []),
+      ...(open > 0 ? [`${open} tool calls were cut off before their result was kept`] : []),
+      ...(strays > 0 ? [`${strays} tool results without a call are not sent`] : []),
+    ],
+  }
+}
+
+/** Encrypted reasoning can only be read by the account it was made for. */
+function ownItems(lines: readonly SessionLine[], owner: string) {
+  const owners = new Map<string, string>()
+  const items: Item[] = []
+  let foreign = 0
+  for (const line of lines) {
+    if (line.type === 'run') owners.set(line.runId, line.owner)
+    if (line.type !== 'item') continue
+    if (line.item.type === 'reasoning' && owners.get(line.runId) !== owner) foreign++
+    else items.push(line.item)
+  }
+  return { items, foreign }
+}
+
+const isCall = (item: Item) => item.type === 'function_call' || item.type === 'custom_tool_call'
+const isOutput = (item: Item) =>
+  item.type === 'function_call_output' || item.type === 'custom_tool_call_output'
+const callIdOf = (item: Item) => String(item.call_id)
+
+function lostOutput(call: Item): Item {
+  const isFunction = call.type === 'function_call'
+  return {
+    type: isFunction ? 'function_call_output' : 'custom_tool_call_output',
+    id: `${isFunction ? 'fco' : 'ctco'}_${randomUUID()}`,
+    call_id: call.call_id,
+    output:
+      'error: the run was cut off; whether this was carried out, wholly or in part, is not known',
+  }
+}

@@ -1,0 +1,31 @@
+import type { Readable } from 'node:stream'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { RunEvent } from '../../shared/protocol.ts'
+import { LineTooLongError, readLines } from '../../shared/read-lines.ts'
+
+/** The longest item the service sends; a tool's output is clipped long before. */
+const MAX_LINE_BYTES = 64 * 1024 * 1024
+
+/**
+ * The events of an agent, checked: whole lines of JSON of our form, numbered without a gap. What
+ * comes out of a container is not to be trusted, so the first thing that is not so ends it all.
+ * @throws CodexboxError `protocol-violation`
+ */
+export async function* readEvents(stdout: Readable): AsyncGenerator<RunEvent> {
+  let seq = 0
+  try {
+    for await (const line of readLines(stdout, MAX_LINE_BYTES)) {
+      const event = RunEvent.parse(JSON.parse(line))
+      if (event.seq !== ++seq) throw new Error(`event ${event.seq} came where ${seq} was due`)
+      yield event
+    }
+  } catch (error) {
+    const what =
+      error instanceof LineTooLongError ? error.message : `after event ${seq}: ${messageOf(error)}`
+    throw new CodexboxError(
+      'protocol-violation',
+      `The container wrote something that is no event of ours (${what}); it was stopped.`,
+      { cause: error },
+    )
+  }
+}

@@ -1,0 +1,116 @@
+import { PassThrough } from 'node:stream'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import type { FinishedEvent, HostLine, RunEvent } from '../../shared/protocol.ts'
+import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
+
+type Body<E> = E extends RunEvent ? Omit<E, 'v' | 'seq' | 'runId'> : never
+/** An event without what every event carries. */
+export type EventBody = Body<RunEvent>
+
+/** The terminal event, not numbered yet. */
+export type Finished = Extract<EventBody, { type: 'finished' }>
+
+/** How a run ended: the terminal event, and the model's last words. */
+export type RunResult = FinishedEvent & { text: string }
+
+/** How long an interrupted run may take to end by itself. */
+const INTERRUPT_MS = 5000
+
+/** What a run can do to the process it runs in. */
+export interface RunControl {
+  send(line: HostLine): void
+  /** Ends the process at once. */
+  kill(): void
+}
+
+/**
+ * One prompt and everything that came of it. Iterate over it for the events as they come, or await
+ * `result`; both may be done, and neither has to be: the run goes on by itself. Ends with exactly one
+ * `finished` event, whatever happens; it never throws.
+ */
+export class Run implements AsyncIterable<RunEvent> {
+  readonly id: string
+  readonly result: Promise<RunResult>
+  // Holds what the reader has not taken yet; a reader that never comes must not stop the run.
+  readonly #events = new PassThrough({ objectMode: true })
+  readonly #startedAt = performance.now()
+  #resolve!: (result: RunResult) => void
+  #control: RunControl | undefined
+  #seq = 0
+  #text = ''
+  #finished = false
+  #stopped: 'interrupted' | undefined
+
+  constructor(id: string) {
+    this.id = id
+    this.result = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<RunEvent> {
+    return this.#events[Symbol.asyncIterator]()
+  }
+
+  /** Tells the model something while it works; it reads it at the next tool boundary. */
+  message(text: string): void {
+    this.#control?.send({ type: 'message', text })
+  }
+
+  /** Ends the run with `interrupted`: in good order within seconds, or else by force. */
+  interrupt(): void {
+    this.#stopped = 'interrupted'
+    this.#control?.send({ type: 'interrupt' })
+    setTimeout(() => this.kill(), INTERRUPT_MS).unref()
+  }
+
+  /** Ends the run and its process at once. */
+  kill(): void {
+    this.#stopped = 'interrupted'
+    if (!this.#finished) this.#control?.kill()
+  }
+
+  // ---- for the conversation that drives the run ----
+
+  attach(control: RunControl): void {
+    this.#control = control
+    if (this.#stopped) control.kill()
+  }
+
+  /** Hands an event on, numbered anew: some events are the host's own. */
+  emit(body: EventBody): void {
+    const head = { v: PROTOCOL_VERSION, seq: ++this.#seq, runId: this.id } as const
+    const event: RunEvent = { ...head, ...body }
+    if (event.type === 'item') this.#text = assistantText(event.item) ?? this.#text
+    if (event.type === 'finished') {
+      this.#finished = true
+      this.#resolve({ ...event, text: this.#text })
+    }
+    this.#events.write(event)
+    if (event.type === 'finished') this.#events.end()
+  }
+
+  /** The terminal event of a run whose container could not say it: a failure, unless it was stopped. */
+  failure(error: unknown): Finished {
+    const { code, message } =
+      error instanceof CodexboxError ? error : { code: 'internal', message: messageOf(error) }
+    return {
+      type: 'finished',
+      ...(this.#stopped
+        ? { status: this.#stopped }
+        : { status: 'failed', error: { code, message } }),
+      usage: { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 },
+      turns: 0,
+      toolCalls: 0,
+      durationMs: Math.round(performance.now() - this.#startedAt),
+    }
+  }
+}
+
+/** The text of an item if it is a message of the model. */
+export function assistantText(item: { type: string; role?: unknown; content?: unknown }) {
+  if (item.type !== 'message' || item.role !== 'assistant' || !Array.isArray(item.content)) {
+    return undefined
+  }
+  return item.content.map((part) => String(part?.text ?? part?.refusal ?? '')).join('')
+}

@@ -1,0 +1,220 @@
+import { randomUUID } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { Item } from '../../shared/items.ts'
+import { RunFailure, RunStatus, Usage } from '../../shared/protocol.ts'
+import { holdFileLock } from '../storage/file-lock.ts'
+
+/** One fact a line. Together the lines are the whole state of a conversation. */
+export const SessionLine = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('session'),
+    version: z.literal(1),
+    /** Names the conversation to the service, over all its runs. */
+    id: z.string(),
+    at: z.iso.datetime(),
+  }),
+  z.object({
+    type: z.literal('run'),
+    runId: z.string(),
+    at: z.iso.datetime(),
+    provider: z.string(),
+    model: z.string(),
+    /** Whom the reasoning of this run belongs to: provider and account. */
+    owner: z.string(),
+    workspace: z.string(),
+  }),
+  z.object({ type: z.literal('item'), runId: z.string(), item: Item }),
+  z.object({
+    type: z.literal('finished'),
+    runId: z.string(),
+    status: RunStatus,
+    error: RunFailure.optional(),
+    usage: Usage,
+    turns: z.number(),
+    toolCalls: z.number(),
+    durationMs: z.number(),
+  }),
+])
+export type SessionLine = z.infer<typeof SessionLine>
+
+export interface SessionSummary {
+  name: string
+  /** Epoch ms. */
+  changedAt: number
+  bytes: number
+}
+
+const folderOf = (dataDir: string) => join(dataDir, 'sessions')
+const fileOf = (dataDir: string, name: string) => join(folderOf(dataDir), `${name}.jsonl`)
+
+/** A name that is a file name on every system, and no path. @throws CodexboxError `session-invalid` */
+export function checkSessionName(name: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return name
+  throw new CodexboxError(
+    'session-invalid',
+    `"${name}" cannot name a session: use up to 64 letters, digits, dots, dashes and underscores, a letter or digit first.`,
+  )
+}
+
+/** A name for a session nobody named: sorts by time. */
+export function newSessionName(now = new Date()): string {
+  const stamp = now.toISOString().slice(0, 19).replaceAll(':', '').replace('T', '-')
+  return `${stamp}-${randomUUID().slice(0, 4)}`
+}
+
+/** Newest first. */
+export function listSessions(dataDir: string): SessionSummary[] {
+  const folder = folderOf(dataDir)
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.jsonl'))
+    .map((file) => {
+      const { mtimeMs, size } = statSync(join(folder, file))
+      return { name: file.slice(0, -'.jsonl'.length), changedAt: mtimeMs, bytes: size }
+    })
+    .sort((a, b) => b.changedAt - a.changedAt)
+}
+
+/** @throws CodexboxError `session-missing`, `session-invalid` */
+export function readSession(dataDir: string, name: string): SessionLine[] {
+  const file = fileOf(dataDir, checkSessionName(name))
+  if (!existsSync(file)) throw missing(dataDir, name)
+  return parseLog(file, readFileSync(file)).lines
+}
+
+/** @throws CodexboxError `session-missing`, and `session-busy` while a chat is going on in it */
+export async function removeSession(dataDir: string, name: string): Promise<void> {
+  const file = fileOf(dataDir, checkSessionName(name))
+  if (!existsSync(file)) throw missing(dataDir, name)
+  const release = await lock(file)
+  rmSync(file)
+  await release()
+}
+
+function missing(dataDir: string, name: string): CodexboxError {
+  return new CodexboxError(
+    'session-missing',
+    `There is no session ${name} in ${folderOf(dataDir)}; \`codexbox sessions\` lists them.`,
+  )
+}
+
+/** One process at a time writes a session; two would tell the model a mixed story. */
+async function lock(file: string) {
+  return holdFileLock(`${file}.lock`, { timeoutMs: 0, code: 'session-busy' })
+}
+
+/** A session that is open for appending. */
+export class SessionLog {
+  readonly name: string
+  readonly id: string
+  /** What was there when it was opened, and all that was appended since. */
+  readonly lines: SessionLine[]
+  /** What had to be mended on opening; for the user. */
+  readonly repairs: string[]
+  readonly #fd: number
+  readonly #release: () => Promise<void>
+
+  private constructor(name: string, opened: OpenedLog) {
+    this.name = name
+    this.lines = opened.lines
+    this.repairs = opened.repairs
+    this.#fd = opened.fd
+    this.#release = opened.release
+    const first = this.lines[0]
+    if (first?.type === 'session') {
+      this.id = first.id
+    } else {
+      this.id = randomUUID()
+      this.append({ type: 'session', version: 1, id: this.id, at: new Date().toISOString() })
+    }
+  }
+
+  /**
+   * Opens or makes a session. A last line that was torn by a crash is cut off, which is reported; any
+   * other damage is refused with the line's number, and the file left as it is.
+   * @throws CodexboxError `session-invalid`, `session-busy`
+   */
+  static async open(dataDir: string, name: string): Promise<SessionLog> {
+    const file = fileOf(dataDir, checkSessionName(name))
+    mkdirSync(folderOf(dataDir), { recursive: true, mode: 0o700 })
+    const release = await lock(file)
+    try {
+      const fd = openSync(file, 'a+', 0o600)
+      const { lines, wholeBytes, tornBytes } = parseLog(file, readFileSync(file))
+      const repairs: string[] = []
+      if (tornBytes > 0) {
+        ftruncateSync(fd, wholeBytes)
+        repairs.push(`the session log ended inside a line; its ${tornBytes} bytes were cut off`)
+      }
+      return new SessionLog(name, { fd, lines, repairs, release })
+    } catch (error) {
+      await release()
+      throw error
+    }
+  }
+
+  /** On disk when this returns: what the log does not hold must not have been acted upon. */
+  append(line: SessionLine): void {
+    writeSync(this.#fd, `${JSON.stringify(line)}\n`)
+    fdatasyncSync(this.#fd)
+    this.lines.push(line)
+  }
+
+  async close(): Promise<void> {
+    closeSync(this.#fd)
+    await this.#release()
+  }
+}
+
+interface OpenedLog {
+  fd: number
+  lines: SessionLine[]
+  repairs: string[]
+  release: () => Promise<void>
+}
+
+function parseLog(file: string, bytes: Buffer) {
+  const wholeBytes = bytes.lastIndexOf(0x0a) + 1
+  const texts = bytes.toString('utf8', 0, wholeBytes).split('\n').slice(0, -1)
+  const lines = texts.map((text, index) => parseLine(file, text, index + 1))
+  if (lines.length > 0 && lines[0]?.type !== 'session') {
+    throw invalid(file, 1, 'the first line is not that of a session')
+  }
+  return { lines, wholeBytes, tornBytes: bytes.length - wholeBytes }
+}
+
+function parseLine(file: string, text: string, number: number): SessionLine {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw invalid(file, number, messageOf(error), error)
+  }
+  const parsed = SessionLine.safeParse(value)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw invalid(file, number, `${issue?.path.join('.')}: ${issue?.message}`, parsed.error)
+}
+
+function invalid(file: string, line: number, what: string, cause?: unknown): CodexboxError {
+  return new CodexboxError(
+    'session-invalid',
+    `${file}, line ${line} cannot be read: ${what}. Nothing was changed; mend that line, or start another session.`,
+    { cause },
+  )
+}
