@@ -30,7 +30,7 @@ export class ModelClient {
     this.#endpoint = endpoint
     this.#conversationId = conversationId
     this.#transport = endpoint.url.startsWith('https:') ? https : http
-    this.#agent = new this.#transport.Agent({ keepAlive: true, maxSockets: 1 })
+    this.#agent = new this.#transport.Agent({ keepAlive: true })
   }
 
   /** Rejects with the system error when the connection fails, with a plain sentence when it is silent. */
@@ -77,7 +77,7 @@ export class ModelClient {
   }
 }
 
-/** How long the rest of a response may take that nobody waits for. */
+/** How long the rest of a response may take that nobody waits for; a later request has a new connection. */
 const DRAIN_MS = 1000
 
 async function* chunksOf(response: http.IncomingMessage, idleMs: number): AsyncGenerator<Buffer> {

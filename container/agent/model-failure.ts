@@ -219,12 +219,13 @@ function retryAfterMs(value: string | string[] | undefined, now: number): number
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }
 
-/** The hint in the text of a rate limit: "Please try again in 1.5s". */
+/** The hint in the text of a rate limit: "Please try again in 1.5s", "in 1m2s". */
 function hintedWaitMs(message: string | undefined): number | undefined {
-  const match = /try again in\s*(\d+(?:\.\d+)?)\s*(ms|s|m)/i.exec(message ?? '')
-  if (!match) return undefined
-  const unitMs = { ms: 1, s: 1000, m: 60_000 }[String(match[2]).toLowerCase()] ?? 1000
-  return Number(match[1]) * unitMs
+  const hint = /try again in\s*((?:\d+(?:\.\d+)?\s*(?:ms|s|m)[a-z]*\s*)+)/i.exec(message ?? '')?.[1]
+  if (!hint) return undefined
+  const parts = [...hint.matchAll(/(\d+(?:\.\d+)?)\s*(ms|s|m)/gi)]
+  const unitMs = (unit = '') => ({ ms: 1, s: 1000, m: 60_000 })[unit.toLowerCase()] ?? 0
+  return parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitMs(unit), 0)
 }
 
 function isHtml(headers: RefusedResponse['headers'], body: string): boolean {

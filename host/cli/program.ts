@@ -1,0 +1,86 @@
+import { Command } from 'commander'
+import { CodexboxError } from '../../shared/errors.ts'
+import { packageVersion } from '../package-root.ts'
+import { chatCommand } from './chat-command.ts'
+import { exitCodeOfError } from './exit-code.ts'
+import type { RunOptions } from './options.ts'
+import { runCommand } from './run-command.ts'
+import { Screen } from './screen.ts'
+import { listCommand, removeCommand, showCommand } from './sessions-command.ts'
+
+/** The command line. Resolves with the exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let exitCode = 0
+  const program = new Command('codexbox')
+    .description('Runs an agent on your own ChatGPT subscription, inside a container.')
+    .version(packageVersion)
+    .exitOverride()
+
+  withRunOptions(program)
+    .argument('[prompt]', 'one run with this prompt; without it a chat')
+    .action(async (prompt: string | undefined, options: RunOptions) => {
+      const isChat = prompt === undefined && process.stdin.isTTY && !options.json
+      if (prompt !== undefined) refuseTypo(prompt)
+      exitCode = isChat ? await chatCommand(options) : await runCommand(prompt, options)
+    })
+
+  withRunOptions(program.command('run'))
+    .description('one run; the prompt as argument, or on stdin')
+    .argument('[prompt]', 'the prompt; - or nothing: stdin')
+    .action(async (prompt: string | undefined, _options: RunOptions, command: Command) => {
+      // Options may stand before or after `run`.
+      exitCode = await runCommand(prompt, command.optsWithGlobals())
+    })
+
+  const sessions = program.command('sessions').description('list, show and remove sessions')
+  sessions
+    .command('list', { isDefault: true })
+    .description('list them, newest first')
+    .option('--json', 'one JSON line a session')
+    .action((_options, command: Command) => listCommand(command.optsWithGlobals()))
+  sessions
+    .command('show <name>')
+    .description('print what was said and done')
+    .option('--json', 'the lines as they are kept')
+    .action((name: string, _options, command: Command) =>
+      showCommand(name, command.optsWithGlobals()),
+    )
+  sessions.command('remove <names...>').description('remove them for good').action(removeCommand)
+
+  try {
+    await program.parseAsync(argv)
+    return exitCode
+  } catch (error) {
+    if (error instanceof CodexboxError) {
+      new Screen().error(error.message)
+      return exitCodeOfError(error.code)
+    }
+    // Commander has said it already: help and version end with 0, wrong use with something else.
+    if (isCommanderError(error)) return error.exitCode === 0 ? 0 : 2
+    throw error
+  }
+}
+
+function withRunOptions(command: Command): Command {
+  return command
+    .option('-w, --workspace <dir>', 'folder to work in (default: the current one)')
+    .option('-s, --session <name>', 'session to continue or to begin')
+    .option('-m, --model <slug>', 'model to ask')
+    .option('-e, --effort <level>', 'reasoning effort, as the model knows it')
+    .option('--timeout <seconds>', 'end the run after this time')
+    .option('--json', 'print events as JSON lines')
+}
+
+/** One word is a mistyped command more often than a prompt, and a prompt costs. */
+function refuseTypo(prompt: string): void {
+  if (/^[a-z-]+$/.test(prompt)) {
+    throw new CodexboxError(
+      'wrong-use',
+      `There is no command "${prompt}" (\`codexbox --help\` lists them). To ask it: codexbox run ${prompt}`,
+    )
+  }
+}
+
+function isCommanderError(error: unknown): error is Error & { exitCode: number } {
+  return error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number'
+}

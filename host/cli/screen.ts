@@ -1,0 +1,162 @@
+import type { WriteStream } from 'node:tty'
+import { styleText } from 'node:util'
+import type { RunEvent } from '../../shared/protocol.ts'
+import { assistantText } from '../runs/run.ts'
+import { seconds, totals } from './figures.ts'
+import { Spinner } from './spinner.ts'
+import { oneLine, terminalText } from './terminal-text.ts'
+
+type Style = Parameters<typeof styleText>[0]
+
+/**
+ * Shows runs to a person. The model's words go to stdout, everything about them to stderr, so that
+ * `codexbox run … > answer.txt` keeps the answer alone. Colour and movement only on a terminal.
+ */
+export class Screen {
+  readonly #words: WriteStream
+  readonly #about: WriteStream
+  readonly #spinner: Spinner | undefined
+  readonly #tools = new Map<string, string>()
+  #isInsideLine = false
+  #hasShownText = false
+  #reasoning = ''
+
+  constructor(words = process.stdout, about = process.stderr) {
+    this.#words = words
+    this.#about = about
+    if (about.isTTY) this.#spinner = new Spinner(about, (text) => this.#style('dim', text))
+  }
+
+  /** A line about the run. */
+  note(text: string, style: Style = 'dim'): void {
+    this.#endLine()
+    this.#about.write(`${this.#style(style, text)}\n`)
+  }
+
+  error(text: string): void {
+    this.note(terminalText(text), 'red')
+  }
+
+  show(event: RunEvent): void {
+    this.#spinner?.hide()
+    switch (event.type) {
+      case 'started':
+        this.#reasoning = ''
+        break
+      case 'text.delta':
+        this.#say(event.text)
+        return
+      case 'reasoning.delta':
+        this.#reasoning += event.text
+        break
+      case 'item':
+        this.#finishItem(event.item)
+        break
+      case 'tool.started':
+        this.#tools.set(event.callId, callLine(event.name, event.arguments))
+        break
+      case 'tool.finished':
+        this.#showTool(event)
+        break
+      case 'retry':
+        this.note(`${event.reason.message} Trying again in ${seconds(event.delayMs)}.`, 'yellow')
+        if (event.discardsText) this.note('What was said since the last line is void.', 'yellow')
+        break
+      case 'repair':
+        this.note(`mended: ${event.message}`, 'yellow')
+        break
+      case 'secrets.needed':
+        this.note('The token was refused; getting a new one.', 'yellow')
+        break
+      case 'finished':
+        this.#finish(event)
+        return
+      case 'usage':
+        break
+    }
+    this.#spinner?.show(this.#activity())
+  }
+
+  /** Takes the moving line away; the next event brings it back. */
+  still(): void {
+    this.#spinner?.hide()
+  }
+
+  thinking(): void {
+    this.#spinner?.show('starting')
+  }
+
+  #say(text: string): void {
+    this.#hasShownText = true
+    this.#isInsideLine = !text.endsWith('\n')
+    this.#words.write(terminalText(text))
+  }
+
+  #finishItem(item: Parameters<typeof assistantText>[0]): void {
+    const text = assistantText(item)
+    // Not every server sends deltas.
+    if (text && !this.#hasShownText) this.#say(text)
+    if (text !== undefined) this.#endLine()
+    this.#hasShownText = false
+    this.#reasoning = ''
+  }
+
+  #showTool(event: Extract<RunEvent, { type: 'tool.finished' }>): void {
+    const mark = event.ok ? this.#style('green', '✓') : this.#style('red', '✗')
+    const result = `${event.summary}, ${seconds(event.durationMs)}`
+    const call = this.#tools.get(event.callId) ?? event.name
+    this.#tools.delete(event.callId)
+    const room = (this.#about.columns ?? 100) - 8
+    const shown = oneLine(result, 60)
+    this.#endLine()
+    this.#about.write(
+      `  ${mark} ${oneLine(call, Math.max(20, room - shown.length))}  ${this.#style('dim', shown)}\n`,
+    )
+  }
+
+  #finish(event: Extract<RunEvent, { type: 'finished' }>): void {
+    this.#endLine()
+    if (event.error) this.error(failureText(event.error))
+    if (event.status === 'turn-limit') this.error('Stopped: the run used up all its turns.')
+    this.note(totals(event))
+  }
+
+  /** What the moving line says: the running tools, the heading of the model's thoughts, or nothing more. */
+  #activity(): string {
+    if (this.#tools.size > 0) return oneLine([...this.#tools.values()].join(' · '), 200)
+    const heading = /\*\*([^*]+)\*\*(?!.*\*\*)/s.exec(this.#reasoning)?.[1]
+    return heading ? oneLine(heading, 80) : 'thinking'
+  }
+
+  #endLine(): void {
+    this.#spinner?.hide()
+    if (this.#isInsideLine) this.#words.write('\n')
+    this.#isInsideLine = false
+  }
+
+  #style(style: Style, text: string): string {
+    return this.#about.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text
+  }
+}
+
+/** A failure as a person wants it: when it is over, in local time. */
+function failureText({
+  message,
+  retryAt,
+  resetsAt,
+}: NonNullable<Extract<RunEvent, { type: 'finished' }>['error']>): string {
+  const until = resetsAt ?? retryAt
+  return until ? `${message} It is lifted at ${new Date(until).toLocaleString()}.` : message
+}
+
+/** A call in one line: what matters of its arguments. */
+function callLine(name: string, argumentsText: string): string {
+  let args: Record<string, unknown> = {}
+  try {
+    args = JSON.parse(argumentsText) ?? {}
+  } catch {
+    // Shown as the model wrote it.
+    return `${name}  ${argumentsText}`
+  }
+  return `${name}  ${args.command ?? args.path ?? ''}`
+}

@@ -1,0 +1,46 @@
+import type { WriteStream } from 'node:tty'
+
+const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
+const FRAME_MS = 80
+
+/**
+ * A moving line at the end of the output. (The packages for this take Ctrl-C for themselves and end
+ * the process, which would leave a container behind.)
+ */
+export class Spinner {
+  readonly #out: WriteStream
+  readonly #paint: (text: string) => string
+  #timer: NodeJS.Timeout | undefined
+  #label = ''
+  #since = 0
+  #frame = 0
+
+  constructor(out: WriteStream, paint: (text: string) => string) {
+    this.#out = out
+    this.#paint = paint
+  }
+
+  show(label: string): void {
+    if (this.#label !== label) this.#since = performance.now()
+    this.#label = label
+    if (this.#timer) return
+    this.#timer = setInterval(() => this.#draw(), FRAME_MS)
+    this.#timer.unref()
+    this.#draw()
+  }
+
+  /** Takes the line away, so that something else can be written there. */
+  hide(): void {
+    if (!this.#timer) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#out.write('\r\x1b[K')
+  }
+
+  #draw(): void {
+    const elapsed = Math.floor((performance.now() - this.#since) / 1000)
+    const frame = FRAMES[this.#frame++ % FRAMES.length]
+    const text = `${frame} ${this.#label}${elapsed > 0 ? ` ${elapsed} s` : ''}`
+    this.#out.write(`\r\x1b[K${this.#paint(text.slice(0, this.#out.columns - 1))}`)
+  }
+}
