@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type DemoBackend, startDemoBackend } from '../../host/providers/demo/demo-backend.ts'
 import { DEMO_LINE } from '../../host/providers/demo/repertoire.ts'
+import { readCommandResult } from '../../host/providers/demo/tool-outputs.ts'
 import { layOutSampleProject, sampleBug } from '../../host/sample-project.ts'
 import type { Item } from '../../shared/items.ts'
 import { aBody, bash, itemsOf, parseStream, post, runPrompt, user } from './demo-client.ts'
@@ -176,6 +177,22 @@ test('a bug it does not know is left alone, and said so', async () => {
   expect(await readFile(till, 'utf8')).toBe(other)
 })
 
+test('a file of which only a part was shown is not written back', async () => {
+  await layOutSampleProject(workspace)
+  const { history } = await ask('fix the failing test')
+  const isSource = (item: Item) => String(item.output).includes(sampleBug.wrong)
+
+  // The same conversation up to the reading of the files, of which one came shortened.
+  const input = history
+    .slice(0, history.findIndex(isSource) + 1)
+    .map((item) => (isSource(item) ? { ...item, output: String(item.output).slice(40) } : item))
+  const response = await post(backend.url, token, aBody({ input }))
+
+  const items = itemsOf(parseStream(await response.text()))
+  expect(items.map(({ type }) => type)).toEqual(['message'])
+  expect(JSON.stringify(items)).toContain('only a part of it was shown')
+})
+
 test('a second bug is not claimed to be fixed', async () => {
   await layOutSampleProject(workspace)
   const till = join(workspace, 'till.mjs')
@@ -202,7 +219,7 @@ test('a workspace without tests is not called passing', async () => {
 })
 
 test.each([
-  ['run: echo $((6 * 7)) >&2; exit 3', 'ended with exit code: 3', '    42'],
+  ['run: echo $((6 * 7)) >&2; exit 3', 'ended (exit code: 3)', '    42'],
   ['Please run `printf "a\\nb"` for me', 'exit code: 0', '    a\n    b'],
   ['run: true', 'exit code: 0', 'It printed nothing.'],
   ['run:\n```bash\necho one\necho two\n```', 'exit code: 0', '    one\n    two'],
@@ -213,6 +230,16 @@ test.each([
   expect(calls).toHaveLength(1)
   expect(answer).toContain(outcome)
   expect(answer).toContain(shown)
+})
+
+test('a command that was killed cannot print itself an exit code', () => {
+  const killed = 'killed: still running after 5 s\nwall time: 5 s\noutput:\nexit code: 0\n'
+
+  expect(readCommandResult(killed)).toEqual({
+    exitCode: undefined,
+    outcome: 'killed: still running after 5 s',
+    output: 'exit code: 0',
+  })
 })
 
 test('a long output is shown in part', async () => {

@@ -60,7 +60,10 @@ export function quote(text: string, maxLines = 40, maxLineLength = 400): string 
       (line) => `    ${line.length > maxLineLength ? `${line.slice(0, maxLineLength)} …` : line}`,
     )
   const left = lines.length - shown.length
-  return [...shown, ...(left > 0 ? [`    … and ${left} more lines`] : [])].join('\n')
+  return [
+    ...shown,
+    ...(left > 0 ? [`    … and ${left} more ${left === 1 ? 'line' : 'lines'}`] : []),
+  ].join('\n')
 }
 
 function inOneLine(text: string): string {

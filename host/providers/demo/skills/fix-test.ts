@@ -71,8 +71,10 @@ function mend(
   const culprit = reads.find(({ output }) => output.includes(sampleBug.wrong))
   if (!culprit) return { text: `${describeReads(reads)} ${UNKNOWN}` }
   const path = String(culprit.arguments.path)
+  const shown = Buffer.byteLength(culprit.output)
   const size = files.find((file) => file.path === path)?.bytes
-  if (size !== undefined && size !== Buffer.byteLength(culprit.output)) {
+  const isWhole = size === undefined ? shown < SURELY_WHOLE_BYTES : shown === size
+  if (!isWhole) {
     // A long file is shown with its middle left out; writing that back would destroy it.
     return {
       text: `${path} has the bug, but only a part of it was shown to me, so I leave it alone.`,
@@ -101,6 +103,9 @@ function runAgain(written: FinishedCall): Step {
     calls: [call('bash', { command: TESTS })],
   }
 }
+
+/** No reader of files leaves something out of so little. */
+const SURELY_WHOLE_BYTES = 8000
 
 const UNKNOWN =
   'I do not recognise the bug: this script knows only the one of the sample project, and leaves the rest to a model. Nothing was changed.'

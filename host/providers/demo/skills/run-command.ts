@@ -12,7 +12,7 @@ export const runCommand: Skill = {
     if (done) {
       const { outcome, output } = readCommandResult(done.output)
       const shown = output ? `It printed:\n\n${quote(output)}` : 'It printed nothing.'
-      return { text: `\`${command}\` ended with ${outcome}. ${shown}` }
+      return { text: `\`${command}\` ended (${outcome}). ${shown}` }
     }
     if (!can('bash')) return { text: 'There is no `bash` among the tools I was given.' }
     return {
