@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+/**
+ * The setup, step by step: `npx tsx setup/index.ts --step <name> [args]`. Prints one status block on
+ * stdout for programs and one line on stderr for people. Exit code 0, 1 for a failed step, 4 for wrong
+ * use.
+ */
+import { readConfig } from '../host/config.ts'
+import { setupCommand } from '../host/package-root.ts'
+import { CodexboxError, messageOf } from '../shared/errors.ts'
+import { statusBlock } from './status-block.ts'
+import type { Step, StepResult } from './step.ts'
+import { codexAuthStep } from './steps/codex-auth.ts'
+import { environmentStep } from './steps/environment.ts'
+import { imageStep } from './steps/image.ts'
+import { verifyStep } from './steps/verify.ts'
+
+const steps: readonly Step[] = [environmentStep, codexAuthStep, imageStep, verifyStep]
+
+const [flag, name, ...args] = process.argv.slice(2)
+const step = flag === '--step' ? steps.find((candidate) => candidate.name === name) : undefined
+
+if (step) {
+  process.exitCode = report(step.name, await run(step))
+} else {
+  process.stderr.write(`${usage()}\n`)
+  process.exitCode = 4
+}
+
+async function run(chosen: Step): Promise<StepResult> {
+  try {
+    return await chosen.run(args, readConfig())
+  } catch (error) {
+    if (!(error instanceof CodexboxError)) throw error
+    return {
+      status: 'failed',
+      fields: {},
+      detail: messageOf(error),
+      fix: 'Mend that and run the step again.',
+    }
+  }
+}
+
+function report(stepName: string, result: StepResult): number {
+  const isFailed = result.status === 'failed'
+  const fields = {
+    ...result.fields,
+    STATUS: isFailed ? 'failed' : 'success',
+    ...(isFailed ? { ERROR: result.detail } : {}),
+  }
+  process.stderr.write(`${result.detail}${isFailed ? `\n${result.fix}` : ''}\n`)
+  process.stdout.write(`${statusBlock(stepName, fields)}\n`)
+  return isFailed ? 1 : 0
+}
+
+function usage(): string {
+  const width = Math.max(...steps.map((known) => known.name.length))
+  const list = steps.map((known) => `  ${known.name.padEnd(width)}  ${known.summary}`)
+  return [`Use: ${setupCommand('<name>')} [arguments]`, ...list].join('\n')
+}

@@ -1,0 +1,13 @@
+/**
+ * The block on stdout that programs read: the step, `KEY: value` lines, an end line. A value is one
+ * line, or it could forge the lines after it.
+ */
+export function statusBlock(step: string, fields: Record<string, string>): string {
+  const title = step.toUpperCase().replaceAll('-', '_')
+  const lines = Object.entries(fields).map(([key, value]) => `${key}: ${singleLine(value)}`)
+  return [`=== NANOCLAW SETUP: ${title} ===`, ...lines, '=== END ==='].join('\n')
+}
+
+function singleLine(value: string): string {
+  return value.replace(/\p{Cc}+/gu, ' ').trim()
+}

@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs'
+import { chooseEngine } from '../../host/engine/choose-engine.ts'
+import { agentFile } from '../../host/package-root.ts'
+import { codexProvider } from '../../host/providers/codex.ts'
+import { CodexboxError } from '../../shared/errors.ts'
+import type { Step } from '../step.ts'
+
+/** Looks and changes nothing: what is here, what is missing, what to do about it. */
+export const environmentStep: Step = {
+  name: 'environment',
+  summary: 'Report what this machine has',
+
+  async run(_args, config) {
+    const missing: string[] = []
+    let engine = 'none'
+    let image = 'unknown'
+    try {
+      const choice = await chooseEngine({ ...config, engine: 'docker' }, false)
+      engine = choice.engine.description
+      image = 'present'
+    } catch (error) {
+      if (!(error instanceof CodexboxError)) throw error
+      if (error.code === 'image-missing') {
+        engine = 'present'
+        image = 'missing'
+      }
+      missing.push(error.message)
+    }
+    const isSignedIn = codexProvider({ config }).isAuthenticated()
+    const isBuilt = existsSync(agentFile)
+    if (!isBuilt) missing.push('The container script is not built: npm run build.')
+
+    return {
+      status: 'unchanged',
+      fields: {
+        NODE: process.versions.node,
+        PLATFORM: `${process.platform} ${process.arch}`,
+        ENGINE: engine,
+        IMAGE: `${config.image} (${image})`,
+        SIGNED_IN: isSignedIn ? 'yes' : 'no',
+        DATA_DIR: config.dataDir,
+        AGENT_SCRIPT: isBuilt ? 'built' : 'missing',
+        READY_FOR: missing.length > 0 ? 'demo without a container' : isSignedIn ? 'runs' : 'demo',
+      },
+      detail: missing.length > 0 ? missing.join(' ') : 'Everything is here.',
+    }
+  },
+}

@@ -1,0 +1,75 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openConversation } from '../../host/runs/conversation.ts'
+import { removeSession } from '../../host/runs/session-log.ts'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import type { Step } from '../step.ts'
+
+/** The agent has to write this file; that it is there afterwards cannot be said, only done. */
+const FILE = 'codexbox-verify.txt'
+const PROMPT = `Run this command with bash and then answer with the one word done: echo verified > ${FILE}`
+/** The demo runs a command it is given in this form. */
+const DEMO_PROMPT = `run: echo verified > ${FILE}`
+
+/** One real run, from the prompt to a file in the workspace, with the settings as they are. */
+export const verifyStep: Step = {
+  name: 'verify',
+  summary: 'Make one real run and say what it proved',
+
+  async run(_args, config) {
+    const workspace = await mkdtemp(join(tmpdir(), 'codexbox-verify-'))
+    try {
+      return await verify(workspace, config)
+    } finally {
+      await rm(workspace, { recursive: true, force: true })
+    }
+  },
+}
+
+async function verify(workspace: string, config: Parameters<Step['run']>[1]) {
+  try {
+    const conversation = await openConversation({ workspace, settings: config })
+    try {
+      const isDemo = conversation.provider === 'demo'
+      const { status, error, toolCalls, durationMs } = await conversation.run(
+        isDemo ? DEMO_PROMPT : PROMPT,
+      ).result
+      const written = await readFile(join(workspace, FILE), 'utf8').catch(() => undefined)
+      const fields = {
+        PROVIDER: conversation.provider,
+        MODEL: conversation.model ?? 'unknown',
+        ENGINE: conversation.engine.name,
+        CREDENTIALS: config.credentials,
+        NETWORK: config.network,
+        RUN: status,
+        TOOL_CALLS: String(toolCalls),
+        DURATION_MS: String(durationMs),
+      }
+      if (status !== 'done' || written?.trim() !== 'verified') {
+        const detail = error?.message ?? 'The run ended, but the file it was to write is not there.'
+        return { status: 'failed' as const, fields, detail, fix: 'Look at what is said above.' }
+      }
+      const model = isDemo ? 'the scripted demo (no model was asked)' : `the model ${fields.MODEL}`
+      const place =
+        fields.ENGINE === 'docker' ? 'in a container' : 'as a plain process, NOT isolated'
+      return {
+        status: 'done' as const,
+        fields,
+        detail: `A command chosen by ${model} ran ${place} and its file came back to this machine.`,
+      }
+    } finally {
+      await conversation.close()
+      // Nobody will go on with it.
+      await removeSession(config.dataDir, conversation.session)
+    }
+  } catch (error) {
+    if (!(error instanceof CodexboxError)) throw error
+    return {
+      status: 'failed' as const,
+      fields: { RUN: 'not started', CODE: error.code },
+      detail: messageOf(error),
+      fix: 'Do what is said above, then run this step again.',
+    }
+  }
+}
