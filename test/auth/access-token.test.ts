@@ -85,6 +85,17 @@ test('ten callers with a stale token cause one refresh', async () => {
   expect(issuer.counts.refresh).toBe(1)
 })
 
+test('ten callers share one failure, too', async () => {
+  await signedIn(-1)
+  issuer.refreshReplies = [{ status: 503 }]
+  const tokens = source()
+
+  const errors = await Promise.all(Array.from({ length: 10 }, () => failure(tokens())))
+
+  expect(new Set(errors).size).toBe(1)
+  expect(issuer.counts.refresh).toBe(1)
+})
+
 test('T9: eight processes with a stale token cause one refresh', async () => {
   await signedIn(0)
   const children = Array.from({ length: 8 }, () => startRenewing())
