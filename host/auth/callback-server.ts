@@ -28,7 +28,7 @@ export interface CallbackServerOptions {
   /** Tried in this order. */
   ports: readonly number[]
   /** How long a connection may take to say what it wants. */
-  headersTimeoutMs?: number | undefined
+  requestTimeoutMs?: number | undefined
 }
 
 /**
@@ -165,14 +165,13 @@ async function listenOnFirstFree(
 async function listen(
   port: number,
   host: string,
-  { headersTimeoutMs = 10_000 }: CallbackServerOptions,
+  { requestTimeoutMs = 10_000 }: CallbackServerOptions,
   handler: Handler,
 ): Promise<Server | 'taken' | 'unavailable'> {
   const server = createServer(
     {
-      headersTimeout: headersTimeoutMs,
-      requestTimeout: headersTimeoutMs,
-      connectionsCheckingInterval: headersTimeoutMs / 4,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: requestTimeoutMs / 4,
       maxHeaderSize: 16 * 1024,
     },
     handler,

@@ -339,7 +339,7 @@ test('C9: nothing in the address leads the browser elsewhere', async () => {
 })
 
 test('C10: slow and idle connections do not keep the browser out, and are closed', async () => {
-  const server = await startCallbackServer({ state: 's', ports: [0], headersTimeoutMs: 300 })
+  const server = await startCallbackServer({ state: 's', ports: [0], requestTimeoutMs: 300 })
   const { port } = new URL(server.redirectUri)
   const sockets: Socket[] = Array.from({ length: 300 }, () => connect(Number(port), '127.0.0.1'))
   const closed = sockets.map((socket) => {
