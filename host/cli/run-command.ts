@@ -65,6 +65,13 @@ export function introduce(conversation: Conversation, screen: Screen): void {
   screen.note(`codexbox · ${provider} · ${engine.description} · network ${network}`)
   screen.note(`workspace ${workspace} · session ${session}`)
   for (const notice of notices) screen.note(notice, 'yellow')
+  if (engine.name === 'process') return
+  if (conversation.credentials === 'direct') {
+    screen.note('The real token is inside the container (AGENT_CREDENTIALS=direct).', 'yellow')
+  }
+  if (!conversation.toolsIsolated) {
+    screen.note('Root owns the workspace, so the tools run as root, like the agent.', 'yellow')
+  }
 }
 
 function writeLine(event: RunEvent): void {

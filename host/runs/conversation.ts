@@ -3,7 +3,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import type { HostLine, RunEvent, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import type { Secrets } from '../../shared/secrets.ts'
-import { type Config, readConfig } from '../config.ts'
+import { type Config, type CredentialsMode, type NetworkMode, readConfig } from '../config.ts'
 import { chooseEngine } from '../engine/choose-engine.ts'
 import type { AgentProcess, Engine } from '../engine/engine.ts'
 import { GATEWAY_URL, type Gateway, openGateway } from '../gateway/gateway.ts'
@@ -49,7 +49,6 @@ export async function openConversation(options: ConversationOptions = {}): Promi
   const workspace = openWorkspace(options.workspace ?? process.cwd(), config.dataDir)
   const { provider, notice } = chooseProvider(config)
   const { engine, missing } = await chooseEngine(config, provider.name === 'demo')
-  checkReach(config, engine)
   const log = await SessionLog.open(config.dataDir, options.session ?? newSessionName())
   return new Conversation({
     config,
@@ -66,13 +65,20 @@ export async function openConversation(options: ConversationOptions = {}): Promi
 }
 
 /** Direct mode sends the container to the service itself, which it must be able to reach. */
-function checkReach(config: Config, engine: Engine): void {
-  if (config.credentials !== 'direct' || engine.name !== 'docker' || config.network === 'open')
-    return
-  throw new CodexboxError(
-    'config-invalid',
-    'AGENT_CREDENTIALS=direct needs a network in the container: set AGENT_NETWORK=open as well, or use sealed.',
-  )
+function checkReach(config: Config, engine: Engine, url: URL): void {
+  if (config.credentials !== 'direct' || engine.name !== 'docker') return
+  if (config.network !== 'open') {
+    throw new CodexboxError(
+      'config-invalid',
+      'AGENT_CREDENTIALS=direct needs a network in the container: set AGENT_NETWORK=open as well, or use sealed.',
+    )
+  }
+  if (/^(localhost|127\..*|\[::1\])$/.test(url.hostname)) {
+    throw new CodexboxError(
+      'config-invalid',
+      `AGENT_CREDENTIALS=direct cannot be used with ${url.origin}: inside a container that is the container itself. Use sealed.`,
+    )
+  }
 }
 
 interface Parts {
@@ -118,6 +124,20 @@ export class Conversation {
 
   get engine(): Engine {
     return this.#parts.engine
+  }
+
+  get network(): NetworkMode {
+    return this.#parts.config.network
+  }
+
+  get credentials(): CredentialsMode {
+    return this.#parts.config.credentials
+  }
+
+  /** Whether tools run as another user than the agent, which holds the secrets. */
+  get toolsIsolated(): boolean {
+    const { engine, workspace } = this.#parts
+    return engine.name === 'docker' && workspace.user !== undefined && workspace.user.uid !== 0
   }
 
   get workspace(): string {
@@ -219,7 +239,7 @@ export class Conversation {
   }
 
   async #connect(): Promise<ModelConnection> {
-    const { provider } = this.#parts
+    const { config, engine, provider } = this.#parts
     if (!provider.connect) {
       throw new CodexboxError(
         'config-invalid',
@@ -227,6 +247,7 @@ export class Conversation {
       )
     }
     this.#connection ??= await provider.connect()
+    checkReach(config, engine, this.#connection.responsesUrl)
     return this.#connection
   }
 
