@@ -192,9 +192,13 @@ class CurrentRun {
 
   secretsWithin(ms: number, signal: AbortSignal): Promise<Secrets> {
     return new Promise((resolve, reject) => {
-      this.takeSecrets = resolve
-      const end = AbortSignal.any([signal, AbortSignal.timeout(ms)])
-      end.addEventListener('abort', () => reject(end.reason), { once: true })
+      // Not AbortSignal.any with AbortSignal.timeout: the garbage collector of Node 20 takes those.
+      const timer = setTimeout(reject, ms, new Error(`no secrets came within ${ms / 1000} s`))
+      signal.addEventListener('abort', reject, { once: true })
+      this.takeSecrets = (secrets) => {
+        clearTimeout(timer)
+        resolve(secrets)
+      }
     })
   }
 }
