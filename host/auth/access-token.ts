@@ -100,7 +100,8 @@ function isUsable(tokens: Tokens, rejected: string | undefined, now: number): bo
   return tokens.access_token !== rejected && tokens.expires_at > now
 }
 
-function notSignedIn(): CodexboxError {
+/** Nobody has signed in yet. */
+export function notSignedIn(): CodexboxError {
   return new CodexboxError(
     'not-signed-in',
     `Not signed in to ChatGPT. Sign in: \`${setupCommand('codex-auth')}\`.`,

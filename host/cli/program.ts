@@ -14,6 +14,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('codexbox')
     .description('Runs an agent on your own ChatGPT subscription, inside a container.')
     .version(packageVersion)
+    .helpCommand(true)
     .exitOverride()
 
   withRunOptions(program)

@@ -62,7 +62,9 @@ export async function oneRun(
 /** Says what will run where, and what the user should know about it. */
 export function introduce(conversation: Conversation, screen: Screen): void {
   const { provider, engine, workspace, session, notices, network } = conversation
-  screen.note(`codexbox · ${provider} · ${engine.description} · network ${network}`)
+  const place =
+    engine.name === 'docker' ? `${engine.description} · network ${network}` : engine.description
+  screen.note(`codexbox · ${provider} · ${place}`)
   screen.note(`workspace ${workspace} · session ${session}`)
   for (const notice of notices) screen.note(notice, 'yellow')
   if (engine.name === 'process') return

@@ -1,6 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Config } from '../config.ts'
-import { setupCommand } from '../package-root.ts'
 import { codexProvider } from './codex.ts'
 import { demoProvider } from './demo/demo-provider.ts'
 import { openaiProvider } from './openai.ts'
@@ -21,17 +20,18 @@ export interface ProviderChoice {
 
 /**
  * The provider that was named; else codex when signed in; else the demo, and a line that says so.
- * @throws CodexboxError `config-invalid` for an unknown name, `not-signed-in` for a named one that
- * cannot be used
+ * @throws CodexboxError `config-invalid` for an unknown name, and for a named one that cannot be used
+ * what is wrong with its sign-in: `not-signed-in`, `tokens-invalid`
  */
 export function chooseProvider(config: Config): ProviderChoice {
   const { provider: name } = config
   if (name === undefined) {
     const codex = codexProvider({ config })
-    if (codex.isAuthenticated()) return { provider: codex }
+    const reason = codex.whyNotAuthenticated()
+    if (!reason) return { provider: codex }
     return {
       provider: demoProvider(),
-      notice: `Not signed in: this is the scripted demo. Sign in with \`${setupCommand('codex-auth')}\`.`,
+      notice: `This is the scripted demo, no model. ${reason.message}`,
     }
   }
   const make = Object.hasOwn(providers, name) ? providers[name] : undefined
@@ -43,10 +43,7 @@ export function chooseProvider(config: Config): ProviderChoice {
     )
   }
   const provider = make(config)
-  if (!provider.isAuthenticated()) {
-    const how =
-      name === 'openai' ? 'Set OPENAI_API_KEY.' : `Sign in with \`${setupCommand('codex-auth')}\`.`
-    throw new CodexboxError('not-signed-in', `The provider ${name} is not signed in. ${how}`)
-  }
+  const reason = provider.whyNotAuthenticated?.()
+  if (reason) throw reason
   return { provider }
 }

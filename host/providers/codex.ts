@@ -1,10 +1,11 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Secrets } from '../../shared/secrets.ts'
-import { usableTokens } from '../auth/access-token.ts'
+import { notSignedIn, usableTokens } from '../auth/access-token.ts'
 import { signInWithBrowser } from '../auth/browser-sign-in.ts'
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
 import { openBrowser } from '../auth/open-browser.ts'
-import { fileTokenStore } from '../auth/token-store.ts'
+import { deadError } from '../auth/refresh.ts'
+import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
 import type { Tokens } from '../auth/tokens.ts'
 import type { Config } from '../config.ts'
 import { agentFile } from '../package-root.ts'
@@ -35,15 +36,9 @@ export function codexProvider(options: CodexProviderOptions) {
       return { CODEX_ACCESS_TOKEN, ...(CODEX_ACCOUNT_ID ? { CODEX_ACCOUNT_ID } : {}) }
     },
 
-    isAuthenticated: () => {
-      try {
-        const stored = store.peek()
-        return stored !== undefined && stored.dead === undefined
-      } catch {
-        // A yes or no is asked; why not is said by `getSecrets`.
-        return false
-      }
-    },
+    isAuthenticated: () => whyNotAuthenticated(store) === undefined,
+
+    whyNotAuthenticated: () => whyNotAuthenticated(store),
 
     setup: async () => {
       await store.prepare()
@@ -67,6 +62,17 @@ export function codexProvider(options: CodexProviderOptions) {
       }
     },
   } satisfies ProviderPlugin
+}
+
+function whyNotAuthenticated(store: TokenStore): CodexboxError | undefined {
+  try {
+    const stored = store.peek()
+    if (!stored) return notSignedIn()
+    return stored.dead && deadError(stored.dead)
+  } catch (error) {
+    if (error instanceof CodexboxError) return error
+    throw error
+  }
 }
 
 function secretsOf({ access_token, account_id }: Tokens): Secrets {

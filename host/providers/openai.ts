@@ -10,17 +10,15 @@ export function openaiProvider(
   config: Pick<Config, 'openaiApiKey' | 'openaiBaseUrl'>,
 ): ProviderPlugin {
   const key = () => {
-    if (config.openaiApiKey) return config.openaiApiKey
-    throw new CodexboxError(
-      'not-signed-in',
-      'AGENT_PROVIDER=openai needs a key: set OPENAI_API_KEY in the environment or in .env.',
-    )
+    if (!config.openaiApiKey) throw keyMissing()
+    return config.openaiApiKey
   }
   const base = config.openaiBaseUrl.href.replace(/\/$/, '')
   return {
     name: 'openai',
     containerProvider: agentFile,
     isAuthenticated: () => config.openaiApiKey !== undefined,
+    whyNotAuthenticated: () => (config.openaiApiKey ? undefined : keyMissing()),
     getSecrets: async () => ({ CODEX_ACCESS_TOKEN: key() }),
     async setup() {
       key()
@@ -37,4 +35,11 @@ export function openaiProvider(
       }
     },
   }
+}
+
+function keyMissing(): CodexboxError {
+  return new CodexboxError(
+    'not-signed-in',
+    'AGENT_PROVIDER=openai needs a key: set OPENAI_API_KEY in the environment or in .env.',
+  )
 }

@@ -1,3 +1,4 @@
+import type { CodexboxError } from '../../shared/errors.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 
 /**
@@ -22,6 +23,9 @@ export interface ProviderPlugin {
 
   /** The container script: absolute path of one file that needs nothing but Node. */
   readonly containerProvider: string
+
+  /** Why `isAuthenticated` says no, as the error a run would end with. Local state only. */
+  whyNotAuthenticated?(): CodexboxError | undefined
 
   /** Opens what one conversation needs to reach the model. The caller closes it. */
   connect?(): Promise<ModelConnection>
