@@ -75,7 +75,8 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.c
     throw new CodexboxError('config-invalid', `${problems.join('; ')}.`)
   }
   const settings = parsed.data
-  const url = (name: keyof Settings & string) => tokenUrl(name, settings[name] ?? '')
+  const url = (name: keyof Settings & string) =>
+    tokenUrl(`${name} (from ${sourceOf(name)})`, settings[name] ?? '')
   return {
     provider: settings.AGENT_PROVIDER,
     engine: settings.AGENT_ENGINE,
@@ -134,8 +135,8 @@ function readEnvFile(path: string): NodeJS.Dict<string> {
 }
 
 /** A token is only ever sent over https, or in clear to a machine of one's own. */
-function tokenUrl(name: string, value: string): URL {
-  const refuse = (what: string) => new CodexboxError('config-invalid', `${name}: ${what}.`)
+function tokenUrl(named: string, value: string): URL {
+  const refuse = (what: string) => new CodexboxError('config-invalid', `${named}: ${what}.`)
   if (!URL.canParse(value)) throw refuse('not a URL')
   const url = new URL(value)
   if (url.username || url.password) throw refuse('a URL with a user name or password is refused')
