@@ -26,9 +26,11 @@ export async function* sseEvents(
   for await (const chunk of chunks) {
     let start = afterCr && chunk[0] === LF ? 1 : 0
     if (chunk.length > 0) afterCr = false
+    // Each is looked for again only once it is passed; many lines that all end in the other would
+    // otherwise cost a look at the whole chunk each.
     let nextCr = chunk.indexOf(CR, start)
+    let nextLf = chunk.indexOf(LF, start)
     while (start < chunk.length) {
-      const nextLf = chunk.indexOf(LF, start)
       const end = nextCr >= 0 && (nextLf < 0 || nextCr < nextLf) ? nextCr : nextLf
       const piece = chunk.subarray(start, end < 0 ? chunk.length : end)
       eventBytes += piece.length
@@ -45,6 +47,7 @@ export async function* sseEvents(
         else if (chunk[start] === LF) start++
         nextCr = chunk.indexOf(CR, start)
       }
+      if (nextLf >= 0 && nextLf < start) nextLf = chunk.indexOf(LF, start)
 
       let line = decode(unfinished, piece)
       unfinished = []
