@@ -1,0 +1,575 @@
+import { once } from 'node:events'
+import { existsSync, statSync } from 'node:fs'
+import http from 'node:http'
+import net, { type AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { type Gateway, openGateway } from '../../host/gateway/gateway.ts'
+import type { ModelConnection } from '../../host/providers/provider.ts'
+import { CodexboxError } from '../../shared/errors.ts'
+import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
+import type { Secrets } from '../../shared/secrets.ts'
+import { type Exchange, startModelServer, textAnswer } from '../fakes/model-server.ts'
+
+/** Stands in everything that must never come out of the gateway. */
+const CANARY = 'canary-4f1c'
+const REAL: Secrets = {
+  CODEX_ACCESS_TOKEN: `${CANARY}-token-1`,
+  CODEX_ACCOUNT_ID: `${CANARY}-account`,
+}
+const RENEWED: Secrets = { ...REAL, CODEX_ACCESS_TOKEN: `${CANARY}-token-2` }
+
+const MAX_BODY_BYTES = 64 * 1024 * 1024
+
+const cleanups: (() => Promise<unknown>)[] = []
+/** All that clients of a gateway got to see. */
+let seen = ''
+
+afterEach(async () => {
+  for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp()
+  const shown = seen
+  seen = ''
+  expect(shown).not.toContain(CANARY)
+})
+
+test('the body goes out byte for byte, and the answer comes back so', async () => {
+  const answer = Buffer.from([0, 1, 2, 0xff, 0xfe, 0x0d, 0x0a, 0xc3])
+  const upstream = await startUpstream((_, response) => response.end(answer))
+  const gateway = await open(upstream.url)
+  const body = Buffer.from('{"input": "\u2028 \ud83d\ude00" ,\r\n "b":1.0}  ')
+
+  const reply = await post(gateway, { body })
+
+  expect(reply.status).toBe(200)
+  expect(reply.body).toEqual(answer)
+  expect(upstream.requests.map((request) => request.body)).toEqual([body])
+})
+
+test('the stream is handed on as it comes, not when it has ended', async () => {
+  const { gateway } = await withModel([{ body: 'data: first\n\n', fault: 'stall' }])
+
+  const { response } = await send(gateway)
+  const [chunk] = await once(response, 'data')
+
+  expect(String(chunk)).toBe('data: first\n\n')
+  expect(response.complete).toBe(false)
+})
+
+test('the headers are handed on before the first byte of the body', async () => {
+  const { gateway } = await withModel([{ fault: 'stall' }])
+
+  const { response } = await send(gateway)
+
+  expect(response.statusCode).toBe(200)
+})
+
+// ---- what gets out ----
+
+test('the real credentials are put on, and what the container says in headers is dropped', async () => {
+  const { gateway, model } = await withModel([textAnswer()])
+  const hostile = {
+    accept: 'text/html',
+    'accept-encoding': 'gzip',
+    'chatgpt-account-id': 'acc-of-somebody-else',
+    'content-type': 'text/html',
+    cookie: 'a=b',
+    'openai-organization': 'org-1',
+    'openai-project': 'proj-1',
+    originator: 'somebody_else',
+    'proxy-authorization': 'Basic eDp5',
+    referer: 'http://evil.example/',
+    'user-agent': 'somebody else',
+    'x-api-key': 'key',
+    'x-forwarded-for': '10.0.0.1',
+    'x-http-method-override': 'DELETE',
+    'x-openai-actor-authorization': 'token',
+    host: 'evil.example',
+    te: 'trailers',
+    upgrade: 'websocket',
+    connection: 'upgrade, session-id',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  }
+  const own = {
+    'session-id': 'conversation-1',
+    'thread-id': 'conversation-1',
+    'x-codex-turn-state': 'state-1',
+  }
+
+  const reply = await post(gateway, { headers: { ...hostile, ...own }, body: '{"a":1}' })
+
+  expect(reply.status).toBe(200)
+  const sent = model.requests.map(({ headers }) =>
+    Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), value])),
+  )
+  expect(sent).toEqual([
+    {
+      ...own,
+      originator: 'codexbox',
+      'user-agent': 'codexbox/test',
+      accept: 'text/event-stream',
+      'content-type': 'application/json',
+      'content-length': '7',
+      authorization: `Bearer ${REAL.CODEX_ACCESS_TOKEN}`,
+      'chatgpt-account-id': REAL.CODEX_ACCOUNT_ID,
+      host: new URL(model.endpoint.url).host,
+      connection: 'keep-alive',
+    },
+  ])
+})
+
+test('where there is no account id, none goes out, not even the one of the container', async () => {
+  const { gateway, model } = await withModel([textAnswer()], async () => ({
+    CODEX_ACCESS_TOKEN: REAL.CODEX_ACCESS_TOKEN,
+  }))
+
+  await post(gateway, { headers: { 'chatgpt-account-id': 'acc-of-somebody-else' } })
+
+  expect(model.requests[0]?.header('authorization')).toBe(`Bearer ${REAL.CODEX_ACCESS_TOKEN}`)
+  expect(model.requests[0]?.header('chatgpt-account-id')).toBeUndefined()
+})
+
+test('a redirect is not followed: the token does not go where it points', async () => {
+  const elsewhere = await startUpstream((_, response) => response.end())
+  const { gateway } = await withModel([
+    { status: 307, headers: { location: elsewhere.url.href }, body: 'over there' },
+  ])
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(307)
+  expect(reply.headers).not.toHaveProperty('location')
+  expect(elsewhere.requests).toEqual([])
+})
+
+// ---- what comes back ----
+
+test('only the response headers on the list come back', async () => {
+  const passed = {
+    'retry-after': '7',
+    'openai-model': 'gpt-5.5',
+    'x-request-id': 'req-1',
+    'x-oai-request-id': 'req-2',
+    'cf-ray': 'ray-1',
+    'cf-mitigated': 'challenge',
+    'x-models-etag': 'etag-1',
+    'x-codex-turn-state': 'state-1',
+    'x-codex-primary-used-percent': '12',
+  }
+  const kept = {
+    'set-cookie': '__cf_bm=1',
+    authorization: `Bearer ${REAL.CODEX_ACCESS_TOKEN}`,
+    'openai-organization': 'org-1',
+    location: 'http://evil.example/',
+    server: 'nginx',
+    'x-secret': '1',
+  }
+  const { gateway } = await withModel([{ ...textAnswer(), headers: { ...passed, ...kept } }])
+
+  const { headers } = await post(gateway)
+
+  const ofTheConnection = ['connection', 'date', 'keep-alive', 'transfer-encoding']
+  const fromUpstream = Object.entries(headers).filter(([name]) => !ofTheConnection.includes(name))
+  expect(Object.fromEntries(fromUpstream)).toEqual({
+    ...passed,
+    'content-type': 'text/event-stream',
+  })
+})
+
+// ---- who is let in, and to what ----
+
+const refusedRoutes: [what: string, requestLine: string, headers?: string][] = [
+  ['another method', 'GET /v1/responses'],
+  ['HEAD', 'HEAD /v1/responses'],
+  ['OPTIONS', 'OPTIONS /v1/responses'],
+  ['DELETE', 'DELETE /v1/responses'],
+  ['a method nobody knows', 'PUSH /v1/responses'],
+  ['the root', 'POST /'],
+  ['another path', 'POST /v1/models'],
+  ['a path below', 'POST /v1/responses/compact'],
+  ['a slash at the end', 'POST /v1/responses/'],
+  ['a second slash', 'POST //v1/responses'],
+  ['another case', 'POST /v1/Responses'],
+  ['a query', 'POST /v1/responses?store=true'],
+  ['an empty query', 'POST /v1/responses?'],
+  ['a fragment', 'POST /v1/responses#a'],
+  ['a detour over ..', 'POST /v1/x/../responses'],
+  ['a detour over ..', 'POST /v1/responses/../../oauth/token'],
+  ['percent-encoding', 'POST /v1/%72esponses'],
+  ['an encoded slash', 'POST /v1%2fresponses'],
+  ['the absolute form', 'POST http://gateway/v1/responses'],
+  ['the absolute form to elsewhere', 'POST https://evil.example/v1/responses'],
+  ['a tunnel', 'CONNECT chatgpt.com:443'],
+  ['an upgrade', 'GET /v1/responses', 'connection: upgrade\r\nupgrade: websocket\r\n'],
+  ['two lengths', 'POST /v1/responses', 'content-length: 5\r\n'],
+  ['a length and chunks', 'POST /v1/responses', 'transfer-encoding: chunked\r\n'],
+  ['a header of 70 KB', 'POST /v1/responses', `x-a: ${'a'.repeat(70_000)}\r\n`],
+  ['a folded header', 'POST /v1/responses', 'x-a: 1\r\n\u0000: b\r\n'],
+]
+
+test.each(refusedRoutes)(
+  '%s is refused, capability or not: %s',
+  async (_, requestLine, headers) => {
+    const { gateway, model } = await withModel([])
+
+    const answer = await sendRaw(
+      gateway,
+      `${requestLine} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer ${gateway.grant()}\r\n` +
+        `connection: close\r\n${headers ?? ''}content-length: 2\r\n\r\n{}`,
+    )
+
+    expect(answer).toMatch(/^$|^HTTP\/1.1 4\d\d /)
+    expect(model.requests).toEqual([])
+  },
+)
+
+test('bytes that are no HTTP are refused', async () => {
+  const { gateway, model } = await withModel([])
+
+  const answer = await sendRaw(gateway, '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello')
+
+  expect(answer).toMatch(/^$|^HTTP\/1.1 400 /)
+  expect(model.requests).toEqual([])
+})
+
+test('without the capability nothing goes out', async () => {
+  const { gateway, model } = await withModel([])
+  const { gateway: other } = await withModel([])
+  const capability = gateway.grant()
+  const revoked = gateway.grant()
+  gateway.revoke(revoked)
+  const wrong = [
+    undefined,
+    '',
+    capability,
+    'Bearer ',
+    `bearer ${capability}`,
+    `Basic ${capability}`,
+    `Bearer ${capability} `.repeat(2),
+    `Bearer ${capability}x`,
+    `Bearer ${capability.slice(0, -1)}`,
+    `Bearer ${'A'.repeat(capability.length)}`,
+    `Bearer ${other.grant()}`,
+    `Bearer ${revoked}`,
+    `Bearer ${REAL.CODEX_ACCESS_TOKEN}`,
+  ]
+
+  for (const authorization of wrong) {
+    const reply = await post(gateway, {
+      capability: undefined,
+      headers: authorization === undefined ? {} : { authorization },
+    })
+
+    expect(reply.status, authorization).toBe(403)
+    expect(JSON.parse(reply.text).error.code).toBe('capability_refused')
+  }
+  expect(model.requests).toEqual([])
+})
+
+test('two capabilities live and die by themselves', async () => {
+  const { gateway, model } = await withModel([textAnswer(), textAnswer(), textAnswer()])
+  const [first, second] = [gateway.grant(), gateway.grant()]
+  expect(first).not.toBe(second)
+
+  const both = [
+    await post(gateway, { capability: first }),
+    await post(gateway, { capability: second }),
+  ]
+  gateway.revoke(first)
+  const afterwards = [
+    await post(gateway, { capability: first }),
+    await post(gateway, { capability: second }),
+  ]
+
+  expect(both.map(({ status }) => status)).toEqual([200, 200])
+  expect(afterwards.map(({ status }) => status)).toEqual([403, 200])
+  expect(model.requests.length).toBe(3)
+})
+
+test('a capability has 256 bits', async () => {
+  const { gateway } = await withModel([])
+
+  expect(Buffer.from(gateway.grant(), 'base64url').length).toBe(32)
+})
+
+test('a body up to the limit goes out', async () => {
+  const upstream = await startUpstream((_, response) => response.end('fine'))
+  const gateway = await open(upstream.url)
+
+  const reply = await post(gateway, { body: Buffer.alloc(MAX_BODY_BYTES, 'a') })
+
+  expect(reply.status).toBe(200)
+  expect(upstream.requests.map(({ body }) => body.length)).toEqual([MAX_BODY_BYTES])
+})
+
+// ---- a refused token ----
+
+test('a refused token is renewed once and the request repeated once', async () => {
+  const asked: (string | undefined)[] = []
+  const { gateway, model } = await withModel([UNAUTHORIZED, textAnswer()], async (rejected) => {
+    asked.push(rejected)
+    return rejected ? RENEWED : REAL
+  })
+
+  const reply = await post(gateway, { body: '{"input":[]}' })
+
+  expect(reply.status).toBe(200)
+  expect(asked).toEqual([undefined, REAL.CODEX_ACCESS_TOKEN])
+  expect(model.requests.map((request) => request.header('authorization'))).toEqual([
+    `Bearer ${REAL.CODEX_ACCESS_TOKEN}`,
+    `Bearer ${RENEWED.CODEX_ACCESS_TOKEN}`,
+  ])
+  expect(model.requests.map(({ body }) => body)).toEqual([{ input: [] }, { input: [] }])
+})
+
+test('when the renewed token is refused too, the refusal is the answer', async () => {
+  let asked = 0
+  const { gateway, model } = await withModel([UNAUTHORIZED, UNAUTHORIZED], async (rejected) => {
+    asked++
+    return rejected ? RENEWED : REAL
+  })
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(401)
+  expect(JSON.parse(reply.text)).toEqual(UNAUTHORIZED.body)
+  expect(model.requests.length).toBe(2)
+  expect(asked).toBe(2)
+})
+
+test.each([
+  ['gives the same one', async () => REAL],
+  [
+    'fails',
+    async (rejected?: string) => {
+      if (!rejected) return REAL
+      throw new CodexboxError('refresh-failed', 'The sign-in server cannot be reached.')
+    },
+  ],
+])('when the renewal %s, the refusal is the answer at once', async (_, getSecrets) => {
+  const { gateway, model } = await withModel([UNAUTHORIZED], getSecrets)
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(401)
+  expect(JSON.parse(reply.text)).toEqual(UNAUTHORIZED.body)
+  expect(model.requests.length).toBe(1)
+})
+
+test('who is not signed in is told so', async () => {
+  const { gateway, model } = await withModel([], async () => {
+    throw new CodexboxError('not-signed-in', 'Not signed in. Run the sign-in.')
+  })
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(401)
+  expect(JSON.parse(reply.text).error.message).toBe('Not signed in. Run the sign-in.')
+  expect(model.requests).toEqual([])
+})
+
+// ---- faults ----
+
+test('a service that cannot be reached is told apart from one that refuses', async () => {
+  const gone = await startUpstream(() => {})
+  await gone.close()
+  const gateway = await open(gone.url)
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(502)
+  expect(JSON.parse(reply.text).error).toEqual({
+    code: UPSTREAM_UNREACHABLE,
+    message: expect.stringContaining('ECONNREFUSED'),
+  })
+})
+
+test('a service that hangs up without a word counts as not reached', async () => {
+  const { gateway } = await withModel([{ fault: 'no-answer' }])
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(502)
+  expect(JSON.parse(reply.text).error.code).toBe(UPSTREAM_UNREACHABLE)
+})
+
+test.each(['cut', 'reset'] as const)(
+  'a stream that breaks off (%s) breaks off for the container, and does not end well',
+  async (fault) => {
+    const { gateway } = await withModel([{ body: 'data: first\n\n', fault }])
+
+    const { response } = await send(gateway)
+    response.resume()
+
+    await expect(once(response, 'end')).rejects.toMatchObject({ code: 'ECONNRESET' })
+    expect(response.complete).toBe(false)
+  },
+)
+
+test('when the container gives up, the request to the service is given up', async () => {
+  const upstream = await startUpstream((_, response) => response.write('data: first\n\n'))
+  const gateway = await open(upstream.url)
+  const { request, response } = await send(gateway)
+  await once(response, 'data')
+  const gone = once(upstream.responses[0] as http.ServerResponse, 'close')
+
+  response.on('error', () => {})
+  request.destroy()
+
+  await gone
+})
+
+test('when the container gives up before an answer, the request is given up as well', async () => {
+  const upstream = await startUpstream(() => {})
+  const gateway = await open(upstream.url)
+  const arrived = once(upstream.server, 'request')
+  const request = begin(gateway, {})
+  request.on('error', () => {})
+  request.end('{}')
+  await arrived
+  const gone = once(upstream.responses[0] as http.ServerResponse, 'close')
+
+  request.destroy()
+
+  await gone
+})
+
+// ---- the socket ----
+
+test.skipIf(process.platform === 'win32')(
+  'the socket is for every user in the container, and its folder for none but us on the host',
+  async () => {
+    const { gateway } = await withModel([])
+
+    const mode = (path: string) => statSync(path).mode & 0o777
+    expect(mode(join(gateway.socketFolder, 'gateway.sock'))).toBe(0o666)
+    expect(mode(gateway.socketFolder)).toBe(0o755)
+    expect(mode(dirname(gateway.socketFolder))).toBe(0o700)
+  },
+)
+
+test('closing ends open streams, at both ends, and removes the folder', async () => {
+  const upstream = await startUpstream((_, response) => response.write('data: first\n\n'))
+  const gateway = await open(upstream.url)
+  const { response } = await send(gateway)
+  await once(response, 'data')
+  const cut = expect(once(response, 'end')).rejects.toMatchObject({ code: 'ECONNRESET' })
+  const gone = once(upstream.responses[0] as http.ServerResponse, 'close')
+
+  await gateway.close()
+
+  await cut
+  await gone
+  expect(existsSync(dirname(gateway.socketFolder))).toBe(false)
+})
+
+// ---- helpers ----
+
+const UNAUTHORIZED: Exchange = { status: 401, body: { detail: 'Unauthorized' } }
+
+interface Call {
+  /** Default: a fresh one. */
+  capability?: string | undefined
+  headers?: http.OutgoingHttpHeaders
+  body?: string | Buffer
+}
+
+interface Reply {
+  status: number | undefined
+  headers: http.IncomingHttpHeaders
+  body: Buffer
+  text: string
+}
+
+async function open(
+  responsesUrl: URL,
+  getSecrets: ModelConnection['getSecrets'] = async () => REAL,
+): Promise<Gateway> {
+  const gateway = await openGateway({
+    responsesUrl,
+    headers: { originator: 'codexbox', 'user-agent': 'codexbox/test' },
+    defaultModel: 'gpt-5.5',
+    owner: 'test',
+    getSecrets,
+    close: async () => {},
+  })
+  cleanups.push(() => gateway.close())
+  return gateway
+}
+
+/** A gateway to a scripted model; the whole script must have been asked for in the end. */
+async function withModel(script: Exchange[], getSecrets?: ModelConnection['getSecrets']) {
+  const model = await startModelServer(script)
+  cleanups.push(async () => {
+    await model.close()
+    expect({ left: model.left, unscripted: model.unscripted }).toEqual({ left: 0, unscripted: 0 })
+  })
+  const gateway = await open(new URL(model.endpoint.url), getSecrets)
+  return { model, gateway }
+}
+
+/** An upstream whose every byte and every connection counts. */
+async function startUpstream(
+  answer: (request: http.IncomingMessage, response: http.ServerResponse) => void,
+) {
+  const requests: { headers: http.IncomingHttpHeaders; body: Buffer }[] = []
+  const responses: http.ServerResponse[] = []
+  const server = http.createServer(async (request, response) => {
+    responses.push(response)
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk)
+    requests.push({ headers: request.headers, body: Buffer.concat(chunks) })
+    answer(request, response)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/responses`)
+  const close = async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+  cleanups.push(close)
+  return { url, server, requests, responses, close }
+}
+
+function begin(gateway: Gateway, call: Call): http.ClientRequest {
+  const capability = 'capability' in call ? call.capability : gateway.grant()
+  return http.request('http://gateway/v1/responses', {
+    socketPath: join(gateway.socketFolder, 'gateway.sock'),
+    method: 'POST',
+    headers: { ...(capability && { authorization: `Bearer ${capability}` }), ...call.headers },
+  })
+}
+
+/** Resolves with the head of the answer; what comes of the body is recorded. */
+async function send(gateway: Gateway, call: Call = {}) {
+  const request = begin(gateway, call)
+  const { body = '{}' } = call
+  request.setHeader('content-length', Buffer.byteLength(body))
+  request.end(body)
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage]
+  seen += JSON.stringify(response.rawHeaders)
+  return { request, response }
+}
+
+async function post(gateway: Gateway, call: Call = {}): Promise<Reply> {
+  const { response } = await send(gateway, call)
+  const chunks: Buffer[] = []
+  for await (const chunk of response) chunks.push(chunk)
+  const body = Buffer.concat(chunks)
+  seen += body
+  return { status: response.statusCode, headers: response.headers, body, text: String(body) }
+}
+
+/** Writes `bytes` as they are; resolves with all that came until the other end closed. */
+async function sendRaw(gateway: Gateway, bytes: string): Promise<string> {
+  const socket = net.connect(join(gateway.socketFolder, 'gateway.sock'))
+  let answer = ''
+  socket.setEncoding('latin1').on('data', (text: string) => {
+    answer += text
+  })
+  socket.on('error', () => {}) // A reset is one way of being refused.
+  socket.write(bytes, 'latin1')
+  await once(socket, 'close')
+  seen += answer
+  return answer
+}
