@@ -105,16 +105,19 @@ function isGranted(authorization: string | undefined, capabilities: Set<string>)
   )
 }
 
-/** Whole in memory: after a 401 it is sent a second time. Undefined: larger than is allowed. */
+/**
+ * Whole in memory: after a 401 it is sent a second time. Undefined: larger than is allowed. That one
+ * is read to its end too, though not kept: who is cut off while writing does not see the answer.
+ */
 async function readBody(request: http.IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request) {
     bytes += chunk.length
-    if (bytes > MAX_BODY_BYTES) return undefined
-    chunks.push(chunk)
+    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
+    else chunks.length = 0
   }
-  return Buffer.concat(chunks)
+  return bytes <= MAX_BODY_BYTES ? Buffer.concat(chunks) : undefined
 }
 
 /** In the service's own error form, so that the container has one way to read errors. */
@@ -123,6 +126,7 @@ function refuse(response: http.ServerResponse, status: number, code: string, mes
     response.destroy()
     return
   }
-  response.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
+  // The connection stays: closed with a part of the request unread, it would take the answer along.
+  response.writeHead(status, { 'content-type': 'application/json' })
   response.end(JSON.stringify({ error: { code, message } }))
 }

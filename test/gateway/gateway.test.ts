@@ -301,6 +301,32 @@ test('a body up to the limit goes out', async () => {
   expect(upstream.requests.map(({ body }) => body.length)).toEqual([MAX_BODY_BYTES])
 })
 
+test.each([
+  ['a byte too many', 413, 'too_large', MAX_BODY_BYTES + 1],
+  ['far too many bytes', 413, 'too_large', MAX_BODY_BYTES * 1.5],
+  ['the wrong capability', 403, 'capability_refused', MAX_BODY_BYTES / 8],
+])('%s: refused in words that also reach who writes all before reading', async (_, ...expected) => {
+  const [status, code, bytes] = expected
+  const { gateway, model } = await withModel([])
+  const capability = status === 403 ? 'wrong' : gateway.grant()
+  const socket = net.connect(join(gateway.socketFolder, 'gateway.sock'))
+
+  const written = new Promise<unknown>((resolve) => {
+    socket.write(
+      `POST /v1/responses HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer ${capability}\r\n` +
+        `content-length: ${bytes}\r\n\r\n`,
+    )
+    socket.write(Buffer.alloc(bytes, 'a'), resolve)
+    socket.on('error', resolve)
+  })
+  expect(await written).toBeFalsy()
+  const [answer] = await once(socket, 'data')
+  socket.destroy()
+
+  expect(String(answer)).toMatch(new RegExp(`^HTTP/1.1 ${status} .*"code":"${code}"`, 's'))
+  expect(model.requests).toEqual([])
+})
+
 // ---- a refused token ----
 
 test('a refused token is renewed once and the request repeated once', async () => {
