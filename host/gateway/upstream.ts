@@ -34,19 +34,21 @@ export async function sendUpstream(
   request: ContainerRequest,
   response: http.ServerResponse,
 ): Promise<void> {
-  const secrets = await connection.getSecrets()
+  let secrets = await connection.getSecrets()
   let answer = await post(connection, request, secrets)
   if (answer.statusCode === 401) {
     const renewed = await renewedSecrets(connection, secrets)
     if (renewed) {
       answer.resume()
-      answer = await post(connection, request, renewed)
+      secrets = renewed
+      answer = await post(connection, request, secrets)
     }
   }
   response.writeHead(answer.statusCode ?? 502, allowed(answer.headers))
   // Before the first byte of the body: the wait for it is the longest of all.
   response.flushHeaders()
-  await pipeline(answer, response)
+  if (answer.statusCode === 200) await pipeline(answer, response)
+  else response.end(masked(await readRefusal(answer), secrets), 'latin1')
 }
 
 /** Undefined when there are none: then the refusal itself is the answer. */
@@ -58,6 +60,25 @@ async function renewedSecrets(connection: ModelConnection, rejected: Secrets) {
     if (error instanceof CodexboxError) return undefined
     throw error
   }
+}
+
+/** More than any error has to say. */
+const MAX_REFUSAL_BYTES = 64 * 1024
+
+/** As latin1, which is one character for each byte and so loses none. */
+async function readRefusal(answer: http.IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of answer) {
+    text += chunk.toString('latin1')
+    if (text.length > MAX_REFUSAL_BYTES) break
+  }
+  return text.slice(0, MAX_REFUSAL_BYTES)
+}
+
+/** A refusal that quotes the request must not carry the credentials into the container. */
+function masked(text: string, { CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: account }: Secrets) {
+  const withoutToken = text.replaceAll(token, '<token>')
+  return account ? withoutToken.replaceAll(account, '<account>') : withoutToken
 }
 
 /** Redirects are not followed: node:http does not, and the token would go along. */

@@ -175,6 +175,32 @@ test('only the response headers on the list come back', async () => {
   })
 })
 
+test('a refusal that quotes the request comes back without the credentials in it', async () => {
+  const upstream = await startUpstream((request, response) => {
+    response.writeHead(400, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ error: { message: 'bad request', headers: request.headers } }))
+  })
+  const gateway = await open(upstream.url)
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(400)
+  expect(reply.text).toContain('bad request')
+  expect(reply.text).toContain('"authorization":"Bearer <token>","chatgpt-account-id":"<account>"')
+})
+
+test('a refusal of any length is cut, not kept', async () => {
+  const upstream = await startUpstream((_, response) => {
+    response.writeHead(500)
+    response.end('a'.repeat(1_000_000))
+  })
+  const gateway = await open(upstream.url)
+
+  const reply = await post(gateway)
+
+  expect(reply.text).toBe('a'.repeat(64 * 1024))
+})
+
 // ---- who is let in, and to what ----
 
 const refusedRoutes: [what: string, requestLine: string, headers?: string][] = [
