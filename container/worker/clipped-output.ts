@@ -3,7 +3,8 @@
  * stand at the end and what was done at the start; the middle is counted and dropped.
  */
 export class ClippedOutput {
-  readonly #limit: number
+  readonly #headLimit: number
+  readonly #tailLimit: number
   #head: Buffer[] = []
   #headBytes = 0
   #tail: Buffer[] = []
@@ -11,7 +12,8 @@ export class ClippedOutput {
   #totalBytes = 0
 
   constructor(limitBytes: number) {
-    this.#limit = Math.ceil(limitBytes / 2)
+    this.#headLimit = Math.ceil(limitBytes / 2)
+    this.#tailLimit = Math.floor(limitBytes / 2)
   }
 
   get totalBytes(): number {
@@ -20,7 +22,7 @@ export class ClippedOutput {
 
   push(chunk: Buffer): void {
     this.#totalBytes += chunk.length
-    const forHead = chunk.subarray(0, this.#limit - this.#headBytes)
+    const forHead = chunk.subarray(0, this.#headLimit - this.#headBytes)
     if (forHead.length > 0) {
       // Copied: a slice would keep the whole pipe buffer alive.
       this.#head.push(Buffer.from(forHead))
@@ -31,23 +33,23 @@ export class ClippedOutput {
     this.#tail.push(Buffer.from(forTail))
     this.#tailBytes += forTail.length
     // Joined only now and then, so that a flood of small chunks stays linear.
-    if (this.#tailBytes > 4 * this.#limit || this.#tail.length > 1024) this.#trimTail()
+    if (this.#tailBytes > 4 * this.#tailLimit || this.#tail.length > 1024) this.#trimTail()
   }
 
   toString(): string {
     this.#trimTail()
-    const head = Buffer.concat(this.#head)
-    const tail = Buffer.concat(this.#tail)
+    const kept = [Buffer.concat(this.#head), Buffer.concat(this.#tail)] as const
+    const isWhole = this.#headBytes + this.#tailBytes === this.#totalBytes
+    if (isWhole) return Buffer.concat(kept).toString('utf8')
+    const head = kept[0].subarray(0, wholeCharactersEnd(kept[0]))
+    const tail = kept[1].subarray(wholeCharactersStart(kept[1]))
     const dropped = this.#totalBytes - head.length - tail.length
-    if (dropped === 0) return Buffer.concat([head, tail]).toString('utf8')
-    const before = head.subarray(0, wholeCharactersEnd(head)).toString('utf8')
-    const after = tail.subarray(wholeCharactersStart(tail)).toString('utf8')
-    return `${before}\n[… ${dropped} bytes of ${this.#totalBytes} left out here …]\n${after}`
+    return `${head}\n[… ${dropped} bytes of ${this.#totalBytes} left out here …]\n${tail}`
   }
 
   #trimTail(): void {
     const joined = Buffer.concat(this.#tail)
-    const kept = joined.subarray(Math.max(0, joined.length - this.#limit))
+    const kept = joined.subarray(Math.max(0, joined.length - this.#tailLimit))
     this.#tail = [Buffer.from(kept)]
     this.#tailBytes = kept.length
   }
