@@ -15,25 +15,35 @@ export interface History {
  */
 export function historyOf(lines: readonly SessionLine[], owner: string): History {
   const { items, foreign } = ownItems(lines, owner)
-  const answered = new Set(items.filter(isOutput).map(callIdOf))
-  const called = new Set(items.filter(isCall).map(callIdOf))
-  const isStray = (item: Item) => isOutput(item) && !called.has(callIdOf(item))
-  const isOpen = (item: Item) => isCall(item) && !answered.has(callIdOf(item))
-
-  const strays = items.filter(isStray).length
-  const open = items.filter(isOpen).length
+  const { open, strays } = unpaired(items)
   return {
     items: items
-      .filter((item) => !isStray(item))
-      .flatMap((item) => (isOpen(item) ? [item, lostOutput(item)] : [item])),
+      .filter((item) => !strays.has(item))
+      .flatMap((item) => (open.has(item) ? [item, lostOutput(item)] : [item])),
     repairs: [
       ...(foreign > 0
         ? [`${foreign} reasoning items of another account or provider are not sent`]
         : []),
-      ...(open > 0 ? [`${open} tool calls were cut off before their result was kept`] : []),
-      ...(strays > 0 ? [`${strays} tool results without a call are not sent`] : []),
+      ...(open.size > 0
+        ? [`${open.size} tool calls were cut off before their result was kept`]
+        : []),
+      ...(strays.size > 0 ? [`${strays.size} tool results without a call are not sent`] : []),
     ],
   }
+}
+
+/** An output answers the first call before it of its kind and id that has none yet. */
+function unpaired(items: readonly Item[]) {
+  const open = new Set<Item>()
+  const strays = new Set<Item>()
+  for (const item of items) {
+    if (isCall(item)) open.add(item)
+    if (!isOutput(item)) continue
+    const call = [...open].find((candidate) => isAnswer(item, candidate))
+    if (call) open.delete(call)
+    else strays.add(item)
+  }
+  return { open, strays }
 }
 
 /** Encrypted reasoning can only be read by the account it was made for. */
@@ -53,7 +63,8 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
 const isCall = (item: Item) => item.type === 'function_call' || item.type === 'custom_tool_call'
 const isOutput = (item: Item) =>
   item.type === 'function_call_output' || item.type === 'custom_tool_call_output'
-const callIdOf = (item: Item) => String(item.call_id)
+const isAnswer = (output: Item, call: Item) =>
+  output.type === `${call.type}_output` && output.call_id === call.call_id
 
 function lostOutput(call: Item): Item {
   const isFunction = call.type === 'function_call'

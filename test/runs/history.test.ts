@@ -1,0 +1,141 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { historyOf } from '../../host/runs/history.ts'
+import type { SessionLine } from '../../host/runs/session-log.ts'
+import type { Item } from '../../shared/items.ts'
+
+const OWNER = 'codex:ada'
+
+/** The lines of a session with one run of `owner`. */
+function aRun(items: readonly Item[], owner = OWNER, runId = 'run-1'): SessionLine[] {
+  const run: SessionLine = {
+    type: 'run',
+    runId,
+    at: '2026-01-01T00:00:00.000Z',
+    provider: 'codex',
+    model: 'gpt-5.5',
+    owner,
+    workspace: '/w',
+  }
+  return [run, ...items.map((item) => ({ type: 'item' as const, runId, item }))]
+}
+
+const message = (text: string): Item => ({ type: 'message', role: 'user', content: [{ text }] })
+const reasoning: Item = { type: 'reasoning', encrypted_content: 'sealed' }
+const call = (id: string): Item => ({
+  type: 'function_call',
+  call_id: id,
+  name: 'bash',
+  arguments: '{}',
+})
+const output = (id: string): Item => ({
+  type: 'function_call_output',
+  call_id: id,
+  output: `of ${id}`,
+})
+
+test('a sound history is handed on as it is', () => {
+  const items = [message('a'), reasoning, call('1'), call('2'), output('2'), output('1')]
+
+  expect(historyOf(aRun(items), OWNER)).toEqual({ items, repairs: [] })
+})
+
+test('a call that was cut off gets an output that says so, right behind it', () => {
+  const { items, repairs } = historyOf(aRun([call('1'), call('2'), output('2')]), OWNER)
+
+  expect(items).toEqual([
+    call('1'),
+    {
+      type: 'function_call_output',
+      id: expect.stringMatching(/^fco_/),
+      call_id: '1',
+      output: expect.stringContaining('not known'),
+    },
+    call('2'),
+    output('2'),
+  ])
+  expect(repairs).toEqual(['1 tool calls were cut off before their result was kept'])
+})
+
+test('the lost output of a free-form call is one of a free-form call', () => {
+  const free: Item = { type: 'custom_tool_call', call_id: '1', name: 'patch', input: 'x' }
+
+  expect(historyOf(aRun([free]), OWNER).items[1]).toMatchObject({
+    type: 'custom_tool_call_output',
+    call_id: '1',
+  })
+})
+
+test('an output without a call is left out, and so is a second one', () => {
+  const items = [output('0'), call('1'), output('1'), output('1'), message('b')]
+
+  expect(historyOf(aRun(items), OWNER)).toEqual({
+    items: [call('1'), output('1'), message('b')],
+    repairs: ['2 tool results without a call are not sent'],
+  })
+})
+
+test('reasoning goes back only to the account it was sealed for', () => {
+  const lines = [
+    ...aRun([reasoning, message('mine')], OWNER, 'run-1'),
+    ...aRun([reasoning, message('theirs')], 'openai:1234', 'run-2'),
+  ]
+
+  expect(historyOf(lines, OWNER)).toEqual({
+    items: [reasoning, message('mine'), message('theirs')],
+    repairs: ['1 reasoning items of another account or provider are not sent'],
+  })
+})
+
+test('whatever was kept, each call has one output, no output stands alone, order is kept', () => {
+  const id = fc.constantFrom('a', 'b', 'c')
+  const someItem = fc.oneof(
+    fc.record({
+      type: fc.constantFrom(
+        'function_call',
+        'custom_tool_call',
+        'function_call_output',
+        'custom_tool_call_output',
+      ),
+      call_id: id,
+    }),
+    fc.record({ type: fc.constantFrom('message', 'reasoning', 'something_new') }),
+  )
+  const someRun = fc.record({ owner: fc.constantFrom(OWNER, 'other'), items: fc.array(someItem) })
+
+  fc.assert(
+    fc.property(fc.array(someRun, { maxLength: 4 }), (runs) => {
+      const lines = runs.flatMap(({ owner, items }, index) => aRun(items, owner, `run-${index}`))
+
+      const { items, repairs } = historyOf(lines, OWNER)
+
+      expectPaired(items)
+      const mayBeLeftOut = (item: Item) =>
+        item.type === 'reasoning' || item.type.endsWith('_output')
+      const given = runs.flatMap((run) => run.items as Item[])
+      const kept = items.filter((item) => given.includes(item))
+      expect(kept).toEqual(given.filter((item) => kept.includes(item)))
+      expect(kept.filter((item) => !mayBeLeftOut(item))).toEqual(
+        given.filter((item) => !mayBeLeftOut(item)),
+      )
+      const isMended = items.length !== given.length || kept.length !== given.length
+      expect(repairs.length > 0).toBe(isMended)
+      // What has been mended needs no mending.
+      expect(historyOf(aRun(items), OWNER)).toEqual({ items, repairs: [] })
+    }),
+  )
+})
+
+/** Walks through a history as the service does. */
+function expectPaired(items: readonly Item[]): void {
+  const waiting = new Map<string, number>()
+  for (const { type, call_id } of items) {
+    const key = `${type.replace(/_output$/, '')} ${call_id}`
+    const calls = waiting.get(key) ?? 0
+    if (/_call$/.test(type)) waiting.set(key, calls + 1)
+    if (!type.endsWith('_output')) continue
+    expect(calls).toBeGreaterThan(0)
+    waiting.set(key, calls - 1)
+  }
+  expect([...waiting.values()].filter((calls) => calls > 0)).toEqual([])
+}
