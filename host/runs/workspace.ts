@@ -1,5 +1,5 @@
 import { accessSync, constants, realpathSync, type Stats, statSync } from 'node:fs'
-import { sep } from 'node:path'
+import { basename, dirname, join, sep } from 'node:path'
 import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
 
 export interface Workspace {
@@ -20,7 +20,7 @@ export function openWorkspace(folder: string, dataDir: string): Workspace {
   if (!stats.isDirectory()) throw refused(folder, 'is a file; name the folder it is in')
   if (path === sep)
     throw refused(folder, 'is the root of the file system; name a folder for the work')
-  const data = existingPath(dataDir)
+  const data = futurePath(dataDir)
   if (contains(path, data) || contains(data, path)) {
     throw refused(
       folder,
@@ -51,12 +51,13 @@ function resolveFolder(folder: string): string {
   }
 }
 
-/** The data folder may not be there yet; its place counts all the same. */
-function existingPath(path: string): string {
+/** The data folder may not be there yet; its place counts all the same, links resolved. */
+function futurePath(path: string): string {
   try {
     return realpathSync(path)
   } catch {
-    return path
+    const parent = dirname(path)
+    return parent === path ? path : join(futurePath(parent), basename(path))
   }
 }
 
