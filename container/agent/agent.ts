@@ -27,7 +27,10 @@ export async function serveAgent(
   stdin: AsyncIterable<Buffer>,
   write: (line: string) => void,
 ): Promise<number> {
-  const emitFor = eventWriter(write)
+  let isOver = false
+  const emitFor = eventWriter((line) => {
+    if (!isOver) write(line)
+  })
   const lines = readLines(stdin, MAX_LINE_BYTES)
   let agent: Agent | undefined
   try {
@@ -39,6 +42,8 @@ export async function serveAgent(
   } catch (error) {
     const emit = emitFor(agent?.currentRunId ?? 'none')
     emit(finishedEarly('request-invalid', messageOf(error)))
+    // A run that is still on its way out must not have a second end.
+    isOver = true
     return 2
   } finally {
     await agent?.dispose()

@@ -97,6 +97,8 @@ interface Started {
   events: AsyncGenerator<RunEvent>
   /** Only in sealed mode. */
   gateway: Gateway | undefined
+  /** An agent leaves by itself when it is idle for long. */
+  hasExited(): boolean
 }
 
 /**
@@ -253,8 +255,7 @@ export class Conversation {
 
   /** The agent that is still there from the run before, or a new one. */
   async #agentFor(run: Run): Promise<Started & { isNew: boolean }> {
-    if (this.#started && (await isAlive(this.#started.agent)))
-      return { ...this.#started, isNew: false }
+    if (this.#started && !this.#started.hasExited()) return { ...this.#started, isNew: false }
     await this.#stopAgent(false)
     const { config, engine, provider, workspace } = this.#parts
     const connection = await this.#connect()
@@ -268,7 +269,12 @@ export class Conversation {
         network: config.network,
         user: workspace.user,
       })
-      this.#started = { agent, gateway, events: readEvents(agent.stdout) }
+      let hasExited = false
+      void agent.exited.then(() => {
+        hasExited = true
+      })
+      const events = readEvents(agent.stdout)
+      this.#started = { agent, gateway, events, hasExited: () => hasExited }
       return { ...this.#started, isNew: true }
     } catch (error) {
       await gateway?.close()
@@ -365,9 +371,4 @@ class OutputEndedError extends Error {}
 
 function violation(what: string): CodexboxError {
   return new CodexboxError('protocol-violation', `The container wrote ${what}; it was stopped.`)
-}
-
-/** An agent that has left while it was idle is not there for the next run. */
-function isAlive(agent: AgentProcess): Promise<boolean> {
-  return Promise.race([agent.exited.then(() => false), Promise.resolve(true)])
 }
