@@ -16,7 +16,8 @@ export async function* readEvents(stdout: Readable): AsyncGenerator<RunEvent> {
   try {
     for await (const line of readLines(stdout, MAX_LINE_BYTES)) {
       const event = RunEvent.parse(JSON.parse(line))
-      if (event.seq !== ++seq) throw new Error(`event ${event.seq} came where ${seq} was due`)
+      if (event.seq !== seq + 1) throw new Error(`event ${event.seq} came where ${seq + 1} was due`)
+      seq = event.seq
       yield event
     }
   } catch (error) {
