@@ -153,8 +153,9 @@ export class SessionLog {
     const file = fileOf(dataDir, checkSessionName(name))
     mkdirSync(folderOf(dataDir), { recursive: true, mode: 0o700 })
     const release = await lock(file)
+    let fd: number | undefined
     try {
-      const fd = openSync(file, 'a+', 0o600)
+      fd = openSync(file, 'a+', 0o600)
       const { lines, wholeBytes, tornBytes } = parseLog(file, readFileSync(file))
       const repairs: string[] = []
       if (tornBytes > 0) {
@@ -163,6 +164,7 @@ export class SessionLog {
       }
       return new SessionLog(name, { fd, lines, repairs, release })
     } catch (error) {
+      if (fd !== undefined) closeSync(fd)
       await release()
       throw error
     }
