@@ -20,7 +20,7 @@ export async function chatCommand(options: RunOptions): Promise<number> {
       }
     } finally {
       await conversation.close()
-      screen.note(`The session is kept: codexbox --session ${conversation.session}`)
+      screen.note(`The session is kept; go on with it: --session ${conversation.session}`)
     }
     return 0
   } catch (error) {
