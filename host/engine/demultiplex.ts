@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 
 /** The stream of an attached container is not what the Docker API says it is. */
@@ -12,8 +11,8 @@ const HEADER_BYTES = 8
  * Splits the stream of an attached container into its stdout and stderr. Each frame has a header of
  * 8 bytes: the stream, three zeros, the length in big endian (Docker Engine API, "Attach to a
  * container"). Payload is handed on as it comes, whatever length the header claims, and no faster
- * than it is read, so memory stays bounded.
- * @throws StreamFormatError
+ * than it is read, so memory stays bounded. An output that was destroyed is not waited for.
+ * @throws StreamFormatError, and what `source` throws
  */
 export async function demultiplex(
   source: AsyncIterable<Buffer>,
@@ -40,9 +39,19 @@ export async function demultiplex(
       const payload = chunk.subarray(position, position + payloadBytes)
       position += payload.length
       payloadBytes -= payload.length
-      if (!output.write(payload)) await once(output, 'drain')
+      if (!output.write(payload) && !output.destroyed) await drained(output)
     }
   }
+}
+
+function drained(output: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      output.off('drain', done).off('close', done)
+      resolve()
+    }
+    output.on('drain', done).on('close', done)
+  })
 }
 
 function outputOf(header: Buffer, outputs: { stdout: Writable; stderr: Writable }): Writable {
