@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { messageOf } from '../../shared/errors.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import { ToolArguments, ToolError, type ToolLimits, type ToolResult } from './tool.ts'
@@ -19,17 +20,24 @@ const MAX_LINE_BYTES = 256 * 1024 * 1024
 
 /** Serves calls until stdin ends: the agent is gone then, and so is everything it asked for. */
 export async function serveWorker(workspace: string): Promise<void> {
-  let cancel = new AbortController()
+  let cancel = newCancel()
   for await (const line of readLines(process.stdin, MAX_LINE_BYTES)) {
     const request = JSON.parse(line) as WorkerLine
     if (request.type === 'cancel') {
       cancel.abort()
-      cancel = new AbortController()
+      cancel = newCancel()
     } else {
       void answer(request, workspace, cancel.signal)
     }
   }
   cancel.abort()
+}
+
+/** As many calls as a model makes at once wait for the same signal; Node warns after ten. */
+function newCancel(): AbortController {
+  const cancel = new AbortController()
+  setMaxListeners(0, cancel.signal)
+  return cancel
 }
 
 async function answer(
