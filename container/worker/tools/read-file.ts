@@ -33,18 +33,19 @@ export const readFile: Tool = {
     } finally {
       await file.close()
     }
+    // Each line keeps its newline, so that a part is the text as it is, too.
+    const lines = text.split(/(?<=\n)/)
     if (offset === 1 && limit === undefined) {
-      const lines = text.split('\n').length - (text.endsWith('\n') ? 1 : 0)
-      return { ok: true, output: clip(text, limits.toolOutputBytes), summary: `${lines} lines` }
+      const output = clip(text, limits.toolOutputBytes)
+      return { ok: true, output, summary: `${lines.length} lines` }
     }
-    const lines = text.split('\n')
     if (offset > lines.length) {
       throw new ToolError(`${path} has ${lines.length} lines; line ${offset} is past its end.`)
     }
     const part = lines.slice(offset - 1, limit === undefined ? undefined : offset - 1 + limit)
     return {
       ok: true,
-      output: clip(part.join('\n'), limits.toolOutputBytes),
+      output: clip(part.join(''), limits.toolOutputBytes),
       summary: `lines ${offset} to ${offset + part.length - 1} of ${lines.length}`,
     }
   },
