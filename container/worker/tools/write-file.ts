@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { systemCodeOf } from '../../../shared/errors.ts'
 import { type Tool, ToolError } from '../tool.ts'
 
@@ -41,7 +41,8 @@ export const writeFile: Tool = {
 
 /** A full disk or a kill in the middle must leave the old file whole: written beside it, then renamed. */
 async function replace(target: string, content: string, mode: number | undefined): Promise<void> {
-  const temporary = `${target}.${randomUUID()}.tmp`
+  // Not the name with something added, which may be too long then.
+  const temporary = join(dirname(target), `.${randomUUID()}.tmp`)
   try {
     const file = await open(temporary, 'wx', mode === undefined ? 0o666 : mode & 0o777)
     try {
@@ -57,12 +58,23 @@ async function replace(target: string, content: string, mode: number | undefined
   }
 }
 
-/** A link stays a link: what it points to is replaced. */
+/** A link stays a link: what it points to is replaced, or made if there is nothing yet. */
 async function followLinks(path: string): Promise<string> {
   try {
     return await realpath(path)
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return path
+    if (systemCodeOf(error) !== 'ENOENT') throw error
+  }
+  const next = await linkTarget(path)
+  return next === undefined ? path : followLinks(next)
+}
+
+/** Undefined when `path` is not there. */
+async function linkTarget(path: string): Promise<string | undefined> {
+  try {
+    return resolve(await realpath(dirname(path)), await readlink(path))
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined
     throw error
   }
 }
