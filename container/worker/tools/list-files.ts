@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs'
 import { lstat, readdir, readlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
@@ -24,37 +25,55 @@ export const listFiles: Tool = {
   async run(args, { workspace, limits }) {
     const folder = resolve(workspace, args.optionalString('path') ?? '.')
     const entries: string[] = []
-    const complete = await list(folder, '', args.optionalInteger('depth', 1) ?? 2, entries)
-    if (!complete) entries.push(`[only the first ${MAX_ENTRIES} entries are shown]`)
+    const depth = args.optionalInteger('depth', 1) ?? 2
+    const complete = await list(folder, '', depth, entries)
+    const shown = complete ? `${entries.length} entries` : `the first ${entries.length} entries`
+    if (!complete) entries.push(`[only ${shown} are shown]`)
     return {
       ok: true,
       output: entries.length === 0 ? '(empty)' : clip(entries.join('\n'), limits.toolOutputBytes),
-      summary: `${entries.length} entries`,
+      summary: shown,
     }
   },
 }
 
 const MAX_ENTRIES = 1000
 const UNLISTED = new Set(['.git', 'node_modules'])
+const UNREADABLE = ' (cannot be read)'
 
-/** Appends the entries below `folder`; false when there were more than the limit. */
-async function list(folder: string, prefix: string, depth: number, entries: string[]) {
+/**
+ * Appends the entries below `folder`; false when there were more than the limit. What is forbidden,
+ * or gone in the meantime, is marked: the rest is still worth showing. Throws for `folder` itself.
+ */
+async function list(
+  folder: string,
+  prefix: string,
+  depth: number,
+  entries: string[],
+): Promise<boolean> {
   const children = await readdir(folder, { withFileTypes: true })
   children.sort((a, b) => (a.name < b.name ? -1 : 1))
   for (const child of children) {
     if (entries.length >= MAX_ENTRIES) return false
     const name = prefix + child.name
     const path = join(folder, child.name)
-    if (child.isDirectory()) {
-      entries.push(`${name}/`)
-      if (depth > 1 && !UNLISTED.has(child.name)) {
-        if (!(await list(path, `${name}/`, depth - 1, entries))) return false
-      }
-    } else if (child.isSymbolicLink()) {
-      entries.push(`${name} -> ${await readlink(path)}`)
-    } else {
-      entries.push(`${name}  ${(await lstat(path)).size} bytes`)
+    if (!child.isDirectory()) {
+      entries.push(await describe(child, name, path).catch(() => `${name}${UNREADABLE}`))
+      continue
     }
+    const index = entries.push(`${name}/`) - 1
+    if (depth === 1 || UNLISTED.has(child.name)) continue
+    const complete = await list(path, `${name}/`, depth - 1, entries).catch(() => {
+      entries[index] += UNREADABLE
+      return true
+    })
+    if (!complete) return false
   }
   return true
+}
+
+async function describe(child: Dirent, name: string, path: string): Promise<string> {
+  return child.isSymbolicLink()
+    ? `${name} -> ${await readlink(path)}`
+    : `${name}  ${(await lstat(path)).size} bytes`
 }
