@@ -19,7 +19,7 @@ export function parseRunRequest(line: string): RunRequest {
   return {
     version: PROTOCOL_VERSION,
     runId: request.string('runId'),
-    conversationId: request.string('conversationId'),
+    conversationId: request.headerValue('conversationId', 64),
     prompt: request.string('prompt'),
     history: request.items('history'),
     secrets: parseSecrets(request),
@@ -101,6 +101,12 @@ function endpointUrl(text: string): string {
   return text
 }
 
+/**
+ * Half of what Node takes for a timer or a user id, so that there is room to add to it. A timer that
+ * is given more does not wait at all.
+ */
+const MAX_INTEGER = 2 ** 30
+
 /** An object from outside, read field by field. */
 class Fields {
   readonly #where: string
@@ -140,16 +146,17 @@ class Fields {
   }
 
   /** Visible ASCII: a newline in a token would let its holder write headers of his own. */
-  headerValue(name: string): string {
+  headerValue(name: string, maxLength = Number.POSITIVE_INFINITY): string {
     const value = this.string(name)
     if (!/^[\x21-\x7e]+$/.test(value)) throw this.#wrong(name, 'printable ASCII without spaces')
+    if (value.length > maxLength) throw this.#wrong(name, `at most ${maxLength} characters long`)
     return value
   }
 
   headers(name: string): Record<string, string> {
     const fields = this.object(name)
-    for (const [key, value] of Object.entries(fields.#values)) {
-      if (!/^[a-z0-9-]+$/.test(key) || !/^[\x20-\x7e]*$/.test(String(value))) {
+    for (const key of Object.keys(fields.#values)) {
+      if (!/^[a-z0-9-]+$/.test(key) || !/^[\x20-\x7e]*$/.test(fields.text(key))) {
         throw this.#wrong(name, 'header names in lower case with values of printable ASCII')
       }
     }
@@ -161,6 +168,7 @@ class Fields {
     if (!Number.isSafeInteger(value) || (value as number) < minimum) {
       throw this.#wrong(name, `an integer of at least ${minimum}`)
     }
+    if ((value as number) > MAX_INTEGER) throw this.#wrong(name, `at most ${MAX_INTEGER}`)
     return value as number
   }
 
