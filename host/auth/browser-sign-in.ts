@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
-import { type Callback, startCallbackServer } from './callback-server.ts'
+import type { AuthorizationResponse } from './authorization-response.ts'
+import { type Callback, redirectUri, startCallbackServer } from './callback-server.ts'
 import { CLIENT_ID, ORIGINATOR } from './client-identity.ts'
-import { postCode, readCodeResponse } from './code-exchange.ts'
+import { exchangeCode } from './code-exchange.ts'
+import type { Ask } from './lines-from-person.ts'
+import { readPasted } from './pasted-address.ts'
 import { createPkce } from './pkce.ts'
 import { issuerUrl } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
@@ -10,44 +13,57 @@ import { withDeadline } from './with-deadline.ts'
 
 export interface BrowserSignInOptions {
   issuer: URL
-  /** Opens the address in a browser. It may fail: the address is said as well. */
-  openUrl: (url: string) => Promise<void>
+  /**
+   * Opens the address in a browser on this machine. It may fail: the address is said as well. Left
+   * out, the browser is elsewhere: nothing is opened and no port taken, and `ask` is the only way.
+   */
+  openUrl?: ((url: string) => Promise<void>) | undefined
   /** Says one line to the person. */
   say: (line: string) => void
+  /** Asks for the address the browser ended on, while it may come back by itself. */
+  ask?: Ask | undefined
   /** Keeps the tokens. Called before the browser shows success, so that the page tells the truth. */
   save: (tokens: Tokens) => Promise<void>
   /** Where the browser may come back to; the default is what the client is registered with. */
   ports?: readonly number[] | undefined
   /** How long the person may take; 10 minutes by default. */
   lifetimeMs?: number | undefined
+  /** How long the issuer may take to answer; 30 seconds by default. */
+  timeoutMs?: number | undefined
   signal?: AbortSignal | undefined
   now?: (() => number) | undefined
 }
 
 /**
- * Signs in through the browser: authorization code with PKCE (RFC 6749, 7636, 8252).
+ * Signs in through the browser: authorization code with PKCE (RFC 6749, 7636, 8252). What the browser
+ * brings back arrives by itself or is pasted, whichever comes first.
  * @throws CodexboxError `sign-in-failed`; whatever `save` throws.
  */
 export async function signInWithBrowser(options: BrowserSignInOptions): Promise<Tokens> {
+  const { issuer, openUrl, ports = PORTS } = options
   const pkce = createPkce()
   const state = randomBytes(32).toString('base64url')
-  const server = await startCallbackServer({ state, ports: options.ports ?? PORTS })
-  const { redirectUri } = server
+  const server = openUrl && (await startCallbackServer({ issuer, state, ports }))
+  if (openUrl && !server && !options.ask) throw portsTaken(ports)
+  // Without a server the browser ends on a page that cannot be shown; its address has the code.
+  const back = server?.redirectUri ?? redirectUri(PORTS[0])
   try {
-    const url = authorizeUrl(options.issuer, { redirectUri, state, challenge: pkce.challenge })
-    options.say(`Sign in to ChatGPT in your browser. If none opens, open this address:\n${url}`)
-    await openQuietly(url, options)
-    const callback = await waitFor(server.callback, options)
-    return await finish(callback, async () => {
-      const code = codeOf(callback)
-      const { issuer, signal, now = Date.now } = options
-      const reply = await postCode({ issuer, code, redirectUri, verifier: pkce.verifier, signal })
-      const tokens = readCodeResponse(reply, now())
+    const url = authorizeUrl(issuer, { redirectUri: back, state, challenge: pkce.challenge })
+    if (openUrl && !server)
+      options.say(`${portsTaken(ports).message} Or paste the address by hand:`)
+    options.say(server ? `${HERE}\n${url}` : `${ELSEWHERE}\n${url}`)
+    if (server) await openQuietly(url, options)
+    const answer = await firstAnswer(server?.callback, state, options)
+    return await finish(answer, async () => {
+      const { signal, timeoutMs, now = Date.now } = options
+      const params = paramsOf(answer)
+      const exchange = { issuer, params, redirectUri: back, verifier: pkce.verifier }
+      const tokens = await exchangeCode({ ...exchange, signal, timeoutMs }, now)
       await options.save(tokens)
       return tokens
     })
   } finally {
-    await server.close()
+    await server?.close()
   }
 }
 
@@ -73,51 +89,85 @@ export function authorizeUrl(
 }
 
 /** The service only sends a browser back to these two. */
-const PORTS = [1455, 1457]
+const PORTS = [1455, 1457] as const
 const LIFETIME_MS = 10 * 60_000
 const SCOPE = 'openid profile email offline_access api.connectors.read api.connectors.invoke'
 
+const HERE = 'Sign in to ChatGPT in your browser. If none opens, open this address:'
+const ELSEWHERE =
+  'Sign in to ChatGPT at this address, in any browser. In the end it goes to a page on localhost, ' +
+  'which may fail to load: the address of that page is what is needed here.'
+const QUESTION = 'Browser on another machine? Paste the address it ends on: '
+const QUESTION_ALONE = 'Paste the address the browser ends on: '
+
 async function openQuietly(url: string, { openUrl, say }: BrowserSignInOptions): Promise<void> {
   try {
-    await openUrl(url)
+    await openUrl?.(url)
   } catch {
     // No browser here (a server, an SSH session): the address can be opened by hand.
     say('No browser could be opened; open the address above yourself.')
   }
 }
 
-function waitFor(callback: Promise<Callback>, options: BrowserSignInOptions): Promise<Callback> {
+/** Pasted answers have nobody to show a page to. */
+type Answer = AuthorizationResponse & Partial<Pick<Callback, 'show'>>
+
+/** The callback or what is pasted, whichever comes first; the other has no effect any more. */
+function firstAnswer(
+  callback: Promise<Callback> | undefined,
+  state: string,
+  options: BrowserSignInOptions,
+): Promise<Answer> {
   const lifetimeMs = options.lifetimeMs ?? LIFETIME_MS
-  return withDeadline(lifetimeMs, options.signal, (signal) => {
+  return withDeadline(lifetimeMs, options.signal, async (signal) => {
+    const over = new AbortController()
     const stopped = new Promise<never>((_, reject) => {
-      const stop = () =>
-        reject(
-          new CodexboxError(
-            'sign-in-failed',
-            options.signal?.aborted
-              ? 'The sign-in was stopped. Nothing was changed.'
-              : `Nobody signed in within ${lifetimeMs / 60_000} minutes. Start the sign-in again.`,
-          ),
-        )
+      const stop = () => {
+        over.abort()
+        reject(options.signal?.aborted ? stoppedError() : tooLate(lifetimeMs))
+      }
       if (signal.aborted) stop()
       signal.addEventListener('abort', stop, { once: true })
     })
-    return Promise.race([callback, stopped])
+    const ways: Promise<Answer>[] = [stopped]
+    if (callback) ways.push(callback)
+    if (options.ask) ways.push(pastedAnswer(callback, state, over.signal, options))
+    try {
+      return await Promise.race(ways)
+    } finally {
+      over.abort()
+    }
   })
 }
 
+async function pastedAnswer(
+  callback: Promise<Callback> | undefined,
+  state: string,
+  signal: AbortSignal,
+  { ask, issuer, say }: BrowserSignInOptions,
+): Promise<Answer> {
+  for await (const line of ask?.(callback ? QUESTION : QUESTION_ALONE, signal) ?? []) {
+    const pasted = readPasted(line, { issuer, state })
+    if (pasted.status === 'code' || pasted.status === 'refused') return pasted
+    if (pasted.status === 'unusable') say(`${pasted.why} The sign-in still waits.`)
+  }
+  // Nobody types any more; the browser may still come.
+  if (callback) return callback
+  throw new CodexboxError('sign-in-failed', 'Nothing was pasted. Start the sign-in again.')
+}
+
 /** Does the rest while the browser waits, and shows there how it ended. */
-async function finish<T>(callback: Callback, work: () => Promise<T>): Promise<T> {
+async function finish<T>(answer: Answer, work: () => Promise<T>): Promise<T> {
   try {
     const result = await work()
-    await callback.show({
+    await answer.show?.({
       status: 200,
       title: 'You are signed in',
       text: 'You can close this tab and go back to the terminal.',
     })
     return result
   } catch (error) {
-    await callback.show({
+    await answer.show?.({
       status: 400,
       title: 'The sign-in did not succeed',
       text: `${messageOf(error)} You can close this tab; the terminal says the same.`,
@@ -126,9 +176,9 @@ async function finish<T>(callback: Callback, work: () => Promise<T>): Promise<T>
   }
 }
 
-function codeOf(callback: Callback): string {
-  if (callback.status === 'code') return callback.code
-  const { error, description } = callback
+function paramsOf(answer: AuthorizationResponse): URLSearchParams {
+  if (answer.status === 'code') return answer.params
+  const { error, description } = answer
   if (error === 'access_denied' && description.includes('missing_codex_entitlement')) {
     throw new CodexboxError(
       'sign-in-failed',
@@ -140,3 +190,21 @@ function codeOf(callback: Callback): string {
     `The service refused the sign-in: ${description || error}. Try again, or with another account.`,
   )
 }
+
+function portsTaken(ports: readonly number[]): CodexboxError {
+  return new CodexboxError(
+    'sign-in-failed',
+    `The browser can only come back to port ${ports.join(' or ')} of this machine, and other ` +
+      'programs hold them. Close the other sign-in (codexbox or Codex) that may be waiting there, ' +
+      'then try again.',
+  )
+}
+
+const stoppedError = () =>
+  new CodexboxError('sign-in-failed', 'The sign-in was stopped. Nothing was changed.')
+
+const tooLate = (lifetimeMs: number) =>
+  new CodexboxError(
+    'sign-in-failed',
+    `Nobody signed in within ${lifetimeMs / 60_000} minutes. Start the sign-in again.`,
+  )

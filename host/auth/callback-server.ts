@@ -1,17 +1,15 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { finished } from 'node:stream/promises'
-import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { systemCodeOf } from '../../shared/errors.ts'
+import { type AuthorizationResponse, readAuthorizationResponse } from './authorization-response.ts'
 import { CALLBACK_HEADERS, type CallbackPage, renderCallbackPage } from './callback-page.ts'
 
 /** What the browser brought back, with the right state: a code, or why there is none. */
-export type Callback = (
-  | { status: 'code'; code: string }
-  | { status: 'refused'; error: string; description: string }
-) & {
-  /** Answers the browser, which waits. */
+export type Callback = AuthorizationResponse & {
+  /** Shows the browser, which waits, how it ended. Resolves when it has seen that, or has gone. */
   show(page: CallbackPage): Promise<void>
 }
 
@@ -24,6 +22,7 @@ export interface CallbackServer {
 }
 
 export interface CallbackServerOptions {
+  issuer: URL
   state: string
   /** Tried in this order. */
   ports: readonly number[]
@@ -33,73 +32,97 @@ export interface CallbackServerOptions {
 
 /**
  * Waits for the browser on this machine's loopback (RFC 8252, 7.3). Any web page can make a browser
- * call these addresses, so whatever lacks the state has no effect, and the wait goes on.
- * @throws CodexboxError `sign-in-failed` when no port could be had.
+ * call these addresses, so whatever lacks the state has no effect, and the wait goes on. Undefined
+ * when other programs hold the ports.
  */
-export async function startCallbackServer(options: CallbackServerOptions): Promise<CallbackServer> {
+export async function startCallbackServer(
+  options: CallbackServerOptions,
+): Promise<CallbackServer | undefined> {
   let receive: (callback: Callback) => void = () => {}
   const callback = new Promise<Callback>((resolve) => {
     receive = resolve
   })
-  const handler = callbackHandler(options.state, (first) => receive(first))
-  const { port, servers } = await listenOnFirstFree(options, handler)
+  const handler = callbackHandler(options, (first) => receive(first))
+  const listening = await listenOnFirstFree(options, handler)
+  if (!listening) return undefined
   return {
-    // The name, since that is what the client is registered with. It may lead to either address.
-    redirectUri: `http://localhost:${port}/auth/callback`,
+    redirectUri: redirectUri(listening.port),
     callback,
     close: async () => {
-      await Promise.all(servers.map(closeServer))
+      await Promise.all(listening.servers.map(closeServer))
     },
   }
 }
 
+/** By name, since that is what the client is registered with. It may lead to either address. */
+export const redirectUri = (port: number) => `http://localhost:${port}/auth/callback`
+
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
-function callbackHandler(state: string, receive: (callback: Callback) => void): Handler {
-  let used = false
+/** Where the browser is sent with its code in hand, so that no code stays in its history. */
+const RESULT_PATH = '/auth/result'
+
+function callbackHandler(
+  options: CallbackServerOptions,
+  receive: (callback: Callback) => void,
+): Handler {
+  let result: ResultPage | undefined
   return async (request, response) => {
     const say = (status: number, text: string) =>
-      answer(response, status, 'text/plain; charset=utf-8', `${text}\n`)
+      answer(response, status, { 'content-type': 'text/plain; charset=utf-8' }, `${text}\n`)
 
     // Another name that leads here is a page that rebound its own name to this address.
     if (!isOurHost(request)) return say(421, 'This address answers to localhost only.')
     if (request.method !== 'GET') return say(405, 'GET only.')
     // As it was sent: nothing is decoded or resolved before it is compared.
     const [path, query = ''] = splitOnce(request.url ?? '', '?')
+    if (path === RESULT_PATH && result) return result.answer(response)
     if (path !== '/auth/callback') return say(404, 'Not found.')
     if (isPrefetch(request)) return say(503, 'Not before the page is really opened.')
 
     const params = new URLSearchParams(query)
-    if (!isSameSecret(single(params, 'state'), state)) return say(400, 'The state does not match.')
-    const result = readResult(params)
-    if (!result) return say(400, 'There is no code.')
-    if (used) return say(410, 'This sign-in is already used.')
-    used = true
-    return receive({
-      ...result,
-      show: (page) =>
-        answer(response, page.status, 'text/html; charset=utf-8', renderCallbackPage(page)),
-    })
+    const read = readAuthorizationResponse(params, options)
+    if (read.status === 'other-state') return say(400, 'The state does not match.')
+    if (read.status === 'no-code') return say(400, 'There is no code.')
+    if (result) return say(410, 'This sign-in is already used.')
+    result = createResultPage()
+    receive({ ...read, show: result.show })
+    // The work goes on meanwhile: this is the same wait, at an address that tells nothing.
+    return answer(response, 303, { location: RESULT_PATH }, '')
   }
 }
 
-function readResult(params: URLSearchParams) {
-  const error = params.get('error')
-  if (error) {
-    return {
-      status: 'refused' as const,
-      error: printable(error),
-      description: printable(params.get('error_description') ?? ''),
-    }
-  }
-  const code = single(params, 'code')
-  return code ? { status: 'code' as const, code } : undefined
+interface ResultPage {
+  answer(response: ServerResponse): Promise<void>
+  show: Callback['show']
 }
 
-/** Goes to a terminal too: no control characters, and no novel. */
-function printable(text: string): string {
-  return text.replace(/\p{C}/gu, ' ').trim().slice(0, 200)
+/** The page at the clean address: asked for at once, answered when it is known how it ended. */
+function createResultPage(): ResultPage {
+  let know: (page: CallbackPage) => void = () => {}
+  const known = new Promise<CallbackPage>((resolve) => {
+    know = resolve
+  })
+  let seen: () => void = () => {}
+  const wasSeen = new Promise<void>((resolve) => {
+    seen = resolve
+  })
+  return {
+    answer: async (response) => {
+      const page = await known
+      const headers = { 'content-type': 'text/html; charset=utf-8' }
+      await answer(response, page.status, headers, renderCallbackPage(page))
+      seen()
+    },
+    show: async (page) => {
+      know(page)
+      // A browser that was sent here comes within milliseconds, or never.
+      await Promise.race([wasSeen, pause(SHOW_MS, undefined, { ref: false })])
+    },
+  }
 }
+
+const SHOW_MS = 1000
 
 function isOurHost(request: IncomingMessage): boolean {
   const port = request.socket.localPort
@@ -112,18 +135,6 @@ function isPrefetch({ headers }: IncomingMessage): boolean {
   return `${headers['sec-purpose']} ${headers.purpose}`.includes('prefetch')
 }
 
-/** The value of a parameter that is there exactly once. */
-function single(params: URLSearchParams, name: string): string {
-  const [value = '', ...more] = params.getAll(name)
-  return more.length === 0 ? value : ''
-}
-
-/** In a time that does not depend on where they differ. */
-function isSameSecret(given: string, expected: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(given), digest(expected))
-}
-
 function splitOnce(text: string, separator: string): [string, string?] {
   const at = text.indexOf(separator)
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)]
@@ -132,10 +143,10 @@ function splitOnce(text: string, separator: string): [string, string?] {
 async function answer(
   response: ServerResponse,
   status: number,
-  contentType: string,
+  headers: Record<string, string>,
   body: string,
 ): Promise<void> {
-  response.writeHead(status, { ...CALLBACK_HEADERS, 'content-type': contentType }).end(body)
+  response.writeHead(status, { ...CALLBACK_HEADERS, ...headers }).end(body)
   // The browser may have gone; then there is nobody to tell.
   await finished(response).catch(() => {})
 }
@@ -144,7 +155,7 @@ async function answer(
 async function listenOnFirstFree(
   options: CallbackServerOptions,
   handler: Handler,
-): Promise<{ port: number; servers: Server[] }> {
+): Promise<{ port: number; servers: Server[] } | undefined> {
   for (const wanted of options.ports) {
     const v4 = await listen(wanted, '127.0.0.1', options, handler)
     if (typeof v4 === 'string') continue
@@ -154,12 +165,7 @@ async function listenOnFirstFree(
     if (v6 !== 'taken') return { port, servers: [v4, v6] }
     await closeServer(v4)
   }
-  throw new CodexboxError(
-    'sign-in-failed',
-    `The browser can only come back to port ${options.ports.join(' or ')} of this machine, and other ` +
-      'programs hold them. Close the other sign-in (codexbox or Codex) that may be waiting there, ' +
-      'then try again.',
-  )
+  return undefined
 }
 
 async function listen(

@@ -1,44 +1,73 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { authorizationCodeGrantRequest, customFetch, None } from 'oauth4webapi'
 import { z } from 'zod'
 import { CodexboxError } from '../../shared/errors.ts'
-import { CLIENT_ID } from './client-identity.ts'
-import { postToken, type TokenReply } from './token-endpoint.ts'
+import { USER_AGENT } from './client-identity.ts'
+import { oauthClient, oauthServer, oauthTransport } from './oauth-server.ts'
+import { NoAnswerError, readReply, sendOnce, type TokenReply } from './token-endpoint.ts'
 import { type Tokens, tokensFrom } from './tokens.ts'
 
-export interface PostCodeOptions {
+export interface CodeExchange {
   issuer: URL
-  code: string
+  /** Validated parameters with the code. */
+  params: URLSearchParams
   /** The same as in the authorize request (RFC 6749, 4.1.3). */
   redirectUri: string
   verifier: string
   signal?: AbortSignal | undefined
+  timeoutMs?: number | undefined
+  /** How long to wait before each further attempt, when the service could not be reached at all. */
+  retryAfterMs?: readonly number[] | undefined
 }
 
 /**
- * Turns the code of a sign-in into tokens. Only sends, and only once: a code is good for one use.
- * @throws CodexboxError `sign-in-failed` when no answer came.
- */
-export function postCode(options: PostCodeOptions): Promise<TokenReply> {
-  const body = new URLSearchParams([
-    ['grant_type', 'authorization_code'],
-    ['client_id', CLIENT_ID],
-    ['code', options.code],
-    ['redirect_uri', options.redirectUri],
-    ['code_verifier', options.verifier],
-  ])
-  return postToken({
-    issuer: options.issuer,
-    contentType: 'application/x-www-form-urlencoded',
-    body: body.toString(),
-    code: 'sign-in-failed',
-    signal: options.signal,
-  })
-}
-
-/**
- * Judges the answer: a sign-in without all three tokens is none.
+ * Turns the code of a sign-in into tokens. A code is good for one use, so it is sent again only when
+ * it certainly never arrived.
  * @throws CodexboxError `sign-in-failed`, without a word of the answer's body.
  */
-export function readCodeResponse(reply: TokenReply, now: number): Tokens {
+export async function exchangeCode(exchange: CodeExchange, now: () => number): Promise<Tokens> {
+  for (const waitMs of exchange.retryAfterMs ?? RETRY_AFTER_MS) {
+    try {
+      return readCodeResponse(await postCode(exchange), now())
+    } catch (error) {
+      const isLost = !(error instanceof NoAnswerError) || error.mayHaveArrived
+      if (isLost || exchange.signal?.aborted) throw error
+      await pause(waitMs, undefined, { signal: exchange.signal })
+    }
+  }
+  return readCodeResponse(await postCode(exchange), now())
+}
+
+const RETRY_AFTER_MS = [1000, 2000, 4000]
+
+/**
+ * The library makes the request, our own transport sends it: with our time limit, a bounded body and
+ * errors that quote nothing.
+ */
+async function postCode(exchange: CodeExchange): Promise<TokenReply> {
+  const { issuer, params, redirectUri, verifier, signal, timeoutMs } = exchange
+  const response = await authorizationCodeGrantRequest(
+    oauthServer(issuer),
+    oauthClient,
+    None(),
+    params,
+    redirectUri,
+    verifier,
+    {
+      ...oauthTransport(issuer),
+      headers: { 'user-agent': USER_AGENT },
+      [customFetch]: (url, { method, headers, body }) =>
+        sendOnce(url, { method, headers, body }, { code: 'sign-in-failed', signal, timeoutMs }),
+    },
+  )
+  return readReply(response)
+}
+
+/**
+ * Judges the answer: a sign-in without all three tokens is none. Not by the library, which would turn
+ * a sign-in away for a claim of the id token that nobody relies on.
+ */
+function readCodeResponse(reply: TokenReply, now: number): Tokens {
   const answer = CodeAnswer.safeParse(reply.json).data
   if (reply.status === 200 && answer) return tokensFrom(answer, now)
   const what =

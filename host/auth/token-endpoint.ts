@@ -2,15 +2,19 @@ import { CodexboxError, type ErrorCode, systemCodeOf } from '../../shared/errors
 import { USER_AGENT } from './client-identity.ts'
 import { withDeadline } from './with-deadline.ts'
 
-/** What the token endpoint answered. It holds tokens: judge it, never print it. */
+/** What the issuer answered. It holds tokens: judge it, never print it. */
 export interface TokenReply {
   status: number
   /** The body, when it was JSON. */
   json: unknown
+  /** When to ask again, as the issuer put it (RFC 9110, 10.2.3). */
+  retryAfter?: string | undefined
 }
 
 export interface TokenPost {
   issuer: URL
+  /** The token endpoint by default. */
+  path?: string | undefined
   contentType: 'application/json' | 'application/x-www-form-urlencoded'
   headers?: Record<string, string>
   body: string
@@ -21,34 +25,71 @@ export interface TokenPost {
 }
 
 /**
- * Sends one request to the token endpoint, once: what was sent is good for one use, and whether it
- * arrived is not known after a failure. No redirect is followed; it would carry the secret along.
- * @throws CodexboxError with `post.code` when no whole answer came.
+ * Sends one request to the issuer, once: what was sent may be good for one use, and whether it
+ * arrived is not known after a failure.
+ * @throws NoAnswerError with `post.code` when no whole answer came.
  */
 export async function postToken(post: TokenPost): Promise<TokenReply> {
-  const url = issuerUrl(post.issuer, '/oauth/token')
+  const url = issuerUrl(post.issuer, post.path ?? '/oauth/token')
+  const { body, contentType, headers } = post
+  const response = await sendOnce(
+    url.href,
+    {
+      method: 'POST',
+      headers: {
+        'content-type': contentType,
+        accept: 'application/json',
+        'user-agent': USER_AGENT,
+        ...headers,
+      },
+      body,
+    },
+    post,
+  )
+  return readReply(response)
+}
+
+/**
+ * One request, its answer read to the end within the time limit. No redirect is followed; it would
+ * carry the secret along.
+ * @throws NoAnswerError with `about.code` when no whole answer came.
+ */
+export async function sendOnce(
+  url: string,
+  init: Pick<RequestInit, 'method' | 'headers' | 'body'>,
+  about: Pick<TokenPost, 'code' | 'signal' | 'timeoutMs'>,
+): Promise<Response> {
   try {
-    return await withDeadline(post.timeoutMs ?? TIMEOUT_MS, post.signal, async (signal) => {
-      const response = await fetch(url, {
-        method: 'POST',
-        headers: {
-          'content-type': post.contentType,
-          accept: 'application/json',
-          'user-agent': USER_AGENT,
-          ...post.headers,
-        },
-        body: post.body,
-        redirect: 'manual',
-        signal,
-      })
-      return { status: response.status, json: parseJson(await readCapped(response)) }
+    return await withDeadline(about.timeoutMs ?? TIMEOUT_MS, about.signal, async (signal) => {
+      const { status, headers, body } = await fetch(url, { ...init, redirect: 'manual', signal })
+      // A response without a body may not even be given an empty one (204, 304).
+      return new Response((await readCapped(body)) || null, { status, headers })
     })
   } catch (error) {
-    // Without the cause: an error of the HTTP parser carries the bytes it read.
-    throw new CodexboxError(
-      post.code,
-      `Asked ${url.origin} for tokens: ${reasonOf(error)}. Check the network and try again.`,
+    throw new NoAnswerError(about.code, new URL(url).origin, error)
+  }
+}
+
+export async function readReply(response: Response): Promise<TokenReply> {
+  return {
+    status: response.status,
+    json: parseJson(await response.text()),
+    retryAfter: response.headers.get('retry-after') ?? undefined,
+  }
+}
+
+/** No whole answer came. */
+export class NoAnswerError extends CodexboxError {
+  /** Whether the request may have arrived all the same. */
+  readonly mayHaveArrived: boolean
+
+  /** `error` does not become the cause: an error of the HTTP parser carries the bytes it read. */
+  constructor(code: ErrorCode, origin: string, error: unknown) {
+    super(
+      code,
+      `Asked ${origin}: ${reasonOf(error)}. Check the network and try again.${proxyHint()}`,
     )
+    this.mayHaveArrived = !isBeforeSending(error)
   }
 }
 
@@ -61,10 +102,10 @@ export function issuerUrl(issuer: URL, path: string): URL {
 const TIMEOUT_MS = 30_000
 const MAX_BODY_BYTES = 1024 * 1024
 
-async function readCapped(response: Response): Promise<string> {
+async function readCapped(body: Response['body']): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of body ?? []) {
     bytes += chunk.byteLength
     if (bytes > MAX_BODY_BYTES) throw new Error('the answer is larger than 1 MB')
     chunks.push(chunk)
@@ -85,4 +126,24 @@ function parseJson(text: string): unknown {
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'failed'
   return systemCodeOf(error.cause) ?? error.message
+}
+
+/** No connection came about. An error that says nothing of that may have come after the request. */
+function isBeforeSending(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined
+  // One for each address of the name.
+  const parts = cause instanceof AggregateError ? cause.errors : [cause]
+  return parts.every(
+    (part) =>
+      part instanceof Error &&
+      (systemCodeOf(part) === 'UND_ERR_CONNECT_TIMEOUT' ||
+        ('syscall' in part && /^(connect|getaddrinfo)$/.test(String(part.syscall)))),
+  )
+}
+
+/** Node uses a proxy only when it is told to, which nobody who set one expects. */
+function proxyHint(): string {
+  const { HTTPS_PROXY, https_proxy, NODE_USE_ENV_PROXY } = process.env
+  if (!(HTTPS_PROXY || https_proxy) || NODE_USE_ENV_PROXY) return ''
+  return ' HTTPS_PROXY is set: Node 24 and later go through it with NODE_USE_ENV_PROXY=1.'
 }

@@ -113,19 +113,19 @@ test('the address asks for what the official client asks for, in our own name', 
   )
 })
 
-test('the code is exchanged by a form in the order of the official client', async () => {
+test('the code is exchanged by a form with the fields of the official client', async () => {
   const { result, address, authorize } = await begin()
 
   await fetch(address)
   await result
 
   const form = new URLSearchParams(issuer.tokenRequests[0]?.body)
-  expect([...form.keys()]).toEqual([
-    'grant_type',
+  expect([...form.keys()].sort()).toEqual([
     'client_id',
     'code',
-    'redirect_uri',
     'code_verifier',
+    'grant_type',
+    'redirect_uri',
   ])
   expect(form.get('redirect_uri')).toBe(authorize.searchParams.get('redirect_uri'))
   expect(authorize.searchParams.get('state')).toMatch(/^[\w-]{43}$/)
@@ -145,6 +145,33 @@ test('the page loads and runs nothing, is kept nowhere, and knows light and dark
   expect(html).toContain('prefers-color-scheme: dark')
   expect(html).toContain('go back to the terminal')
   expect(html).not.toMatch(/<script|src=|href=/)
+})
+
+test('the page is at an address that tells nothing, so that no code stays in the history', async () => {
+  const { result, address } = await begin()
+
+  const page = await fetch(address)
+  await result
+
+  expect(page.url).toBe(new URL('/auth/result', address).href)
+  expect(await page.text()).toContain('You are signed in')
+})
+
+test('before the browser came back there is no result to look at', async () => {
+  const signIn = await begin()
+
+  expect((await fetch(new URL('/auth/result', signIn.address))).status).toBe(404)
+  await expectStillWaiting(signIn)
+})
+
+test('a browser that leaves without a look at the result holds nothing up for long', async () => {
+  const { result, address } = await begin()
+  const began = Date.now()
+
+  await fetch(address, { redirect: 'manual' })
+
+  expect((await result).account_id).toBe('account-1')
+  expect(Date.now() - began).toBeLessThan(5000)
 })
 
 test('the address is said, and a browser that cannot be opened is no failure', async () => {
@@ -229,7 +256,7 @@ test('C4: a request without Host is refused', async () => {
 test.each(['localhost', '[::1]'])('the browser may come by the name %s', async (name) => {
   const { result, address } = await begin()
 
-  expect((await raw(address, { host: `${name}:${address.port}` })).statusCode).toBe(200)
+  expect((await raw(address, { host: `${name}:${address.port}` })).statusCode).toBe(303)
   await result
 })
 
@@ -330,17 +357,19 @@ test('C9: nothing in the address leads the browser elsewhere', async () => {
     query.set('next', 'https://evil.example')
   })
 
-  const page = await fetch(tempting, { redirect: 'manual' })
+  const answer = await fetch(tempting, { redirect: 'manual' })
+  const page = await fetch(new URL(answer.headers.get('location') ?? '', address))
   await result
 
-  expect(page.status).toBe(200)
+  expect(answer.headers.get('location')).toBe('/auth/result')
   expect(page.headers.get('location')).toBeNull()
   expect(await page.text()).not.toContain('evil.example')
 })
 
 test('C10: slow and idle connections do not keep the browser out, and are closed', async () => {
-  const server = await startCallbackServer({ state: 's', ports: [0], requestTimeoutMs: 300 })
-  const { port } = new URL(server.redirectUri)
+  const about = { issuer: issuer.url, state: 's', requestTimeoutMs: 300 }
+  const server = await startCallbackServer({ ...about, ports: [0] })
+  const { port } = new URL(server?.redirectUri ?? '')
   const sockets: Socket[] = Array.from({ length: 300 }, () => connect(Number(port), '127.0.0.1'))
   const closed = sockets.map((socket) => {
     socket.on('error', () => {})
@@ -353,7 +382,7 @@ test('C10: slow and idle connections do not keep the browser out, and are closed
   await Promise.all(closed)
 
   expect(answer.status).toBe(400)
-  await server.close()
+  await server?.close()
 })
 
 test('C11: the second port is used when the first is taken', async () => {
@@ -390,10 +419,11 @@ test('C12: a port that somebody holds in the other family is taken', async (cont
   const other = await occupy('::1').catch(() => undefined)
   if (!other) return context.skip('no IPv6 here')
 
-  const server = await startCallbackServer({ state: 's', ports: [other.port, 0] })
+  const about = { issuer: issuer.url, state: 's' }
+  const server = await startCallbackServer({ ...about, ports: [other.port, 0] })
 
-  expect(Number(new URL(server.redirectUri).port)).not.toBe(other.port)
-  await server.close()
+  expect(Number(new URL(server?.redirectUri ?? '').port)).not.toBe(other.port)
+  await server?.close()
   other.server.close()
 })
 
@@ -423,6 +453,19 @@ test('C13: what browsers fetch by themselves has no effect', async () => {
 
   expect([favicon.status, prefetch.status]).toEqual([404, 503])
   await expectStillWaiting(signIn)
+})
+
+test('C11: a port held by our own other sign-in is left to it', async () => {
+  const first = await begin()
+
+  const second = await begin({ ports: [Number(first.address.port), 0] })
+
+  expect(second.address.port).not.toBe(first.address.port)
+  await fetch(second.address)
+  await second.result
+  await fetch(first.address)
+  await first.result
+  expect(issuer.counts.exchange).toBe(2)
 })
 
 test('C14: a sign-in that nobody finishes ends, and its port is closed', async () => {
@@ -465,6 +508,44 @@ test.each(bad)('C15: the token endpoint answers with %s: said, not quoted', asyn
   for (const secret of [...issuer.secrets, 'canary']) expect(shown).not.toContain(secret)
   expect(saved).toEqual([])
   expect(issuer.counts.exchange).toBe(1)
+})
+
+test('C15: a token endpoint that never answers is given up', async () => {
+  issuer.exchangeReplies = ['hang']
+  const { result, address } = await begin({ timeoutMs: 100 })
+
+  const page = await fetch(address)
+
+  await expect(result).rejects.toMatchObject({ code: 'sign-in-failed' })
+  expect(await page.text()).toContain('Took longer than 0.1 s')
+  expect(issuer.counts.exchange).toBe(1)
+})
+
+const part = (text: string) => Buffer.from(text).toString('base64url')
+const claims = (json: string) => `${part('{"alg":"none"}')}.${part(json)}.`
+test.each([
+  ['has two parts', `${part('{}')}.${part('{}')}`],
+  ['is no base64', '!!.%%.??'],
+  ['is no JSON', `${part('{}')}.${part('{"torn')}.x`],
+  ['is huge', claims(`{"x":"${'y'.repeat(500_000)}"}`)],
+  ['names no account', claims('{"email":"ada@example.com"}')],
+  ['has claims of the wrong type', claims('{"https://api.openai.com/auth":"x","email":7}')],
+  ['is an array', claims('[1]')],
+  [
+    'tries to become a prototype',
+    claims(
+      '{"__proto__":{"polluted":"yes"},"https://api.openai.com/auth":{"__proto__":{"chatgpt_account_id":"evil"}}}',
+    ),
+  ],
+])('C16: an id token that %s names no account and does no harm', async (_, id_token) => {
+  issuer.exchangeReplies = [{ status: 200, json: { ...issuer.grant(), id_token } }]
+  const { result, address } = await begin()
+
+  await fetch(address)
+  const tokens = await result
+
+  expect(tokens.account_id).toBeUndefined()
+  expect(({} as Record<string, unknown>).polluted).toBeUndefined()
 })
 
 test('C15: no redirect takes the code to another host', async () => {

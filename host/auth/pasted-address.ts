@@ -1,0 +1,58 @@
+import { stripVTControlCharacters } from 'node:util'
+import {
+  type AuthorizationResponse,
+  codeAlone,
+  readAuthorizationResponse,
+} from './authorization-response.ts'
+
+/** What a person pasted: an answer, nothing at all, or something else, and what to do about it. */
+export type Pasted =
+  | AuthorizationResponse
+  | { status: 'nothing' }
+  | { status: 'unusable'; why: string }
+
+/**
+ * Reads the address the browser ended on, its query alone, or only the code. An address must carry
+ * the state of this sign-in: one that somebody sent would sign this person in to another's account.
+ */
+export function readPasted(text: string, signIn: { issuer: URL; state: string }): Pasted {
+  // A terminal wraps a paste in escape codes, a chat or a mail in quotes or angle brackets.
+  const plain = stripVTControlCharacters(text)
+    .replace(/(?!\s)\p{C}/gu, '')
+    .trim()
+    .replace(/^["'`<]+|["'`>]+$/g, '')
+    .trim()
+  if (plain === '') return { status: 'nothing' }
+  if (/\s/.test(plain))
+    return unusable('It has a space or a line break inside. Paste it in one piece.')
+
+  const query = queryOf(plain)
+  if (!query) {
+    return CODE.test(plain)
+      ? codeAlone(plain, signIn.issuer)
+      : unusable('That is neither an address with a code nor a code.')
+  }
+  if (query.has('response_type')) {
+    return unusable('That is the address to sign in at. Paste the one where the browser ends.')
+  }
+  const answer = readAuthorizationResponse(query, signIn)
+  if (answer.status === 'other-state') {
+    return unusable(
+      'That is the address of another sign-in, or not all of it: its state is not ours.',
+    )
+  }
+  if (answer.status === 'no-code') return unusable('There is no code in that address.')
+  return answer
+}
+
+/** The characters of RFC 3986 that need no escape. A word typed by mistake is shorter. */
+const CODE = /^[\w.~-]{8,4096}$/
+
+function queryOf(text: string): URLSearchParams | undefined {
+  const at = text.indexOf('?')
+  const query = at >= 0 ? text.slice(at + 1) : text
+  if (at < 0 && !/^(code|state|error|scope)=/.test(text)) return undefined
+  return new URLSearchParams(query.replace(/#.*$/, ''))
+}
+
+const unusable = (why: string): Pasted => ({ status: 'unusable', why })
