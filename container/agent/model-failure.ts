@@ -21,7 +21,7 @@ export interface RefusedResponse {
 }
 
 /** A wait longer than this is for the user to decide, not for a run to sit through. */
-const MAX_WAIT_MS = 60_000
+const MAX_WAIT_MS = 120_000
 
 /** What an HTTP status and its body mean. */
 export function failureOfResponse(response: RefusedResponse, now = Date.now()): ModelFailure {

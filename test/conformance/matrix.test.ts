@@ -26,7 +26,7 @@ const DIFFERENCES = {
     usage_limit_reached: 'a limit of hours is not lifted by five retries within seconds',
   } as Record<string, string>,
   hint: {
-    'Try again in 1m2s': 60_000,
+    'Try again in 1m2s': 62_000,
     'try again in 1 minute': 60_000,
   } as Record<string, number>, // Minutes are understood: coming back early only prolongs the limit.
 }
