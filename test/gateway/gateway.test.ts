@@ -621,7 +621,8 @@ async function sendRaw(gateway: Gateway, bytes: string): Promise<string> {
   })
   socket.on('error', () => {}) // A reset is one way of being refused.
   socket.write(bytes, 'latin1')
-  await once(socket, 'close')
+  // `once` of node:events would take the reset for a failure.
+  await new Promise((resolve) => socket.once('close', resolve))
   seen += answer
   return answer
 }
