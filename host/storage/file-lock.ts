@@ -1,75 +1,137 @@
-import { randomUUID } from 'node:crypto'
-import { open, readFile, unlink } from 'node:fs/promises'
+import { type FileHandle, lstat, open, readFile, unlink } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CodexboxError, type ErrorCode, systemCodeOf } from '../../shared/errors.ts'
-import { processStart } from './process-start.ts'
+import {
+  type ProcessIdentity,
+  processIdentityOf,
+  stateOf,
+  thisProcess,
+} from './process-identity.ts'
 
 export interface FileLockOptions {
   /** How long to wait for the holder; 0 tries once. */
   timeoutMs: number
   /** The code of the error when the wait was in vain. */
   code: ErrorCode
+  /** How long a holder may be without a sign of life. Default: a minute. */
+  staleMs?: number | undefined
+}
+
+/** A lock one has, for as long as one shows that one is alive. */
+export interface HeldLock {
+  /** @throws CodexboxError with the code of the options when somebody else has taken it over. */
+  check(): Promise<void>
+  release(): Promise<void>
 }
 
 /**
  * Takes the lock file `path`, which every process that uses the same path respects; the returned
- * function gives it back. The lock of a process that has died is taken over; that of a living one
- * never is.
+ * function gives it back. The lock of a process that has died is taken over: at once when that can
+ * be seen from here, else when it has shown no sign of life for `staleMs`. So a process that was
+ * stopped for that long has lost its lock.
  * @throws CodexboxError with `options.code` when the holder kept it for longer than `timeoutMs`.
  */
 export async function holdFileLock(
   path: string,
   options: FileLockOptions,
 ): Promise<() => Promise<void>> {
-  const token = randomUUID()
-  const giveUpAt = performance.now() + options.timeoutMs
-  while (!(await take(path, token))) {
-    if (performance.now() >= giveUpAt) throw await busy(path, options)
-    await pause(POLL_MS * (0.5 + Math.random()))
-  }
-  return async () => {
-    const holder = await readHolder(path)
-    if (holder?.token === token) await removeIfThere(path)
-  }
+  const lock = await acquire(path, options)
+  return lock.release
 }
 
 /** Runs `work` while holding the lock; fails like `holdFileLock`. */
 export async function withFileLock<T>(
   path: string,
-  work: () => Promise<T>,
+  work: (lock: HeldLock) => Promise<T>,
   options: FileLockOptions,
 ): Promise<T> {
-  const release = await holdFileLock(path, options)
+  const lock = await acquire(path, options)
   try {
-    return await work()
+    return await work(lock)
   } finally {
-    await release()
+    await lock.release()
   }
 }
 
-const POLL_MS = 20
+const STALE_MS = 60_000
 
-/** A lock without a readable holder: its maker is between creating and writing it, or died there. */
+/** A lock that names nobody: its maker is between creating and writing it, or died there. */
 const NAMELESS_MS = 5_000
 
+const FIRST_POLL_MS = 10
+const LAST_POLL_MS = 100
+
+async function acquire(path: string, options: FileLockOptions): Promise<HeldLock> {
+  const giveUpAt = performance.now() + options.timeoutMs
+  const watch = startWatch()
+  for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(pollMs * 1.5, LAST_POLL_MS)) {
+    const file = await take(path, watch, options)
+    if (file) return held(path, file, options)
+    if (performance.now() >= giveUpAt) throw await busy(path, options)
+    await pause(pollMs * (0.5 + Math.random()))
+  }
+}
+
 interface Holder {
-  /** Tells this lock file from any later one of the same name. */
+  /** Tells this lock file, and this sign of life, from any other. */
   id: string
   ageMs: number
-  pid?: number
-  /** When the process started, so that a later process with the same number is not mistaken for it. */
-  start?: string
-  token?: string
+  process: ProcessIdentity | undefined
 }
 
 /** Tries once, and once more when the holder turns out to be gone. */
-async function take(path: string, token: string): Promise<boolean> {
-  const self = JSON.stringify({ pid: process.pid, start: processStart(process.pid), token })
-  if (await create(path, self)) return true
-  const holder = await readHolder(path)
-  if (holder && isAlive(holder)) return false
-  if (holder) await evict(path, holder)
-  return create(path, self)
+async function take(
+  path: string,
+  watch: Watch,
+  options: FileLockOptions,
+): Promise<FileHandle | undefined> {
+  try {
+    const file = await create(path)
+    if (file) return file
+    const holder = await look(path)
+    const stillMs = holder ? watch(holder.id) : 0
+    if (holder && !isGone(holder, stillMs, options)) return undefined
+    if (holder) await evict(path, holder)
+    return await create(path)
+  } catch (error) {
+    throw new CodexboxError(
+      options.code,
+      `Could not make the lock file ${path} (${systemCodeOf(error)}); nothing was done. Make room ` +
+        'or give write access, then try again.',
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * The time of the file is only believed where nothing better is known: it is of another clock, and
+ * after a sleep of the whole machine every living holder looks old.
+ */
+function isGone({ process, ageMs }: Holder, stillMs: number, options: FileLockOptions): boolean {
+  const { staleMs = STALE_MS } = options
+  const state = process && stateOf(process)
+  if (state === 'dead' || stillMs >= staleMs) return true
+  if (state === 'unseen') return ageMs >= staleMs
+  if (state === 'alive') return false
+  const namelessMs = Math.min(NAMELESS_MS, staleMs)
+  return ageMs >= namelessMs || stillMs >= namelessMs
+}
+
+/** For how long we have seen a holder without a sign of life. */
+type Watch = (id: string) => number
+
+function startWatch(): Watch {
+  let seen: string | undefined
+  let lookedAt = 0
+  let stillMs = 0
+  return (id) => {
+    const now = performance.now()
+    // While we did not look we may have been stopped, and the holder with us.
+    stillMs = id === seen ? stillMs + Math.min(now - lookedAt, 3 * LAST_POLL_MS) : 0
+    seen = id
+    lookedAt = now
+    return stillMs
+  }
 }
 
 /**
@@ -78,79 +140,103 @@ async function take(path: string, token: string): Promise<boolean> {
  * claims that, and looks again.
  */
 async function evict(path: string, dead: Holder): Promise<void> {
-  const claim = `${path}.${dead.id}`
-  if (!(await create(claim, ''))) {
+  const claimPath = `${path}.${dead.id}`
+  const claim = await create(claimPath)
+  if (!claim) {
     // A claim is held for moments: an old one was left by a process that died with it.
-    const abandoned = await readHolder(claim)
-    if (abandoned && abandoned.ageMs > NAMELESS_MS) await removeIfThere(claim)
+    const abandoned = await look(claimPath)
+    if (abandoned && abandoned.ageMs > NAMELESS_MS) await removeIfThere(claimPath)
     return
   }
   try {
-    const holder = await readHolder(path)
+    const holder = await look(path)
     if (holder?.id === dead.id) await removeIfThere(path)
   } finally {
-    await removeIfThere(claim)
+    await claim.close()
+    await removeIfThere(claimPath)
   }
 }
 
-/** Whether the file was made by this call. */
-async function create(path: string, text: string): Promise<boolean> {
-  let file: Awaited<ReturnType<typeof open>>
+/** The new file, or undefined when there is one already. */
+async function create(path: string): Promise<FileHandle | undefined> {
+  let file: FileHandle
   try {
     file = await open(path, 'wx', 0o600)
   } catch (error) {
-    if (systemCodeOf(error) === 'EEXIST') return false
+    if (systemCodeOf(error) === 'EEXIST') return undefined
     throw error
   }
   try {
-    await file.writeFile(text)
-    return true
+    await file.writeFile(JSON.stringify(thisProcess()))
+    return file
   } catch (error) {
+    await file.close()
     await removeIfThere(path)
     throw error
-  } finally {
-    await file.close()
   }
 }
 
-async function readHolder(path: string): Promise<Holder | undefined> {
-  let file: Awaited<ReturnType<typeof open>>
+/** The open file is the proof: no other file has its number for as long as it is open. */
+function held(path: string, file: FileHandle, options: FileLockOptions): HeldLock {
+  const { staleMs = STALE_MS, code } = options
+  const showLife = () => {
+    const now = new Date()
+    // Ours, whatever lies under the name by now. One that fails is made good by the next.
+    file.utimes(now, now).catch(() => {})
+  }
+  const heartbeat = setInterval(showLife, staleMs / 4).unref()
+
+  const isOurs = async () => {
+    try {
+      const there = await lstat(path, { bigint: true })
+      const ours = await file.stat({ bigint: true })
+      return there.ino === ours.ino && there.dev === ours.dev
+    } catch {
+      // Gone, or not to be seen: then it cannot be relied on.
+      return false
+    }
+  }
+  return {
+    check: async () => {
+      if (await isOurs()) return
+      throw new CodexboxError(
+        code,
+        `${path} was lost to another process, because this one was stopped for too long. Try again.`,
+      )
+    },
+    release: async () => {
+      clearInterval(heartbeat)
+      try {
+        const ours = await isOurs()
+        await file.close()
+        if (ours) await removeIfThere(path)
+      } catch {
+        // The work is done. A lock that cannot be removed is taken over when its holder has gone.
+      }
+    },
+  }
+}
+
+async function look(path: string): Promise<Holder | undefined> {
   try {
-    file = await open(path, 'r')
+    const stats = await lstat(path)
+    // One that cannot be read names nobody. Not even tried with a FIFO, which would hold us.
+    const text = stats.isFile() ? await readFile(path, 'utf8').catch(() => '') : ''
+    const id = `${stats.ino}-${stats.mtimeMs}`
+    return { id, ageMs: Date.now() - stats.mtimeMs, process: parseHolder(text) }
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined
     throw error
   }
-  try {
-    const { ino, mtimeMs } = await file.stat()
-    const who = parseHolder(await file.readFile('utf8'))
-    return { id: `${ino}-${mtimeMs}`, ageMs: Date.now() - mtimeMs, ...who }
-  } finally {
-    await file.close()
-  }
 }
 
-function parseHolder(text: string): Pick<Holder, 'pid' | 'start' | 'token'> {
+function parseHolder(text: string): ProcessIdentity | undefined {
   try {
-    const { pid, start, token } = JSON.parse(text)
-    if (!Number.isSafeInteger(pid) || pid <= 0 || typeof token !== 'string') return {}
-    return { pid, token, ...(typeof start === 'string' ? { start } : {}) }
+    return processIdentityOf(JSON.parse(text))
   } catch {
     // Half written or not ours: nobody is named.
-    return {}
+    return undefined
   }
-}
-
-function isAlive(holder: Holder): boolean {
-  if (holder.pid === undefined) return holder.ageMs < NAMELESS_MS
-  try {
-    process.kill(holder.pid, 0)
-  } catch (error) {
-    // EPERM: it lives, and is somebody else's.
-    if (systemCodeOf(error) === 'ESRCH') return false
-  }
-  const start = processStart(holder.pid)
-  return holder.start === undefined || start === undefined || start === holder.start
 }
 
 async function removeIfThere(path: string): Promise<void> {
@@ -162,7 +248,8 @@ async function removeIfThere(path: string): Promise<void> {
 }
 
 async function busy(path: string, options: FileLockOptions): Promise<CodexboxError> {
-  const { pid } = parseHolder(await readFile(path, 'utf8').catch(() => ''))
+  const holder = await look(path).catch(() => undefined)
+  const pid = holder?.process?.pid
   const who = pid === undefined ? 'an unknown process' : `process ${pid}`
   return new CodexboxError(
     options.code,

@@ -1,10 +1,21 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { withFileLock } from '../../host/storage/file-lock.ts'
+import { type FileLockOptions, withFileLock } from '../../host/storage/file-lock.ts'
+import { thisProcess } from '../../host/storage/process-identity.ts'
 
 let folder: string
 let path: string
@@ -68,8 +79,18 @@ async function deadPid(): Promise<number> {
   return child.pid ?? 0
 }
 
+/** A lock file as a process would have left it that differs from this one in `about`. */
+const leave = (about: { pid?: number; start?: string; host?: string }) =>
+  writeFileSync(path, JSON.stringify({ ...thisProcess(), ...about }))
+
+const makeOld = () => utimesSync(path, 0, 0)
+const tomorrow = new Date(Date.now() + 24 * 60 * 60_000)
+
+/** Waits for a lock that is stale after a quarter of a second. */
+const patient: FileLockOptions = { timeoutMs: 10_000, staleMs: 250, code: 'session-busy' }
+
 test('T8: the lock of a dead process is taken over at once', async () => {
-  writeFileSync(path, JSON.stringify({ pid: await deadPid(), start: 'x', token: 'dead' }))
+  leave({ pid: await deadPid() })
 
   expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
   expect(readdirSync(folder)).toEqual([])
@@ -78,31 +99,97 @@ test('T8: the lock of a dead process is taken over at once', async () => {
 test.runIf(process.platform === 'linux')(
   'T8: the lock of a dead process whose number is in use again is taken over',
   async () => {
-    writeFileSync(path, JSON.stringify({ pid: process.pid, start: 'boot/1', token: 'dead' }))
+    leave({ start: 'another start' })
 
     expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
   },
 )
 
-test('T8: the lock of a living process is kept, however old', async () => {
-  // Process 1 may belong to somebody else: not being allowed to ask is being alive.
-  writeFileSync(path, JSON.stringify({ pid: 1, token: 'alive' }))
-  utimesSync(path, 0, 0)
+test('T8: the lock of a living process is kept, however old its file', async () => {
+  leave({})
+  makeOld()
 
-  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('process 1 holds')
+  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('holds')
 })
 
-test.each(['', '{"pid":', '{"pid":-1,"token":"x"}', 'null'])(
+test('T8: the lock of a process of another host is kept while it shows life', async () => {
+  leave({ pid: await deadPid(), host: 'another host' })
+
+  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('holds')
+
+  makeOld()
+  expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
+})
+
+test('T8: a lock from the future is taken over when it has shown no life for long enough', async () => {
+  leave({ host: 'another host' })
+  utimesSync(path, tomorrow, tomorrow)
+
+  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('holds')
+  expect(await withFileLock(path, async () => 'mine', patient)).toBe('mine')
+})
+
+test('T8: a holder that shows life is waited for, whatever the clocks say', async () => {
+  const order: string[] = []
+  const first = withFileLock(
+    path,
+    async () => {
+      await pause(3 * 250)
+      order.push('first')
+    },
+    patient,
+  )
+  const second = withFileLock(path, async () => order.push('second'), patient)
+
+  await Promise.all([first, second])
+
+  expect(order).toEqual(['first', 'second'])
+})
+
+test.each(['', '{"pid":', '{"pid":-1,"host":"x"}', 'null'])(
   'T8: a lock that names nobody (%j) is taken over once it is old',
   async (content) => {
     writeFileSync(path, content)
 
     await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('unknown process')
-    utimesSync(path, 0, 0)
+    makeOld()
 
     expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
   },
 )
+
+test('T8: a lock that names nobody and is from the future is taken over after a while', async () => {
+  writeFileSync(path, '')
+  utimesSync(path, tomorrow, tomorrow)
+
+  expect(await withFileLock(path, async () => 'mine', patient)).toBe('mine')
+})
+
+test.runIf(process.getuid?.() !== 0)('T8: a lock that cannot be read names nobody', async () => {
+  leave({})
+  chmodSync(path, 0)
+
+  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('unknown process')
+  makeOld()
+  expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
+})
+
+test('T8: a FIFO in the place of the lock holds nobody', async () => {
+  execFileSync('mkfifo', [path])
+
+  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('unknown process')
+})
+
+test('a lock that cannot be made is an error of the caller, and no work is done', async () => {
+  const nowhere = join(folder, 'not there', 'some.lock')
+
+  const work = withFileLock(nowhere, () => Promise.reject(new Error('done')), options)
+
+  await expect(work).rejects.toMatchObject({
+    code: 'session-busy',
+    message: expect.stringContaining('ENOENT'),
+  })
+})
 
 test('many who find a dead lock do not take it from each other', async () => {
   const pid = await deadPid()
@@ -117,7 +204,7 @@ test('many who find a dead lock do not take it from each other', async () => {
 
   // It is a race, and one round of it shows little.
   for (let round = 0; round < 15; round++) {
-    writeFileSync(path, JSON.stringify({ pid, start: 'x', token: 'dead' }))
+    leave({ pid })
     await Promise.all(Array.from({ length: 20 }, () => withFileLock(path, work, waiting)))
   }
 
@@ -125,10 +212,21 @@ test('many who find a dead lock do not take it from each other', async () => {
   expect(readdirSync(folder)).toEqual([])
 })
 
-test('a lock that was lost is not removed from its new holder', async () => {
-  const other = JSON.stringify({ pid: 1, token: 'other' })
+test('who has lost the lock notices it, and leaves it to its new holder', async () => {
+  const work = withFileLock(
+    path,
+    async (lock) => {
+      await lock.check()
+      unlinkSync(path)
+      leave({ pid: 1 })
+      await lock.check()
+    },
+    options,
+  )
 
-  await withFileLock(path, async () => writeFileSync(path, other), options)
-
-  expect(readFileSync(path, 'utf8')).toBe(other)
+  await expect(work).rejects.toMatchObject({
+    code: 'session-busy',
+    message: expect.stringContaining('was lost to another process'),
+  })
+  expect(JSON.parse(readFileSync(path, 'utf8')).pid).toBe(1)
 })
