@@ -1,0 +1,114 @@
+import { hostname } from 'node:os'
+import { expect, test } from 'vitest'
+import { containerOptions } from '../../host/engine/container-options.ts'
+import type { AgentSpec } from '../../host/engine/engine.ts'
+
+/** The paths are such as people have them. */
+const spec: AgentSpec = {
+  name: 'codexbox-1',
+  agentFile: '/opt/our package/agent.cjs',
+  workspace: '/home/me/a:b, c=d/工作',
+  socketFolder: '/tmp/codexbox-abc/s',
+  network: 'none',
+  user: { uid: 1000, gid: 1000 },
+}
+const MiB = 1024 * 1024
+const options = containerOptions(spec, 'image:1')
+
+/** What is promised, by what keeps the promise. */
+const hostPolicy: [promise: string, setting: string, value: unknown][] = [
+  ['it has no capability', 'CapDrop', ['ALL']],
+  ['but to start and end the tools as somebody else', 'CapAdd', ['SETUID', 'SETGID', 'KILL']],
+  ['nothing in it gains rights', 'SecurityOpt', ['no-new-privileges']],
+  ['it has no network', 'NetworkMode', 'none'],
+  ['its file system is read-only', 'ReadonlyRootfs', true],
+  [
+    'but for a /tmp and a home in memory, from which programs can run',
+    'Tmpfs',
+    {
+      '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
+      '/home/agent': 'rw,exec,nosuid,nodev,size=256m,mode=1777',
+    },
+  ],
+  ['what tools leave behind is reaped', 'Init', true],
+  ['a fork bomb ends at a number', 'PidsLimit', 512],
+  ['memory ends at a number', 'Memory', 2048 * MiB],
+  ['and swap adds nothing to it', 'MemorySwap', 2048 * MiB],
+  ['it takes two processors and no more', 'NanoCpus', 2e9],
+  [
+    'there are no core files, and files to be open at once end at a number',
+    'Ulimits',
+    [
+      { Name: 'core', Soft: 0, Hard: 0 },
+      { Name: 'nofile', Soft: 4096, Hard: 4096 },
+    ],
+  ],
+  ['it dies before the host does', 'OomScoreAdj', 500],
+  ['nothing that is printed goes to the disk', 'LogConfig', { Type: 'none', Config: {} }],
+  ['its cgroups are its own', 'CgroupnsMode', 'private'],
+  ['its shared memory is its own', 'IpcMode', 'private'],
+  ['the engine removes it, also when we are gone', 'AutoRemove', true],
+  ['and does not start it again', 'RestartPolicy', { Name: 'no' }],
+]
+
+test.each(hostPolicy)('%s: %s', (_, setting, value) => {
+  expect(options.HostConfig[setting as keyof typeof options.HostConfig]).toEqual(value)
+})
+
+test('there is no setting that nobody promised: no Binds, Privileged, PidMode, Devices, …', () => {
+  const promised = [...hostPolicy.map(([, setting]) => setting), 'Mounts']
+
+  expect(Object.keys(options.HostConfig).sort()).toEqual(promised.sort())
+})
+
+test('the rest of it is this, whoever asks, and holds no secret', () => {
+  const { HostConfig: _, Labels, ...rest } = options
+
+  expect(rest).toEqual({
+    name: 'codexbox-1',
+    Image: 'image:1',
+    Entrypoint: ['node'],
+    Cmd: ['/opt/codexbox/agent.cjs'],
+    User: '0:0',
+    WorkingDir: '/',
+    Env: ['HOME=/home/agent', 'LANG=C.UTF-8', 'GIT_TERMINAL_PROMPT=0', 'PAGER=cat'],
+    OpenStdin: true,
+    StdinOnce: true,
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+    Tty: false,
+    StopSignal: 'SIGTERM',
+    StopTimeout: 5,
+  })
+  expect(Labels).toEqual({
+    'codexbox.managed': '1',
+    'codexbox.host': hostname(),
+    'codexbox.pid': String(process.pid),
+    'codexbox.pid-start': expect.any(String),
+  })
+})
+
+test('the workspace can be written, the script and the socket only be read', () => {
+  expect(options.HostConfig.Mounts).toEqual([
+    aMount('/home/me/a:b, c=d/工作', '/workspace', false),
+    aMount('/opt/our package/agent.cjs', '/opt/codexbox/agent.cjs', true),
+    aMount('/tmp/codexbox-abc/s', '/run/codexbox', true),
+  ])
+})
+
+test('without a gateway there is no socket', () => {
+  const { Mounts } = containerOptions({ ...spec, socketFolder: undefined }, 'image:1').HostConfig
+
+  expect(Mounts?.map(({ Target }) => Target)).toEqual(['/workspace', '/opt/codexbox/agent.cjs'])
+})
+
+test('an open network is the usual one of the engine, and changes nothing else', () => {
+  const open = containerOptions({ ...spec, network: 'open' }, 'image:1')
+
+  expect(open).toEqual({ ...options, HostConfig: { ...options.HostConfig, NetworkMode: 'bridge' } })
+})
+
+function aMount(Source: string, Target: string, ReadOnly: boolean) {
+  return { Type: 'bind', Source, Target, ReadOnly, BindOptions: { Propagation: 'rprivate' } }
+}

@@ -1,0 +1,324 @@
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import net, { type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type Dockerode from 'dockerode'
+import { afterAll, afterEach, expect, test } from 'vitest'
+import { inside } from '../../host/engine/container-options.ts'
+import { dockerEngine } from '../../host/engine/docker-engine.ts'
+import { agentFile } from '../../host/package-root.ts'
+import { openConversation } from '../../host/runs/conversation.ts'
+import { startModelServer, textAnswer } from '../fakes/model-server.ts'
+import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
+import {
+  aWorkspace,
+  cleanUp,
+  startAgent,
+  TOOL_USER,
+  testEngineContract,
+  until,
+} from './engine-contract.ts'
+import { startHost } from './host-process.ts'
+
+const isRoot = process.getuid?.() === 0
+const canBeOthers = isRoot && spawnSync('setpriv', ['--version']).status === 0
+const MiB = 1024 * 1024
+
+/** Engines have several ways to say it. */
+const nothing = expect.toSatisfy((value: object | null) => Object.keys(value ?? {}).length === 0)
+
+const TOOL_CAPS = 'KILL,SETGID,SETUID'
+/** Newer engines spell capabilities with a prefix. */
+const bare = (cap: string) => cap.replace(/^CAP_/, '')
+
+describeWithEngine('the docker engine', ({ docker, image, source }) => {
+  const engine = dockerEngine(docker, image, source)
+  const folders: string[] = []
+
+  afterEach(async () => {
+    await cleanUp()
+    for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+  })
+  afterAll(() => withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] }))
+
+  /** A folder of ours, gone after the test. */
+  function aFolder(): string {
+    const folder = mkdtempSync(join(tmpdir(), 'codexbox-engine-'))
+    folders.push(folder)
+    return folder
+  }
+
+  testEngineContract(engine)
+
+  test("the container is, by the engine's own account, what the policy says", async () => {
+    const { name, workspace } = await startAgent(engine)
+
+    const { Config, HostConfig, Mounts, NetworkSettings, Path, Args } = await docker
+      .getContainer(name)
+      .inspect()
+
+    expect(HostConfig).toMatchObject({
+      CapDrop: ['ALL'],
+      CapAdd: expect.toSatisfy((caps: string[]) => String(caps.map(bare).sort()) === TOOL_CAPS),
+      SecurityOpt: ['no-new-privileges'],
+      Privileged: false,
+      NetworkMode: 'none',
+      PortBindings: nothing,
+      PidMode: '',
+      IpcMode: 'private',
+      UTSMode: '',
+      UsernsMode: '',
+      CgroupnsMode: 'private',
+      Binds: nothing,
+      VolumesFrom: nothing,
+      Devices: nothing,
+      DeviceRequests: nothing,
+      ReadonlyRootfs: true,
+      Init: true,
+      PidsLimit: 512,
+      Memory: 2048 * MiB,
+      MemorySwap: 2048 * MiB,
+      NanoCpus: 2e9,
+      OomScoreAdj: 500,
+      Ulimits: [
+        { Name: 'core', Soft: 0, Hard: 0 },
+        { Name: 'nofile', Soft: 4096, Hard: 4096 },
+      ],
+      LogConfig: { Type: 'none', Config: {} },
+      AutoRemove: true,
+      RestartPolicy: { Name: 'no' },
+    })
+    expect(HostConfig.MaskedPaths).toContain('/proc/kcore')
+    expect(HostConfig.ReadonlyPaths).toContain('/proc/sys')
+    expect(
+      Mounts.map(({ Source, Destination, RW }) => ({ Source, Destination, RW })).sort((a, b) =>
+        a.Destination < b.Destination ? -1 : 1,
+      ),
+    ).toEqual([
+      { Source: agentFile, Destination: inside.agentFile, RW: false },
+      { Source: expect.stringContaining(tmpdir()), Destination: inside.socketFolder, RW: false },
+      { Source: workspace, Destination: inside.workspace, RW: true },
+    ])
+    expect(Object.keys(NetworkSettings.Networks)).toEqual(['none'])
+    expect(Config).toMatchObject({ User: '0:0', Tty: false, OpenStdin: true, StdinOnce: true })
+    expect([Path, ...Args]).toEqual(['node', inside.agentFile])
+  })
+
+  test('no capability is in what the engine keeps about the container', async () => {
+    const { name, capability, begin, events } = await startAgent(engine)
+    begin('run: true')
+    await until(events, 'finished')
+
+    const kept = JSON.stringify(await docker.getContainer(name).inspect())
+
+    expect(kept).not.toContain(capability)
+  })
+
+  // ---- it goes ----
+
+  test('the container is gone when it was stopped, in either way', async () => {
+    for (const graceMs of [0, 5000]) {
+      const { agent, name } = await startAgent(engine)
+
+      await agent.stop(graceMs)
+
+      expect(await stateOf(docker, name), `after stop(${graceMs})`).toBe('gone')
+    }
+  })
+
+  test('the container is gone after a conversation, and its session is kept', async () => {
+    const dataDir = aFolder()
+    const conversation = await openConversation({
+      workspace: aWorkspace(),
+      settings: { provider: 'demo', engine: 'docker', image, dataDir },
+    })
+    const result = await conversation.run('run: true').result
+    const name = `codexbox-${result.runId}`
+    const during = await stateOf(docker, name)
+
+    await conversation.close()
+
+    expect(result.status).toBe('done')
+    expect([during, await stateOf(docker, name)]).toEqual(['running', 'gone'])
+    expect(readdirSync(join(dataDir, 'sessions'))).toEqual([`${conversation.session}.jsonl`])
+  })
+
+  test('the container is gone within 10 s after the host was killed in the middle of a run', async () => {
+    const host = startHost({
+      prompt: 'run: sleep 600',
+      workspace: aWorkspace(),
+      settings: { provider: 'demo', engine: 'docker', image, dataDir: aFolder() },
+    })
+    const { runId } = await host.until('tool.started')
+    const container = docker.getContainer(`codexbox-${runId}`)
+    expect(await stateOf(docker, container.id)).toBe('running')
+    const removed = container.wait({ condition: 'removed' })
+
+    const killedAt = performance.now()
+    host.child.kill('SIGKILL')
+    await removed.catch(() => {}) // It may have gone before the question came.
+
+    expect(performance.now() - killedAt).toBeLessThan(10_000)
+    expect(await stateOf(docker, container.id)).toBe('gone')
+  })
+
+  // ---- whose files ----
+
+  test.runIf(isRoot)('started by root, files belong to the owner of the workspace', async () => {
+    const workspace = aWorkspace()
+    const conversation = await openConversation({
+      workspace,
+      settings: { provider: 'demo', engine: 'docker', image, dataDir: aFolder() },
+    })
+    await conversation.run('run: mkdir -p made && echo hi > made/file && id > made/id').result
+    await conversation.close()
+
+    expect(ownersIn(workspace)).toEqual([
+      ['made', TOOL_USER],
+      ['made/file', TOOL_USER],
+      ['made/id', TOOL_USER],
+    ])
+    expect(readFileSync(join(workspace, 'made/id'), 'utf8')).toBe(
+      'uid=12345 gid=12345 groups=12345\n',
+    )
+  })
+
+  test.runIf(canBeOthers)(
+    'started by a plain user in the group of the socket, files belong to that user',
+    async () => {
+      const user = { uid: 23_456, gid: 23_457 }
+      const [workspace, home] = [aFolder(), aFolder()]
+      for (const folder of [workspace, home]) chownSync(folder, user.uid, user.gid)
+      const host = startHost(
+        {
+          prompt: 'run: echo hi > file && id > id',
+          workspace,
+          settings: { provider: 'demo', engine: 'docker', image, dataDir: join(home, 'data') },
+        },
+        {
+          as: asUser(user, [statSync(socketOf(docker)).gid]),
+          env: { HOME: home, TMPDIR: home, DOCKER_HOST: `unix://${socketOf(docker)}` },
+        },
+      )
+
+      expect(await host.until('finished')).toMatchObject({ status: 'done' })
+      expect(await host.ended()).toBe(0)
+      expect(ownersIn(workspace)).toEqual([
+        ['file', user],
+        ['id', user],
+      ])
+      expect(readFileSync(join(workspace, 'id'), 'utf8')).toBe('uid=23456 gid=23457 groups=23457\n')
+    },
+  )
+
+  test.runIf(canBeOthers)('who may not use the engine is told what to do about it', async () => {
+    const home = aFolder()
+    chownSync(home, 23_456, 23_457)
+    const host = startHost(
+      {
+        prompt: 'hello',
+        workspace: home,
+        settings: { provider: 'demo', engine: 'docker', image, dataDir: join(tmpdir(), 'none') },
+      },
+      {
+        as: asUser({ uid: 23_456, gid: 23_457 }, []),
+        env: { HOME: home, TMPDIR: home, DOCKER_HOST: `unix://${socketOf(docker)}` },
+      },
+    )
+
+    expect(await host.until('refused')).toMatchObject({
+      code: 'engine-unavailable',
+      message: expect.stringMatching(/EACCES.*join the group/),
+    })
+  })
+
+  // ---- the other mode ----
+
+  test('direct, with an open network, the agent asks the service itself', async (context) => {
+    const address = await bridgeGateway(docker)
+    const model = await startModelServer([textAnswer('Straight from the service.')])
+    const { port } = new URL(model.endpoint.url)
+    const forward = await forwardFrom(address, Number(port)).catch(() => undefined)
+    if (!forward) return context.skip(`the engine's network (${address}) is not on this machine`)
+    const conversation = await openConversation({
+      workspace: aWorkspace(),
+      settings: {
+        provider: 'openai',
+        openaiApiKey: 'sk-canary',
+        openaiBaseUrl: new URL(`http://${address}:${forward.port}/v1`),
+        credentials: 'direct',
+        network: 'open',
+        engine: 'docker',
+        image,
+        dataDir: aFolder(),
+      },
+    })
+
+    const result = await conversation.run('hello').result
+    const { HostConfig, Mounts } = await docker.getContainer(`codexbox-${result.runId}`).inspect()
+    await conversation.close()
+    forward.close()
+    await model.close()
+
+    expect(result).toMatchObject({ status: 'done', text: 'Straight from the service.' })
+    expect(model.requests.map((request) => request.header('authorization'))).toEqual([
+      'Bearer sk-canary',
+    ])
+    expect(HostConfig.NetworkMode).toBe('bridge')
+    expect(Mounts.map(({ Destination }) => Destination).sort()).toEqual([
+      inside.agentFile,
+      inside.workspace,
+    ])
+  })
+})
+
+// ---- helpers ----
+
+async function stateOf(docker: Dockerode, name: string): Promise<string> {
+  try {
+    return (await docker.getContainer(name).inspect()).State.Status
+  } catch (error) {
+    if ((error as { statusCode?: number }).statusCode === 404) return 'gone'
+    throw error
+  }
+}
+
+function ownersIn(folder: string): [path: string, owner: { uid: number; gid: number }][] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map((path) => {
+      const { uid, gid } = statSync(join(folder, path))
+      return [path, { uid, gid }]
+    })
+}
+
+function asUser({ uid, gid }: { uid: number; gid: number }, groups: number[]): string[] {
+  const more = groups.length > 0 ? `--groups=${groups.join(',')}` : '--clear-groups'
+  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, more]
+}
+
+function socketOf(docker: Dockerode): string {
+  return (docker.modem as unknown as { socketPath: string }).socketPath
+}
+
+/** Where containers on the default network find the machine of the engine. */
+async function bridgeGateway(docker: Dockerode): Promise<string> {
+  const [config] = (await docker.getNetwork('bridge').inspect()).IPAM?.Config ?? []
+  // Unless it was set, the engine does not say it: it is the first address then.
+  return config?.Gateway ?? config?.Subnet?.replace(/\d+\/\d+$/, '1') ?? ''
+}
+
+/** Makes a port of the loopback interface one of `address`. Rejects when that is not this machine. */
+async function forwardFrom(address: string, port: number) {
+  const server = net.createServer((socket) => {
+    const target = net.connect(port, '127.0.0.1')
+    socket.pipe(target).pipe(socket)
+    socket.on('error', () => target.destroy())
+    target.on('error', () => socket.destroy())
+  })
+  server.listen(0, address)
+  await once(server, 'listening')
+  return { port: (server.address() as AddressInfo).port, close: () => server.close() }
+}
