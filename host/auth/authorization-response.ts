@@ -39,12 +39,9 @@ export function readAuthorizationResponse(
 }
 
 /** A code that came by another way than the browser: nothing but the verifier guards it. */
-export function codeAlone(code: string, issuer: URL): AuthorizationResponse {
+export function codeAlone(code: string, issuer: URL): URLSearchParams {
   const query = new URLSearchParams({ code })
-  return {
-    status: 'code',
-    params: validateAuthResponse(oauthServer(issuer), oauthClient, query, expectNoState),
-  }
+  return validateAuthResponse(oauthServer(issuer), oauthClient, query, expectNoState)
 }
 
 /** Goes to a terminal too: no control characters, and no novel. */

@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import { authorizationCodeGrantRequest, customFetch, None } from 'oauth4webapi'
 import { z } from 'zod'
 import { CodexboxError } from '../../shared/errors.ts'
 import { USER_AGENT } from './client-identity.ts'
 import { oauthClient, oauthServer, oauthTransport } from './oauth-server.ts'
+import { type Pause, pauseFor } from './pause.ts'
 import { NoAnswerError, readReply, sendOnce, type TokenReply } from './token-endpoint.ts'
 import { type Tokens, tokensFrom } from './tokens.ts'
 
@@ -18,6 +18,7 @@ export interface CodeExchange {
   timeoutMs?: number | undefined
   /** How long to wait before each further attempt, when the service could not be reached at all. */
   retryAfterMs?: readonly number[] | undefined
+  pause?: Pause | undefined
 }
 
 /**
@@ -26,13 +27,14 @@ export interface CodeExchange {
  * @throws CodexboxError `sign-in-failed`, without a word of the answer's body.
  */
 export async function exchangeCode(exchange: CodeExchange, now: () => number): Promise<Tokens> {
-  for (const waitMs of exchange.retryAfterMs ?? RETRY_AFTER_MS) {
+  const { retryAfterMs = RETRY_AFTER_MS, pause = pauseFor } = exchange
+  for (const waitMs of retryAfterMs) {
     try {
       return readCodeResponse(await postCode(exchange), now())
     } catch (error) {
       const isLost = !(error instanceof NoAnswerError) || error.mayHaveArrived
       if (isLost || exchange.signal?.aborted) throw error
-      await pause(waitMs, undefined, { signal: exchange.signal })
+      await pause(waitMs, exchange.signal)
     }
   }
   return readCodeResponse(await postCode(exchange), now())

@@ -29,7 +29,7 @@ export function readPasted(text: string, signIn: { issuer: URL; state: string })
   const query = queryOf(plain)
   if (!query) {
     return CODE.test(plain)
-      ? codeAlone(plain, signIn.issuer)
+      ? { status: 'code', params: codeAlone(plain, signIn.issuer) }
       : unusable('That is neither an address with a code nor a code.')
   }
   if (query.has('response_type')) {

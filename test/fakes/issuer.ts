@@ -15,9 +15,10 @@ export interface Grant {
   id_token: string
 }
 
-/** An answer in place of the right one; `hang` never answers. */
+/** An answer in place of the right one; `hang` never answers, `cut` ends the connection instead. */
 export type Reply =
   | 'hang'
+  | 'cut'
   | { status: number; json?: unknown; text?: string; headers?: Record<string, string> }
 
 export interface FakeIssuer {
@@ -32,9 +33,16 @@ export interface FakeIssuer {
   exchangeReplies: Reply[]
   /** Makes the authorize page send the browser back with this error. */
   authorizeError: { error: string; error_description: string } | undefined
+  /** Sign-in by device code: whether it is switched on, and whether the person has entered the code. */
+  device: { enabled: boolean; approved: boolean; codeReplies: Reply[]; pollReplies: Reply[] }
+  revokeReplies: Reply[]
+  /** Answers about the workspaces; as usual there is one, with nothing special about it. */
+  accountsReplies: Reply[]
   counts: { authorize: number; exchange: number; refresh: number }
   /** Bodies and headers of the token requests, as they came. */
   tokenRequests: { headers: IncomingMessage['headers']; body: string }[]
+  /** Every request, as it came. */
+  requests: { method: string; path: string; headers: string[]; body: string }[]
   /** Every token, code and verifier it has seen or made: none of them may be said anywhere. */
   secrets: Set<string>
   /** Resolves when the next token request has arrived. */
@@ -91,8 +99,12 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
     refreshReplies: [],
     exchangeReplies: [],
     authorizeError: undefined,
+    device: { enabled: true, approved: false, codeReplies: [], pollReplies: [] },
+    revokeReplies: [],
+    accountsReplies: [],
     counts: { authorize: 0, exchange: 0, refresh: 0 },
     tokenRequests: [],
+    requests: [],
     secrets: new Set(),
     grant: () => {
       const refreshToken = secret('refresh')
@@ -117,14 +129,26 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? '/', issuer.url)
-    if (request.method === 'GET' && pathname === '/oauth/authorize') {
-      issuer.counts.authorize++
-      return send(response, authorize(searchParams))
-    }
-    if (request.method !== 'POST' || pathname !== '/oauth/token') {
-      return send(response, { status: 404, text: 'Not found' })
-    }
+    const { method = '', rawHeaders } = request
     const body = await textOf(request)
+    issuer.requests.push({ method, path: pathname, headers: rawHeaders, body })
+    switch (`${method} ${pathname}`) {
+      case 'GET /oauth/authorize':
+        issuer.counts.authorize++
+        return send(response, authorize(searchParams))
+      case 'POST /api/accounts/deviceauth/usercode':
+        return send(response, issuer.device.codeReplies.shift() ?? userCode())
+      case 'POST /api/accounts/deviceauth/token':
+        return send(response, issuer.device.pollReplies.shift() ?? pollDevice(body))
+      case 'POST /oauth/revoke':
+        return send(response, issuer.revokeReplies.shift() ?? revoke(body))
+      case 'GET /backend-api/wham/accounts/check':
+        return send(response, issuer.accountsReplies.shift() ?? accountsCheck())
+      case 'POST /oauth/token':
+        break
+      default:
+        return send(response, { status: 404, text: 'Not found' })
+    }
     issuer.tokenRequests.push({ headers: request.headers, body })
     arrivals.emit('token-request')
     if (request.headers['content-type'] === 'application/json') {
@@ -171,6 +195,43 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
     return { status: 200, json: issuer.grant() }
   }
 
+  function userCode(): Reply {
+    if (!issuer.device.enabled) return { status: 404, json: { detail: 'Not Found' } }
+    const device_auth_id = secret('device')
+    return { status: 200, json: { device_auth_id, user_code: 'ABCD-12345', interval: '1' } }
+  }
+
+  /** The verifier is made here: in this flow the client has none of its own. */
+  function pollDevice(body: string): Reply {
+    const { device_auth_id = '', user_code } = JSON.parse(body) as Record<string, string>
+    if (!issuer.secrets.has(device_auth_id) || user_code !== 'ABCD-12345') {
+      return { status: 400, json: { error: { code: 'access_denied' } } }
+    }
+    if (!issuer.device.approved) {
+      return { status: 403, json: { error: { code: 'deviceauth_authorization_unknown' } } }
+    }
+    const authorization_code = secret('code')
+    const code_verifier = secret('verifier')
+    const challenge = createHash('sha256').update(code_verifier).digest('base64url')
+    const redirectUri = new URL('/deviceauth/callback', issuer.url).href
+    codes.set(authorization_code, { challenge, redirectUri, account: issuer.account })
+    return { status: 200, json: { authorization_code, code_challenge: challenge, code_verifier } }
+  }
+
+  function revoke(body: string): Reply {
+    const { token = '' } = JSON.parse(body) as Record<string, string>
+    const family = families.get(token)
+    if (family) family.revoked = true
+    return { status: 200, json: {} }
+  }
+
+  function accountsCheck(): Reply {
+    const none = 'NO_CONSTRAINT'
+    const { id } = issuer.account
+    const account = { id, workspace_backend_origin: none, account_routing_override: none }
+    return { status: 200, json: { accounts: [account] } }
+  }
+
   function refresh(body: string): Reply {
     const { refresh_token, grant_type } = JSON.parse(body) as Record<string, string>
     const given = refresh_token ?? ''
@@ -202,6 +263,10 @@ export function unsignedJwt(claims: Record<string, unknown>): string {
 
 function send(response: ServerResponse, reply: Reply): void {
   if (reply === 'hang') return
+  if (reply === 'cut') {
+    response.destroy()
+    return
+  }
   const text = reply.text ?? JSON.stringify(reply.json ?? {})
   response.writeHead(reply.status, {
     'content-type': reply.text === undefined ? 'application/json' : 'text/html',

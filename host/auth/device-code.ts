@@ -1,0 +1,93 @@
+import { z } from 'zod'
+import { CodexboxError } from '../../shared/errors.ts'
+import { CLIENT_ID } from './client-identity.ts'
+import { postToken, type TokenReply } from './token-endpoint.ts'
+
+export interface DeviceCode {
+  deviceAuthId: string
+  /** What the person types. */
+  userCode: string
+  intervalMs: number
+}
+
+/** What the service gives once the person has entered the code. The verifier is of its making too. */
+export interface DeviceGrant {
+  code: string
+  verifier: string
+}
+
+interface Asking {
+  issuer: URL
+  signal?: AbortSignal | undefined
+  timeoutMs?: number | undefined
+}
+
+/**
+ * Asks for a code that a person can type. Not RFC 8628: the service had its own flow before.
+ * @throws NoAnswerError `sign-in-failed`
+ */
+export function postDeviceCode(asking: Asking): Promise<TokenReply> {
+  return post(asking, 'usercode', { client_id: CLIENT_ID })
+}
+
+/** Asks whether the code has been entered. @throws NoAnswerError `sign-in-failed` */
+export function postDevicePoll(asking: Asking, device: DeviceCode): Promise<TokenReply> {
+  const { deviceAuthId, userCode } = device
+  return post(asking, 'token', { device_auth_id: deviceAuthId, user_code: userCode })
+}
+
+/** @throws CodexboxError `sign-in-failed` */
+export function readDeviceCode(reply: TokenReply): DeviceCode {
+  if (reply.status === 404) {
+    throw failed('Sign-in by device code is not switched on at this service. Use --paste instead.')
+  }
+  const answer = DeviceCodeAnswer.safeParse(reply.json).data
+  if (reply.status !== 200 || !answer) {
+    throw failed(`Asked for a device code; status ${reply.status} came back. Use --paste instead.`)
+  }
+  return {
+    deviceAuthId: answer.device_auth_id,
+    userCode: answer.user_code,
+    intervalMs: Math.min(Math.max(Number(answer.interval), 1), 60) * 1000,
+  }
+}
+
+/**
+ * Undefined: not yet. 404 is as good as 403, which the service uses in turn.
+ * @throws CodexboxError `sign-in-failed` when it said no
+ */
+export function readDevicePoll(reply: TokenReply): DeviceGrant | undefined {
+  if (reply.status === 403 || reply.status === 404) return undefined
+  const answer = DeviceGrantAnswer.safeParse(reply.json).data
+  if (reply.status === 200 && answer) {
+    return { code: answer.authorization_code, verifier: answer.code_verifier }
+  }
+  throw failed(
+    `The service refused the sign-in by device code (status ${reply.status}). It may be switched off ` +
+      'in ChatGPT under Settings > Security, or by your workspace. Sign in again, or with --paste.',
+  )
+}
+
+const printable = z.string().regex(/^[\x21-\x7e]{1,256}$/)
+
+const DeviceCodeAnswer = z.object({
+  device_auth_id: printable,
+  // It is shown on a terminal and typed by hand.
+  user_code: z.string().regex(/^[A-Za-z0-9-]{1,64}$/),
+  // A string of digits, for whatever reason. A number would do as well.
+  interval: z.union([z.string().regex(/^\d{1,4}$/), z.number()]).catch(5),
+})
+
+const DeviceGrantAnswer = z.object({ authorization_code: printable, code_verifier: printable })
+
+function post(asking: Asking, name: string, fields: Record<string, string>): Promise<TokenReply> {
+  return postToken({
+    ...asking,
+    path: `/api/accounts/deviceauth/${name}`,
+    contentType: 'application/json',
+    body: JSON.stringify(fields),
+    code: 'sign-in-failed',
+  })
+}
+
+const failed = (message: string) => new CodexboxError('sign-in-failed', message)
