@@ -9,7 +9,7 @@ import type { WorkerAnswer, WorkerLine } from '../worker/worker.ts'
 
 type WorkerProcess = ChildProcessByStdio<Writable, Readable, null>
 
-/** Time a worker has beyond the tool's own deadline before it counts as stuck. */
+/** Time a worker has to answer once a tool's time is up, or it was cancelled, before it counts as stuck. */
 const GRACE_MS = 5000
 
 /** Time a worker has to end what it runs. */
@@ -34,7 +34,11 @@ export class WorkerClient {
 
   /** Starts the process ahead of the first call, which would otherwise wait 70 ms for it. */
   prepare(): void {
-    this.#process ??= this.#start()
+    try {
+      this.#process ??= this.#start()
+    } catch {
+      // The first call tries again, and tells.
+    }
   }
 
   /** Never rejects: what goes wrong is a result the model can read. */
@@ -47,13 +51,25 @@ export class WorkerClient {
         clearTimeout(deadline)
         resolve(result)
       })
-      this.#send({ type: 'call', id, name, args, limits })
+      try {
+        this.#process ??= this.#start()
+        send(this.#process, { type: 'call', id, name, args, limits })
+      } catch (error) {
+        this.#settle(id, lostResult(notStarted(error)))
+      }
     })
   }
 
   /** Ends the calls that are running; each is answered with what it had put out so far. */
   cancel(): void {
-    if (this.#waiting.size > 0) this.#send({ type: 'cancel' })
+    const child = this.#process
+    const cancelled = [...this.#waiting.keys()]
+    if (!child || cancelled.length === 0) return
+    send(child, { type: 'cancel' })
+    const stuck = setTimeout(() => {
+      if (cancelled.some((id) => this.#waiting.has(id))) child.kill('SIGKILL')
+    }, GRACE_MS)
+    stuck.unref()
   }
 
   /** Ends the worker and what it runs. It does so itself when its stdin ends; a stuck one is killed. */
@@ -67,11 +83,7 @@ export class WorkerClient {
     clearTimeout(stuck)
   }
 
-  #send(line: WorkerLine): void {
-    this.#process ??= this.#start()
-    this.#process.stdin.write(`${JSON.stringify(line)}\n`)
-  }
-
+  /** Throws where spawn does, which is when it may not change to the user asked for. */
   #start(): WorkerProcess {
     const { workspace, worker } = this.#options
     // This same file; its environment holds no secret, because the agent's holds none.
@@ -80,9 +92,7 @@ export class WorkerClient {
       stdio: ['pipe', 'pipe', 'inherit'],
       ...(worker ?? {}),
     })
-    child.once('error', (error) =>
-      this.#lost(child, `it could not be started: ${messageOf(error)}`),
-    )
+    child.on('error', (error) => this.#lost(child, notStarted(error)))
     child.once('exit', (code, signal) => this.#lost(child, `it ended with ${signal ?? code}`))
     child.stdin.on('error', () => {}) // A worker that is gone is reported by its exit.
     void this.#readAnswers(child)
@@ -92,7 +102,7 @@ export class WorkerClient {
   async #readAnswers(child: WorkerProcess): Promise<void> {
     try {
       for await (const line of readLines(child.stdout, MAX_ANSWER_BYTES)) {
-        const { id, ...result } = JSON.parse(line) as WorkerAnswer
+        const { id, ...result } = parseAnswer(line)
         this.#settle(id, result)
       }
     } catch {
@@ -104,10 +114,7 @@ export class WorkerClient {
   #lost(child: WorkerProcess, how: string): void {
     if (this.#process !== child) return
     this.#process = undefined
-    const output = `error: the process that runs the tools was lost (${how}); a new one is started`
-    for (const id of [...this.#waiting.keys()]) {
-      this.#settle(id, { ok: false, output, summary: 'the tool process was lost' })
-    }
+    for (const id of [...this.#waiting.keys()]) this.#settle(id, lostResult(how))
   }
 
   #settle(id: number, result: ToolResult): void {
@@ -115,4 +122,29 @@ export class WorkerClient {
     this.#waiting.delete(id)
     settle?.(result)
   }
+}
+
+function send(child: WorkerProcess, line: WorkerLine): void {
+  child.stdin.write(`${JSON.stringify(line)}\n`)
+}
+
+/**
+ * Checked though the worker is ours: a tool, which runs as the same user, can write to its stdout.
+ * @throws Error when `line` is no answer.
+ */
+function parseAnswer(line: string): WorkerAnswer {
+  const { id, ok, output, summary } = JSON.parse(line) as WorkerAnswer
+  if (typeof ok !== 'boolean' || typeof output !== 'string' || typeof summary !== 'string') {
+    throw new Error('not an answer')
+  }
+  return { id, ok, output, summary }
+}
+
+function notStarted(error: unknown): string {
+  return `it could not be started: ${messageOf(error)}`
+}
+
+function lostResult(how: string): ToolResult {
+  const output = `error: the process that runs the tools was lost (${how}); a new one is started`
+  return { ok: false, output, summary: 'the tool process was lost' }
 }

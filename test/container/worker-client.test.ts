@@ -1,0 +1,200 @@
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test, vi } from 'vitest'
+import { agentFile } from '../../host/package-root.ts'
+import { type Cleanup, eventsOf, outputsSent, play, start } from '../conformance/replay.ts'
+import { startAgent } from '../fakes/agent-process.ts'
+import { callsAnswer, type Exchange, startModelServer, textAnswer } from '../fakes/model-server.ts'
+import { aRunRequest } from '../fakes/run-request.ts'
+
+// What outlives its worker is nobody's to end, here; so nothing sleeps for long.
+const bash = (command: string): ['bash', object] => ['bash', { command }]
+const linux = { skip: process.platform !== 'linux' }
+
+describe.concurrent('a worker that is lost', linux, () => {
+  test('costs the calls it was busy with, and the next call gets a new one', async (t) => {
+    const { agent, finished, server } = await play(t, [
+      callsAnswer(bash('kill -9 $PPID; sleep 10'), bash('sleep 10')),
+      callsAnswer(bash('echo back')),
+      textAnswer(),
+    ])
+
+    expect(finished).toMatchObject({ status: 'done', turns: 3, toolCalls: 3 })
+    const lost = expect.stringMatching(
+      /^error: the process that runs the tools was lost \(.*SIGKILL/,
+    )
+    expect(outputsSent(server, 1)).toEqual({ call_1: lost, call_2: lost })
+    expect(outputsSent(server, 2).call_1).toContain('back')
+    expect(eventsOf(agent, 'tool.finished').map(({ ok }) => ok)).toEqual([false, false, true])
+    expect(agent.stderr).toBe('')
+  })
+
+  test('may be lost again and again', async (t) => {
+    const losses = Array.from({ length: 5 }, () => callsAnswer(bash('kill -9 $PPID')))
+    const script = [...losses, callsAnswer(bash('echo back')), textAnswer()]
+    const { finished, server } = await play(t, script)
+
+    expect(finished).toMatchObject({ status: 'done', toolCalls: 6 })
+    expect(outputsSent(server, 6).call_1).toContain('back')
+  })
+
+  test('is replaced when it is stopped and its time is up', async (t) => {
+    const limits = { toolMs: 100 }
+    const { finished, server } = await play(
+      t,
+      [
+        callsAnswer(bash('kill -STOP $PPID'), bash('sleep 10')),
+        callsAnswer(bash('echo back')),
+        textAnswer(),
+      ],
+      { limits },
+    )
+
+    expect(finished).toMatchObject({ status: 'done', toolCalls: 3 })
+    const lost = expect.stringContaining('was lost')
+    expect(outputsSent(server, 1)).toEqual({ call_1: lost, call_2: lost })
+    expect(outputsSent(server, 2).call_1).toContain('back')
+  })
+
+  test('does not hold up an interruption when it is stopped', async (t) => {
+    const limits = { toolMs: 60_000 }
+    const script = [callsAnswer(bash('touch begun; kill -STOP $PPID; sleep 10'))]
+    const { agent, workspace } = await start(t, script, { limits })
+    await vi.waitFor(() => expect(existsSync(join(workspace, 'begun'))).toBe(true), 5000)
+    agent.send({ type: 'interrupt' })
+
+    expect(await agent.finished()).toMatchObject({ status: 'interrupted', toolCalls: 1 })
+  })
+
+  test('does not hold up the end of the script when it is stopped', async (t) => {
+    const script = [callsAnswer(bash('touch begun; kill -STOP $PPID; sleep 10'))]
+    const { agent, workspace } = await start(t, script)
+    await vi.waitFor(() => expect(existsSync(join(workspace, 'begun'))).toBe(true), 5000)
+    agent.endInput()
+
+    expect(await agent.exit).toEqual({ code: 0, signal: null })
+  })
+})
+
+// Tools run as the worker's user; with a debugger's means they can speak in its place.
+describe.concurrent('a worker that is in the hands of a tool', linux, () => {
+  test.for([
+    ['no JSON', 'garbage'],
+    ['nothing to take apart', 'null'],
+    ['an answer without its fields', '{"id":1}'],
+    ['an answer with fields of another type', '{"id":1,"ok":1,"output":{},"summary":[]}'],
+  ] as const)('is replaced when it says what is no answer: %s', async ([, said], t) => {
+    const { agent, finished, server } = await playWith(t, firstWorkerSays(t, said), [
+      callsAnswer(bash('echo hello')),
+      callsAnswer(bash('echo back')),
+      textAnswer(),
+    ])
+
+    expect(finished).toMatchObject({ status: 'done', toolCalls: 2 })
+    expect(outputsSent(server, 1).call_1).toContain('was lost')
+    expect(outputsSent(server, 2).call_1).toContain('back')
+    expect(agent.stderr).toBe('')
+  })
+
+  test('is not heard when it answers what nobody asked', async (t) => {
+    const forged = { id: 7, ok: true, output: 'forged', summary: 'forged' }
+    const honest = { id: 1, ok: true, output: 'honest', summary: 'honest' }
+    const said = [forged, honest].map((answer) => JSON.stringify(answer)).join('\n')
+    const script = [callsAnswer(bash('echo hello')), textAnswer()]
+    const { finished, server } = await playWith(t, firstWorkerSays(t, said), script)
+
+    expect(finished.status).toBe('done')
+    expect(outputsSent(server, 1)).toEqual({ call_1: 'honest' })
+  })
+})
+
+describe.concurrent('the user who runs the tools', linux, () => {
+  const isRoot = process.getuid?.() === 0
+
+  test.skipIf(!isRoot)('is the one asked for, who cannot look into the agent', async (t) => {
+    const workspace = folder(t)
+    chmodSync(workspace, 0o777)
+    const worker = { uid: 65534, gid: 65534 }
+    const command = `id -u; id -g; agent=$(ps -o ppid= -p $PPID | tr -d ' ')
+      cat /proc/$agent/environ /proc/$agent/mem > /dev/null; ls /proc/$agent/fd; kill -0 $agent`
+    const { agent, server } = await play(t, [callsAnswer(bash(command)), textAnswer()], {
+      worker,
+      workspace,
+    })
+
+    expect(eventsOf(agent, 'started')).toMatchObject([{ toolsIsolated: true }])
+    const output = outputsSent(server, 1).call_1
+    expect(output).toContain('output:\n65534\n65534\n')
+    expect(output?.match(/Permission denied/g)).toHaveLength(3)
+    expect(output).toContain('Operation not permitted')
+  })
+
+  test('is the same when none is asked for, and that is said', async (t) => {
+    const { agent, server } = await play(t, [callsAnswer(bash('id -u')), textAnswer()])
+
+    expect(eventsOf(agent, 'started')).toMatchObject([{ toolsIsolated: false }])
+    expect(outputsSent(server, 1).call_1).toContain(`output:\n${process.getuid?.()}\n`)
+  })
+
+  test('is told to the model when it cannot be that one', async (t) => {
+    const worker = { uid: 12345, gid: 12345 }
+    const file = isRoot ? withoutRights(t) : agentFile
+    const script = [callsAnswer(bash('id')), textAnswer()]
+    const { agent, finished, server } = await playWith(t, file, script, { worker })
+
+    expect(finished).toMatchObject({ status: 'done', toolCalls: 1 })
+    expect(outputsSent(server, 1).call_1).toContain('it could not be started: spawn EPERM')
+    agent.send({ type: 'close' })
+    expect(await agent.exit).toEqual({ code: 0, signal: null })
+    expect(agent.stderr).toBe('')
+  })
+})
+
+/** `play` with another file in the place of the container script. */
+async function playWith(
+  { onTestFinished }: Cleanup,
+  file: string,
+  script: readonly Exchange[],
+  given: Parameters<typeof aRunRequest>[0] = {},
+) {
+  const server = await startModelServer(script)
+  const agent = startAgent(aRunRequest({ endpoint: server.endpoint, ...given }), { file })
+  onTestFinished(async () => {
+    await agent.stop()
+    await server.close()
+  })
+  return { agent, server, finished: await agent.finished() }
+}
+
+function folder({ onTestFinished }: Cleanup): string {
+  const path = mkdtempSync(join(tmpdir(), 'codexbox-worker-client-'))
+  onTestFinished(async () => rmSync(path, { recursive: true }))
+  return path
+}
+
+/** The container script, but that its first worker answers the first call with `said`. */
+function firstWorkerSays(t: Cleanup, said: string): string {
+  const file = join(folder(t), 'possessed.cjs')
+  const hasSpoken = JSON.stringify(`${file}.has-spoken`)
+  const source = `
+    const { existsSync, writeFileSync } = require('node:fs')
+    if (process.argv[2] === 'worker' && !existsSync(${hasSpoken})) {
+      writeFileSync(${hasSpoken}, '')
+      process.stdin.once('data', () => process.stdout.write(${JSON.stringify(`${said}\n`)}))
+    } else {
+      require(${JSON.stringify(agentFile)})
+    }`
+  writeFileSync(file, source)
+  return file
+}
+
+/** The container script as somebody who may not become anybody else. */
+function withoutRights(t: Cleanup): string {
+  const path = folder(t)
+  chmodSync(path, 0o755)
+  copyFileSync(agentFile, join(path, 'agent.cjs'))
+  const file = join(path, 'as-nobody.cjs')
+  writeFileSync(file, 'process.setgid(65534); process.setuid(65534); require("./agent.cjs")')
+  return file
+}
