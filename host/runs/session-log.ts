@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fdatasyncSync,
+  fstatSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -10,7 +11,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -170,10 +171,22 @@ export class SessionLog {
     }
   }
 
-  /** On disk when this returns: what the log does not hold must not have been acted upon. */
+  /**
+   * On disk when this returns: what the log does not hold must not have been acted upon. When it
+   * throws (a full disk), nothing of the line is left there.
+   */
   append(line: SessionLine): void {
-    writeSync(this.#fd, `${JSON.stringify(line)}\n`)
-    fdatasyncSync(this.#fd)
+    const before = fstatSync(this.#fd).size
+    try {
+      // Unlike `writeSync`, it goes on when the system takes only a part.
+      writeFileSync(this.#fd, `${JSON.stringify(line)}\n`)
+      fdatasyncSync(this.#fd)
+    } catch (error) {
+      ftruncateSync(this.#fd, before)
+      throw new CodexboxError('internal', `The session log cannot be kept: ${messageOf(error)}.`, {
+        cause: error,
+      })
+    }
     this.lines.push(line)
   }
 

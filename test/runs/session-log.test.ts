@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
   listSessions,
@@ -236,6 +237,30 @@ describe('after a crash', () => {
     expect(readdirSync('/proc/self/fd').length).toBeLessThan(before + 20)
   })
 })
+
+test.skipIf(process.platform === 'win32')(
+  'a line that the disk has no room for is left out as a whole, and the session goes on',
+  async () => {
+    const script = new URL('./fill-session.ts', import.meta.url).pathname
+    // The limit on the size of a file stands for the end of the disk: a part is written, then none.
+    const command = 'trap "" XFSZ; ulimit -f 64; exec "$@"'
+    const child = spawn(
+      'bash',
+      ['-c', command, '-', process.execPath, '--import', 'tsx', script, dataDir, 'mine'],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+
+    const report = JSON.parse(await text(child.stdout))
+
+    expect(report).toEqual({
+      code: 'internal',
+      message: expect.stringContaining('The session log cannot be kept: EFBIG'),
+    })
+    expect(readSession(dataDir, 'mine').slice(1)).toMatchObject(
+      ['before', 'after'].map((text) => ({ item: { content: [{ text }] } })),
+    )
+  },
+)
 
 describe('two processes', () => {
   test('cannot have the same session open; the second is told who has it', async () => {
