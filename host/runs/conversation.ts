@@ -19,6 +19,9 @@ import { openWorkspace, type Workspace } from './workspace.ts'
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
+/** How long the agent may take to end a run that is out of time. */
+const OVERDUE_MS = 30 * SECOND
+
 const DEFAULT_LIMITS: RunLimits = {
   maxTurns: 200,
   runMs: 60 * MINUTE,
@@ -110,7 +113,7 @@ export class Conversation {
   #connection: ModelConnection | undefined
   #started: Started | undefined
   #current: Run | undefined
-  #closed = false
+  #closing: Promise<void> | undefined
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -158,7 +161,7 @@ export class Conversation {
 
   /** Asks the agent something. One run at a time. */
   run(prompt: string): Run {
-    if (this.#closed) throw new CodexboxError('wrong-use', 'This conversation is closed.')
+    if (this.#closing) throw new CodexboxError('wrong-use', 'This conversation is closed.')
     if (this.#current)
       throw new CodexboxError('wrong-use', 'The run before this one still goes on.')
     if (prompt.trim() === '') throw new CodexboxError('wrong-use', 'The prompt is empty.')
@@ -168,10 +171,13 @@ export class Conversation {
     return run
   }
 
-  /** Ends what runs, removes the container and gives the session back. */
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
+  /** Ends what runs, removes the container and gives the session back. May be called often. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     const current = this.#current
     current?.interrupt()
     await current?.result
@@ -183,51 +189,76 @@ export class Conversation {
   /** Never rejects: every way out is a `finished` event, said when all is cleaned up behind the run. */
   async #drive(run: Run, prompt: string): Promise<void> {
     let end: Finished
-    let capability: string | undefined
     try {
       const connection = await this.#connect()
       this.#logRun(run, connection)
-      const { agent, gateway, events, isNew } = await this.#agentFor(run)
-      const secrets = await this.#secretsFor(gateway)
-      capability = gateway && secrets.CODEX_ACCESS_TOKEN
-      const write = (line: HostLine | RunRequest) => {
-        agent.stdin.write(`${JSON.stringify(line)}\n`)
-      }
-      run.attach({ send: write, kill: () => void agent.stop(0) })
-      write(
-        isNew
-          ? this.#request(run, prompt, secrets, agent, gateway)
-          : { type: 'prompt', runId: run.id, prompt, secrets },
-      )
-      end = await this.#follow(run, events, async () => {
-        const renewed = await this.#secretsFor(gateway, secrets.CODEX_ACCESS_TOKEN)
-        if (capability) gateway?.revoke(capability)
-        capability = gateway && renewed.CODEX_ACCESS_TOKEN
-        write({ type: 'secrets', secrets: renewed })
-      })
+      end = await this.#ask(run, prompt)
     } catch (error) {
       end = run.failure(await this.#explain(error))
       await this.#stopAgent(false)
     }
-    if (capability) this.#started?.gateway?.revoke(capability)
-    this.#parts.log.append({ ...end, runId: run.id })
+    try {
+      this.#parts.log.append({ ...end, runId: run.id })
+    } catch {
+      // The session can go on without this line, and whatever else could not be kept has failed the run.
+    }
     this.#current = undefined
     run.emit(end)
+  }
+
+  /** Has the agent do the run. Rejects when the container does not get to the end of it. */
+  async #ask(run: Run, prompt: string): Promise<Finished> {
+    const { agent, gateway, events, isNew } = await this.#agentFor(run)
+    const write = (line: HostLine | RunRequest) => {
+      agent.stdin.write(`${JSON.stringify(line)}\n`)
+    }
+    let secrets = await this.#secretsFor(gateway)
+    const renewSecrets = async () => {
+      const renewed = await this.#secretsFor(gateway, secrets.CODEX_ACCESS_TOKEN)
+      gateway?.revoke(secrets.CODEX_ACCESS_TOKEN)
+      secrets = renewed
+      write({ type: 'secrets', secrets })
+    }
+    run.attach({ send: write, kill: () => void stop(agent, 0) })
+    write(
+      isNew
+        ? this.#request(run, prompt, secrets, agent, gateway)
+        : { type: 'prompt', runId: run.id, prompt, secrets },
+    )
+    try {
+      return await this.#follow(run, { agent, events }, renewSecrets)
+    } catch (error) {
+      const hasLeft = error instanceof OutputEndedError && !error.hasBegun
+      if (isNew || !hasLeft) throw error
+    } finally {
+      gateway?.revoke(secrets.CODEX_ACCESS_TOKEN)
+    }
+    // It was just leaving, being idle, and has not read the prompt.
+    await this.#stopAgent(false)
+    return this.#ask(run, prompt)
   }
 
   /** Hands events on up to the run's terminal one. Rejects when the container does not get that far. */
   async #follow(
     run: Run,
-    events: AsyncGenerator<RunEvent>,
+    { agent, events }: Pick<Started, 'agent' | 'events'>,
     renewSecrets: () => Promise<void>,
   ): Promise<Finished> {
     const { limits, log } = this.#parts
-    const overdue = setTimeout(() => run.kill(), limits.runMs + 30 * SECOND)
+    let isOverdue = false
+    let hasBegun = false
+    // The agent keeps the limit itself, unless it is stuck or is not ours any more.
+    const overdue = setTimeout(() => {
+      isOverdue = true
+      void stop(agent, 0)
+    }, limits.runMs + OVERDUE_MS)
     try {
       for (;;) {
         const { value: event, done } = await events.next()
-        if (done) throw new OutputEndedError()
+        if (isOverdue) throw overdueError(limits.runMs)
+        if (done) throw new OutputEndedError(hasBegun)
         if (event.runId !== run.id) throw violation(`an event of another run (${event.type})`)
+        hasBegun = true
         const { v: _v, seq: _seq, runId: _runId, ...body } = event
         if (body.type === 'finished') return body
         if (body.type === 'item') log.append({ type: 'item', runId: run.id, item: body.item })
@@ -301,7 +332,8 @@ export class Conversation {
     const { config, limits, log } = this.#parts
     const connection = this.#connection as ModelConnection
     const { items, repairs } = historyOf(log.lines, connection.owner)
-    for (const message of [...log.repairs, ...repairs]) run.emit({ type: 'repair', message })
+    for (const message of [...log.repairs.splice(0), ...repairs])
+      run.emit({ type: 'repair', message })
     return {
       version: PROTOCOL_VERSION,
       runId: run.id,
@@ -361,13 +393,36 @@ export class Conversation {
     this.#started = undefined
     if (!started) return
     if (inGoodOrder) started.agent.stdin.end(`${JSON.stringify({ type: 'close' })}\n`)
-    await started.agent.stop(inGoodOrder ? 5 * SECOND : 0)
+    await stop(started.agent, inGoodOrder ? 5 * SECOND : 0)
     await started.gateway?.close()
   }
 }
 
+/**
+ * An engine that is gone cannot remove anything; that it is gone is said by the agent's exit. The
+ * container leaves by itself, since nobody holds its stdin any more.
+ */
+async function stop(agent: AgentProcess, graceMs: number): Promise<void> {
+  await agent.stop(graceMs).catch(() => {})
+}
+
 /** The container's stdout ended before the terminal event. */
-class OutputEndedError extends Error {}
+class OutputEndedError extends Error {
+  /** Whether it had said anything about the run by then. */
+  readonly hasBegun: boolean
+
+  constructor(hasBegun: boolean) {
+    super()
+    this.hasBegun = hasBegun
+  }
+}
+
+function overdueError(runMs: number): CodexboxError {
+  return new CodexboxError(
+    'run-timeout',
+    `The run did not end by itself after its ${runMs / SECOND} s; its container was stopped.`,
+  )
+}
 
 function violation(what: string): CodexboxError {
   return new CodexboxError('protocol-violation', `The container wrote ${what}; it was stopped.`)
