@@ -3,10 +3,13 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { packageVersion } from '../package-root.ts'
 import { chatCommand } from './chat-command.ts'
 import { exitCodeOfError } from './exit-code.ts'
+import type { LoginOptions } from './login-command.ts'
+import { logoutCommand } from './logout-command.ts'
 import type { RunOptions } from './options.ts'
 import { runCommand } from './run-command.ts'
 import { Screen } from './screen.ts'
 import { listCommand, removeCommand, showCommand } from './sessions-command.ts'
+import { statusCommand } from './status-command.ts'
 
 /** The command line. Resolves with the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -47,6 +50,26 @@ export async function main(argv: readonly string[]): Promise<number> {
       showCommand(name, command.optsWithGlobals()),
     )
   sessions.command('remove <names...>').description('remove them for good').action(removeCommand)
+
+  program
+    .command('login')
+    .description('sign in to ChatGPT')
+    .option('--device', 'with a code to enter on any device; needs a setting of the account')
+    .option('--paste', 'with the address that a browser elsewhere ends on')
+    .option('--import', 'with the sign-in that Codex has on this machine')
+    .action(async (options: LoginOptions) => {
+      // Loaded only here: a sign-in is seldom, a start is not.
+      const { loginCommand } = await import('./login-command.ts')
+      exitCode = await loginCommand(options)
+    })
+  program.command('logout').description('sign out, here and at the service').action(logoutCommand)
+  program
+    .command('status')
+    .description('who is signed in; touches nothing')
+    .option('--json', 'as one JSON line')
+    .action((_options, command: Command) => {
+      exitCode = statusCommand(command.optsWithGlobals())
+    })
 
   try {
     await program.parseAsync(argv)

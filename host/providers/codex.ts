@@ -1,29 +1,22 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import { notSignedIn, usableTokens } from '../auth/access-token.ts'
-import { signInWithBrowser } from '../auth/browser-sign-in.ts'
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
-import { openBrowser } from '../auth/open-browser.ts'
 import { deadError } from '../auth/refresh.ts'
+import type { SignInOptions } from '../auth/sign-in.ts'
 import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
 import type { Tokens } from '../auth/tokens.ts'
 import type { Config } from '../config.ts'
 import { agentFile } from '../package-root.ts'
 import type { ProviderPlugin } from './provider.ts'
 
-export interface CodexProviderOptions {
+export interface CodexProviderOptions extends Omit<SignInOptions, 'config'> {
   config: Pick<Config, 'dataDir' | 'authIssuer' | 'codexBaseUrl'>
-  now?: (() => number) | undefined
-  openUrl?: ((url: string) => Promise<void>) | undefined
-  /** Says a line to the person; by default on stderr, since stdout may be read by a program. */
-  say?: ((line: string) => void) | undefined
-  /** Where the browser may come back to; see `signInWithBrowser`. */
-  ports?: readonly number[] | undefined
 }
 
 /** The model by way of one's own ChatGPT subscription. */
 export function codexProvider(options: CodexProviderOptions) {
-  const { config, now = Date.now, openUrl = openBrowser, say = sayOnStderr, ports } = options
+  const { config, now = Date.now } = options
   const store = fileTokenStore(config.dataDir)
   const tokens = usableTokens({ store, issuer: config.authIssuer, now })
 
@@ -41,9 +34,9 @@ export function codexProvider(options: CodexProviderOptions) {
     whyNotAuthenticated: () => whyNotAuthenticated(store),
 
     setup: async () => {
-      await store.prepare()
-      const save = store.replace
-      await signInWithBrowser({ issuer: config.authIssuer, openUrl, say, save, ports, now })
+      // Seldom needed, and it takes longer to load than all the rest.
+      const { signIn } = await import('../auth/sign-in.ts')
+      await signIn(options)
     },
 
     connect: async () => {
@@ -77,10 +70,6 @@ function whyNotAuthenticated(store: TokenStore): CodexboxError | undefined {
 
 function secretsOf({ access_token, account_id }: Tokens): Secrets {
   return { CODEX_ACCESS_TOKEN: access_token, CODEX_ACCOUNT_ID: account_id }
-}
-
-function sayOnStderr(line: string): void {
-  process.stderr.write(`${line}\n`)
 }
 
 /** The conversation's encrypted reasoning belongs to the account it began with. */

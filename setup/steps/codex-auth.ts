@@ -6,6 +6,8 @@ import { CodexboxError } from '../../shared/errors.ts'
 import type { Step, StepResult } from '../step.ts'
 
 const NAME = 'codex-auth'
+const WAYS = ['device', 'paste', 'import'] as const
+const FLAGS = [...WAYS.map((way) => `--${way}`), '--force', '--check']
 
 /** Signs in to ChatGPT, unless a sign-in that works is there. */
 export const codexAuthStep: Step = createCodexAuthStep()
@@ -14,12 +16,16 @@ export const codexAuthStep: Step = createCodexAuthStep()
 export function createCodexAuthStep(parts: Omit<CodexProviderOptions, 'config'> = {}): Step {
   return {
     name: NAME,
-    summary: 'Sign in to ChatGPT (--force: anew, --check: only report)',
+    summary:
+      'Sign in to ChatGPT (--device, --paste, --import; --force: anew, --check: only report)',
     run: async (args, config) => {
-      const unknown = args.find((arg) => arg !== '--force' && arg !== '--check')
+      const unknown = args.find((arg) => !FLAGS.includes(arg))
       if (unknown !== undefined)
-        return failed(`Unknown argument ${unknown}.`, 'Use --force or --check.')
-      const provider = codexProvider({ ...parts, config })
+        return failed(`Unknown argument ${unknown}.`, `Known are ${FLAGS.join(', ')}.`)
+      const ways = WAYS.filter((way) => args.includes(`--${way}`))
+      if (ways.length > 1)
+        return failed('More than one way to sign in was named.', 'Name one, or none.')
+      const provider = codexProvider({ ...parts, config, way: ways[0] ?? parts.way })
       try {
         if (args.includes('--check')) return check(provider, config)
         if (!args.includes('--force') && (await stillWorks(provider)))

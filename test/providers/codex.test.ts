@@ -29,6 +29,7 @@ const provider = (codexBaseUrl = 'https://chatgpt.com/backend-api/codex') =>
     openUrl: actAsBrowser,
     say: () => {},
     ports: [0],
+    surroundings: { env: {}, platform: 'darwin', isTerminal: false },
   })
 
 const put = (about: Partial<Tokens> = {}) =>

@@ -2,6 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Ask } from '../../host/auth/lines-from-person.ts'
+import type { Surroundings } from '../../host/auth/sign-in.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { readConfig } from '../../host/config.ts'
@@ -13,8 +15,10 @@ import { someTokens } from '../fakes/some-tokens.ts'
 let dataDir: string
 let issuer: FakeIssuer
 let said: string[]
+let surroundings: Surroundings
 
 beforeEach(async () => {
+  surroundings = { env: {}, platform: 'darwin', isTerminal: false }
   dataDir = mkdtempSync(join(tmpdir(), 'codexbox-step-'))
   issuer = await startFakeIssuer()
   said = []
@@ -31,7 +35,22 @@ const run = (...args: string[]) => {
     dataDir,
   )
   const say = (line: string) => said.push(line)
-  return createCodexAuthStep({ openUrl: actAsBrowser, say, ports: [0] }).run(args, config)
+  const openUrl = actAsBrowser
+  const pause = async () => {
+    issuer.device.approved = true
+  }
+  const parts = { openUrl, say, ports: [0], surroundings, pause, ask }
+  return createCodexAuthStep(parts).run(args, config)
+}
+
+/** What a person does who is asked to paste the address. */
+const ask: Ask = async function* () {
+  const url =
+    said
+      .join('\n')
+      .split('\n')
+      .findLast((line) => line.startsWith('http')) ?? ''
+  yield (await fetch(url, { redirect: 'manual' })).headers.get('location') ?? ''
 }
 
 const put = (about: Partial<Tokens> = {}) =>
@@ -131,6 +150,39 @@ test('an argument that it does not know is named', async () => {
     status: 'failed',
     detail: expect.stringContaining('--forse'),
   })
+})
+
+test.each([
+  ['--device', 'ABCD-12345'],
+  ['--paste', 'http'],
+])('%s takes that way, and then there is nothing to do', async (flag, shown) => {
+  expect(await run(flag)).toMatchObject({ fields: { AUTH_STATUS: 'authenticated' } })
+  expect(said.join('\n')).toContain(shown)
+  expect(await run(flag)).toMatchObject({ fields: { AUTH_STATUS: 'already_authenticated' } })
+  expect(await run(flag, '--force')).toMatchObject({ fields: { AUTH_STATUS: 'authenticated' } })
+  expect(issuer.counts.exchange).toBe(2)
+})
+
+test('--import takes the sign-in of Codex, asks nothing and needs no terminal', async () => {
+  const home = mkdtempSync(join(dataDir, 'codex-'))
+  writeFileSync(join(home, 'auth.json'), JSON.stringify({ tokens: issuer.grant() }))
+  surroundings = { env: { CODEX_HOME: home }, platform: 'linux', isTerminal: false }
+
+  expect(await run('--import')).toMatchObject({ fields: { AUTH_STATUS: 'authenticated' } })
+  expect(said.join()).toContain('whoever renews second')
+  expect(issuer.requests).toEqual([])
+})
+
+test('without a display it signs in with a code for another device', async () => {
+  surroundings = { env: {}, platform: 'linux', isTerminal: false }
+
+  expect(await run()).toMatchObject({ fields: { AUTH_STATUS: 'authenticated' } })
+  expect(said.join()).toContain('ABCD-12345')
+})
+
+test('two ways at once are one too many', async () => {
+  expect(await run('--device', '--paste')).toMatchObject({ status: 'failed' })
+  expect(issuer.requests).toEqual([])
 })
 
 test('nothing it says or returns holds a token', async () => {

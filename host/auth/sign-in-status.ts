@@ -1,0 +1,46 @@
+import { join } from 'node:path'
+import { CodexboxError } from '../../shared/errors.ts'
+import { maskedEmail } from './masked-email.ts'
+import { deadError } from './refresh.ts'
+import { fileTokenStore } from './token-store.ts'
+import type { DeadReason } from './tokens.ts'
+
+/** What there is to say about the sign-in without asking anybody. */
+export interface SignInStatus {
+  /** Whether a run could start, renewing the access token if that is due. */
+  signedIn: boolean
+  /** Why not, and what to do. */
+  message?: string
+  /** Why the service gave it up. */
+  dead?: DeadReason
+  /** The address of the account, masked. */
+  account?: string
+  plan?: string
+  /** When the access token ends; it is renewed before. */
+  expiresAt?: string
+  renewedAt?: string
+  /** Where it is kept. */
+  file: string
+}
+
+/** Only looks: no lock, no renewal, no write, not even a folder made or a mode repaired. */
+export function signInStatus(dataDir: string): SignInStatus {
+  const file = join(dataDir, 'codex-tokens.json')
+  try {
+    const tokens = fileTokenStore(dataDir).peek()
+    if (!tokens) return { signedIn: false, message: 'Not signed in to ChatGPT.', file }
+    const { dead, email, plan, expires_at, last_refresh } = tokens
+    return {
+      signedIn: dead === undefined,
+      ...(dead ? { dead, message: deadError(dead).message } : {}),
+      ...(email ? { account: maskedEmail(email) } : {}),
+      ...(plan ? { plan } : {}),
+      expiresAt: new Date(expires_at).toISOString(),
+      renewedAt: new Date(last_refresh).toISOString(),
+      file,
+    }
+  } catch (error) {
+    if (!(error instanceof CodexboxError)) throw error
+    return { signedIn: false, message: error.message, file }
+  }
+}

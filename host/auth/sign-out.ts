@@ -1,0 +1,58 @@
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { CLIENT_ID, ORIGINATOR } from './client-identity.ts'
+import { postToken } from './token-endpoint.ts'
+import type { TokenStore } from './token-store.ts'
+import type { Tokens } from './tokens.ts'
+
+export type SignOut =
+  | { status: 'nobody' }
+  | { status: 'revoked' }
+  /** Removed here all the same. `why` is safe to show. */
+  | { status: 'not-revoked'; why: string }
+
+/**
+ * Removes the sign-in and revokes it at the service (RFC 7009, as JSON). Removal comes first, under
+ * the lock: what cannot be revoked is gone at least here, and a renewal under way has ended before.
+ * @throws CodexboxError when the file could not be removed.
+ */
+export async function signOut(options: {
+  store: TokenStore
+  issuer: URL
+  timeoutMs?: number | undefined
+}): Promise<SignOut> {
+  const { store, issuer, timeoutMs } = options
+  const stored = await read(store)
+  if (stored === 'nobody') return { status: 'nobody' }
+  await store.remove()
+  if (stored === 'damaged') return { status: 'not-revoked', why: 'the file was damaged' }
+  // The service has ended it already.
+  if (stored.dead) return { status: 'revoked' }
+  try {
+    const { status } = await postRevoke(issuer, stored.refresh_token, timeoutMs)
+    if (status === 200) return { status: 'revoked' }
+    return { status: 'not-revoked', why: `the answer was status ${status}` }
+  } catch (error) {
+    return { status: 'not-revoked', why: messageOf(error) }
+  }
+}
+
+async function read(store: TokenStore): Promise<Tokens | 'nobody' | 'damaged'> {
+  try {
+    return (await store.read()) ?? 'nobody'
+  } catch (error) {
+    if (error instanceof CodexboxError && error.code === 'tokens-invalid') return 'damaged'
+    throw error
+  }
+}
+
+function postRevoke(issuer: URL, token: string, timeoutMs: number | undefined) {
+  return postToken({
+    issuer,
+    path: '/oauth/revoke',
+    contentType: 'application/json',
+    headers: { originator: ORIGINATOR },
+    body: JSON.stringify({ token, token_type_hint: 'refresh_token', client_id: CLIENT_ID }),
+    code: 'sign-in-failed',
+    timeoutMs,
+  })
+}

@@ -1,0 +1,101 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { signOut } from '../../host/auth/sign-out.ts'
+import { fileTokenStore } from '../../host/auth/token-store.ts'
+import type { Tokens } from '../../host/auth/tokens.ts'
+import { type FakeIssuer, type Reply, startFakeIssuer } from '../fakes/issuer.ts'
+import { someTokens } from '../fakes/some-tokens.ts'
+import { runCodexbox } from './run-codexbox.ts'
+
+let issuer: FakeIssuer
+let dataDir: string
+
+beforeEach(async () => {
+  issuer = await startFakeIssuer()
+  dataDir = mkdtempSync(join(tmpdir(), 'codexbox-logout-'))
+})
+
+afterEach(async () => {
+  await issuer.close()
+  rmSync(dataDir, { recursive: true, force: true })
+})
+
+const store = () => fileTokenStore(dataDir)
+
+async function put(about: Partial<Tokens> = {}): Promise<Tokens> {
+  const tokens = someTokens({ ...issuer.grant(), ...about })
+  await store().replace(tokens)
+  return tokens
+}
+
+const leave = () => signOut({ store: store(), issuer: issuer.url, timeoutMs: 200 })
+
+test('signing out revokes the refresh token and removes the file', async () => {
+  const { refresh_token } = await put()
+
+  expect(await leave()).toEqual({ status: 'revoked' })
+
+  expect(issuer.requests).toHaveLength(1)
+  expect(JSON.parse(issuer.requests[0]?.body ?? '')).toEqual({
+    token: refresh_token,
+    token_type_hint: 'refresh_token',
+    client_id: 'app_EMoamEEZ73f0CkXaXp7hrann',
+  })
+  expect(await store().read()).toBeUndefined()
+  expect(readdirSync(dataDir)).toEqual([])
+})
+
+test.each<[string, Reply, RegExp]>([
+  ['is in trouble', { status: 503 }, /status 503/],
+  ['says no', { status: 400, json: { error: 'canary' } }, /status 400/],
+  ['cannot be reached', 'cut', /Asked http/],
+  ['does not answer', 'hang', /Took longer/],
+])('a service that %s keeps nobody signed in, and is named', async (_, reply, why) => {
+  await put()
+  issuer.revokeReplies = [reply]
+
+  const result = await leave()
+
+  expect(result).toEqual({ status: 'not-revoked', why: expect.stringMatching(why) })
+  expect(await store().read()).toBeUndefined()
+})
+
+test('a sign-in that the service gave up is not revoked once more', async () => {
+  await put({ dead: 'revoked' })
+
+  expect(await leave()).toEqual({ status: 'revoked' })
+  expect(issuer.requests).toEqual([])
+})
+
+test('a damaged file is removed too', async () => {
+  writeFileSync(join(dataDir, 'codex-tokens.json'), '{"torn')
+
+  expect(await leave()).toMatchObject({ status: 'not-revoked' })
+  expect(await store().read()).toBeUndefined()
+})
+
+test('codexbox logout says what it did, and the second time that nobody is signed in', async () => {
+  await put()
+  const env = { CODEX_DATA_DIR: dataDir, CODEX_AUTH_ISSUER: issuer.url.origin }
+
+  const first = await runCodexbox(['logout'], env)
+  const second = await runCodexbox(['logout'], env)
+
+  expect([first.code, second.code]).toEqual([0, 0])
+  expect(first.stderr).toContain('revoked and removed')
+  expect(second.stderr).toContain('Nobody is signed in')
+})
+
+test('codexbox logout says what is left to do when nothing could be revoked', async () => {
+  await put()
+  issuer.revokeReplies = [{ status: 500 }]
+  const env = { CODEX_DATA_DIR: dataDir, CODEX_AUTH_ISSUER: issuer.url.origin }
+
+  const { code, stderr } = await runCodexbox(['logout'], env)
+
+  expect(code).toBe(0)
+  expect(stderr).toMatch(/removed.*could not be revoked.*status 500.*log out of all devices/)
+  for (const secret of issuer.secrets) expect(stderr).not.toContain(secret)
+})

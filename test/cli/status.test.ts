@@ -1,0 +1,140 @@
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { fileTokenStore } from '../../host/auth/token-store.ts'
+import type { Tokens } from '../../host/auth/tokens.ts'
+import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
+import { someTokens } from '../fakes/some-tokens.ts'
+import { runCodexbox } from './run-codexbox.ts'
+
+let issuer: FakeIssuer
+let root: string
+let dataDir: string
+
+beforeEach(async () => {
+  issuer = await startFakeIssuer()
+  root = mkdtempSync(join(tmpdir(), 'codexbox-status-'))
+  dataDir = join(root, 'data')
+})
+
+afterEach(async () => {
+  await issuer.close()
+  chmodSync(root, 0o700)
+  rmSync(root, { recursive: true, force: true })
+})
+
+const put = (about: Partial<Tokens> = {}) =>
+  fileTokenStore(dataDir).replace(
+    someTokens({ ...issuer.grant(), email: 'ada@example.com', plan: 'plus', ...about }),
+  )
+
+const status = (...args: string[]) =>
+  runCodexbox(['status', ...args], {
+    CODEX_DATA_DIR: dataDir,
+    CODEX_AUTH_ISSUER: issuer.url.origin,
+  })
+
+/** Everything about every file that a look must not change. */
+function snapshot(folder: string): unknown[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .map((entry) => join(entry.parentPath, entry.name))
+    .concat(folder)
+    .sort()
+    .map((path) => {
+      const { ino, mode, size, mtimeMs, ctimeMs } = statSync(path)
+      const content = statSync(path).isFile() ? readFileSync(path, 'utf8') : ''
+      return { path, ino, mode, size, mtimeMs, ctimeMs, content }
+    })
+}
+
+test('it says who is signed in, until when, and where that is kept', async () => {
+  const expires_at = Date.now() + 60 * 60_000
+  await put({ expires_at })
+
+  const { code, stdout } = await status('--json')
+
+  expect(code).toBe(0)
+  expect(JSON.parse(stdout)).toEqual({
+    signedIn: true,
+    account: 'a…@example.com',
+    plan: 'plus',
+    expiresAt: new Date(expires_at).toISOString(),
+    renewedAt: expect.any(String),
+    file: join(dataDir, 'codex-tokens.json'),
+  })
+})
+
+test('it says the same to a person, and no token', async () => {
+  await put()
+
+  const { code, stdout } = await status()
+
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/Signed in to ChatGPT as a…@example\.com, plan plus\./)
+  expect(stdout).toContain('renewed by itself')
+  for (const secret of issuer.secrets) expect(stdout).not.toContain(secret)
+})
+
+test('nobody signed in ends with 3, and makes no folder', async () => {
+  const { code, stdout } = await status('--json')
+
+  expect(code).toBe(3)
+  expect(JSON.parse(stdout)).toMatchObject({
+    signedIn: false,
+    message: 'Not signed in to ChatGPT.',
+  })
+  expect(readdirSync(root)).toEqual([])
+})
+
+test('a dead sign-in ends with 3 and says why', async () => {
+  await put({ dead: 'reused' })
+
+  const { code, stdout } = await status('--json')
+
+  expect(code).toBe(3)
+  expect(JSON.parse(stdout)).toMatchObject({
+    signedIn: false,
+    dead: 'reused',
+    message: expect.stringContaining('works only once'),
+  })
+})
+
+test('it only looks: due tokens, loose modes, a lock and leftovers stay, the folder read-only', async () => {
+  await put({ expires_at: 0 })
+  const file = join(dataDir, 'codex-tokens.json')
+  chmodSync(file, 0o644)
+  writeFileSync(`${file}.lock`, '{"pid":1}')
+  writeFileSync(`${file}.1-leftover.tmp`, '{"torn')
+  chmodSync(dataDir, 0o500)
+  const before = snapshot(root)
+
+  const { code, stdout } = await status('--json')
+
+  expect(code).toBe(0)
+  expect(JSON.parse(stdout)).toMatchObject({ signedIn: true })
+  expect(snapshot(root)).toEqual(before)
+  expect(issuer.requests).toEqual([])
+  chmodSync(dataDir, 0o700)
+})
+
+test('it only looks at a damaged file, too', async () => {
+  await put()
+  writeFileSync(join(dataDir, 'codex-tokens.json'), '{"torn canary')
+  const before = snapshot(root)
+
+  const { code, stdout } = await status()
+
+  expect(code).toBe(3)
+  expect(stdout).toContain('damaged')
+  expect(stdout).not.toContain('canary')
+  expect(snapshot(root)).toEqual(before)
+})
