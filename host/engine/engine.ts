@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import type { CodexboxError } from '../../shared/errors.ts'
 import type { NetworkMode } from '../config.ts'
 
 /** What one conversation needs to run in. Paths are the host's. */
@@ -30,12 +31,20 @@ export interface AgentProcess {
   stderrTail(): string
   /** Never rejects. */
   readonly exited: Promise<AgentExit>
-  /** Asks it to leave, kills it after `graceMs`, removes what was created. May be called often. */
+  /**
+   * Asks it to leave, kills it after `graceMs`, removes what was created. May be called often, and
+   * never rejects: an engine that is gone removes nothing, and its container leaves by itself.
+   */
   stop(graceMs: number): Promise<void>
 }
 
-/** `lost` says why the end could not be observed; code and signal are unknown then. */
-export type AgentExit = { code: number | null; signal: string | null } | { lost: string }
+/**
+ * `lost` says why the agent's own end could not be observed, with the `error` it amounts to where
+ * that is known.
+ */
+export type AgentExit =
+  | { code: number | null; signal: string | null }
+  | { lost: string; error?: CodexboxError }
 
 export interface Engine {
   readonly name: 'docker' | 'process'

@@ -146,11 +146,15 @@ describeWithEngine('the docker engine', ({ docker, image, source }) => {
   })
 
   test('the container is gone within 10 s after the host was killed in the middle of a run', async () => {
-    const host = startHost({
-      prompt: 'run: sleep 600',
-      workspace: aWorkspace(),
-      settings: { provider: 'demo', engine: 'docker', image, dataDir: aFolder() },
-    })
+    const host = startHost(
+      {
+        prompt: 'run: sleep 600',
+        workspace: aWorkspace(),
+        settings: { provider: 'demo', engine: 'docker', image, dataDir: aFolder() },
+      },
+      // It will have no chance to clean up.
+      { env: { TMPDIR: aFolder() } },
+    )
     const { runId } = await host.until('tool.started')
     const container = docker.getContainer(`codexbox-${runId}`)
     expect(await stateOf(docker, container.id)).toBe('running')

@@ -18,7 +18,12 @@ export const TOOL_USER = { uid: 12_345, gid: 12_345 }
 
 const cleanups: (() => unknown)[] = []
 
-/** Ends and removes what this file has made; to be called after each test. */
+/** Keeps in mind what is to be undone by `cleanUp`. */
+export function later(undo: () => unknown): void {
+  cleanups.push(undo)
+}
+
+/** Ends and removes what was made, the last first. */
 export async function cleanUp(): Promise<void> {
   for (const undo of cleanups.splice(0).reverse()) await undo()
 }
@@ -26,7 +31,7 @@ export async function cleanUp(): Promise<void> {
 /** A workspace that belongs to the tools, if we may give it away. */
 export function aWorkspace(): string {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-workspace-'))
-  cleanups.push(() => rmSync(folder, { recursive: true, force: true }))
+  later(() => rmSync(folder, { recursive: true, force: true }))
   if (process.getuid?.() === 0) chownSync(folder, TOOL_USER.uid, TOOL_USER.gid)
   return folder
 }
@@ -35,9 +40,9 @@ export function aWorkspace(): string {
 export async function startAgent(engine: Engine, options: { agentFile?: string } = {}) {
   const workspace = aWorkspace()
   const connection = (await demoProvider({ paceMs: 0 }).connect?.()) as ModelConnection
-  cleanups.push(() => connection.close())
+  later(() => connection.close())
   const gateway = await openGateway(connection)
-  cleanups.push(() => gateway.close())
+  later(() => gateway.close())
   const capability = gateway.grant()
   const name = uniqueName('agent')
   const isRoot = process.getuid?.() === 0
@@ -50,7 +55,7 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
     network: 'none',
     user,
   })
-  cleanups.push(() => agent.stop(0))
+  later(() => agent.stop(0))
 
   const send = (line: HostLine | RunRequest) => void agent.stdin.write(`${JSON.stringify(line)}\n`)
   let runs = 0
@@ -202,7 +207,7 @@ export function testEngineContract(engine: Engine): void {
 /** A script in the place of the agent's. */
 function aScript(source: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-script-'))
-  cleanups.push(() => rmSync(folder, { recursive: true, force: true }))
+  later(() => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, 'agent.cjs')
   writeFileSync(file, source)
   chmodSync(folder, 0o755)

@@ -1,0 +1,164 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import Dockerode from 'dockerode'
+import { afterAll, expect, test } from 'vitest'
+import { dockerEngine } from '../../host/engine/docker-engine.ts'
+import type { AgentSpec } from '../../host/engine/engine.ts'
+import { agentFile } from '../../host/package-root.ts'
+import { describeWithEngine, uniqueName, withoutLeftovers } from '../real-engine.ts'
+import { aWorkspace, cleanUp, later, startAgent, until } from './engine-contract.ts'
+import { type EngineProxy, startEngineProxy } from './engine-proxy.ts'
+import { type HostProcess, startHost } from './host-process.ts'
+
+describeWithEngine('the docker engine, when something is wrong,', ({ docker, image, source }) => {
+  const socketPath = (docker.modem as unknown as { socketPath: string }).socketPath
+
+  afterAll(async () => {
+    await cleanUp()
+    await withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] })
+  })
+
+  test('names an image that is missing, and the command that makes it', async () => {
+    const engine = dockerEngine(docker, 'codexbox-test-nowhere:1', source)
+
+    for (const attempt of [() => engine.check(), () => engine.start(aSpec())]) {
+      await expect(attempt()).rejects.toMatchObject({
+        code: 'image-missing',
+        message: expect.stringMatching(/codexbox-test-nowhere:1.*--step image.*AGENT_IMAGE/),
+      })
+    }
+  })
+
+  test('says of an image without node that it cannot be used, and leaves nothing', async () => {
+    const name = uniqueName('empty')
+    // The end of a tar archive, and so an empty one.
+    const imported = await docker.importImage(Readable.from([Buffer.alloc(1024)]) as never, {
+      repo: name,
+      tag: 'latest',
+    })
+    await once((imported as unknown as Readable).resume(), 'end')
+    later(async () => void (await docker.getImage(name).remove({ force: true })))
+
+    const agent = await dockerEngine(docker, name, source).start(aSpec())
+    agent.stdout.resume()
+
+    // Engines with an init process of their own notice only after the start.
+    expect(await agent.exited).toMatchObject({
+      error: {
+        code: 'image-unusable',
+        message: expect.stringMatching(
+          new RegExp(`${name} cannot run node .*Node 20 .*--step image --force`),
+        ),
+      },
+    })
+    await agent.stop(0)
+    await withoutLeftovers(docker, { ancestor: [name] })
+  })
+
+  test('says which folder it could not mount, and leaves nothing', async () => {
+    const spec = aSpec({ workspace: '/nonexistent/workspace' })
+
+    await expect(dockerEngine(docker, image, source).start(spec)).rejects.toMatchObject({
+      code: 'engine-unavailable',
+      message: expect.stringContaining('/nonexistent/workspace'),
+    })
+    await withoutLeftovers(docker, { name: [spec.name] })
+  })
+
+  test.concurrent('an engine that dies in the middle of a run ends it as lost, and the container goes', async () => {
+    const { host, proxy, runId } = await aRunThrough(socketPath, image)
+
+    const cutAt = performance.now()
+    proxy.cut()
+    const finished = await host.until('finished')
+
+    expect(finished).toMatchObject({ status: 'failed', error: { code: 'container-lost' } })
+    expect(performance.now() - cutAt).toBeLessThan(15_000)
+    expect(await host.ended()).toBe(0)
+    await goes(docker, runId)
+  })
+
+  test.concurrent('an engine that mixes up its stream ends the run, and the container goes', async () => {
+    const { host, proxy, runId } = await aRunThrough(socketPath, image)
+
+    proxy.inject(Buffer.from('this is no frame of any stream'))
+    const finished = await host.until('finished')
+
+    expect(finished).toMatchObject({ status: 'failed', error: { code: 'protocol-violation' } })
+    expect(await host.ended()).toBe(0)
+    await goes(docker, runId)
+  })
+
+  test.concurrent('an engine that hangs keeps nobody who stops from going on', async () => {
+    const proxy = await aProxy(socketPath)
+    const engine = dockerEngine(new Dockerode({ socketPath: proxy.socketPath }), image, 'the test')
+    const { agent, begin, events, name } = await startAgent(engine)
+    begin('run: sleep 600')
+    await until(events, 'tool.started')
+
+    proxy.freeze()
+    const stoppedAt = performance.now()
+    await agent.stop(0)
+
+    await expect(until(events, 'finished')).rejects.toThrow('The output ended')
+    expect(performance.now() - stoppedAt).toBeLessThan(15_000)
+    proxy.cut()
+    await goes(docker, name.replace('codexbox-', ''))
+  })
+})
+
+// ---- helpers ----
+
+function aSpec(given: Partial<AgentSpec> = {}): AgentSpec {
+  return {
+    name: uniqueName('fault'),
+    agentFile,
+    workspace: aWorkspace(),
+    socketFolder: undefined,
+    network: 'none',
+    user: { uid: 1000, gid: 1000 },
+    ...given,
+  }
+}
+
+async function aProxy(target: string): Promise<EngineProxy> {
+  const proxy = await startEngineProxy(target)
+  later(() => proxy.close())
+  return proxy
+}
+
+/** A host in the middle of a tool call, on an engine behind a proxy. */
+async function aRunThrough(
+  socketPath: string,
+  image: string,
+): Promise<{ host: HostProcess; proxy: EngineProxy; runId: string }> {
+  const proxy = await aProxy(socketPath)
+  const dataDir = mkdtempSync(join(tmpdir(), 'codexbox-data-'))
+  const host = startHost(
+    {
+      prompt: 'run: sleep 600',
+      workspace: aWorkspace(),
+      settings: { provider: 'demo', engine: 'docker', image, dataDir },
+    },
+    { env: { DOCKER_HOST: `unix://${proxy.socketPath}` } },
+  )
+  later(() => {
+    host.child.kill('SIGKILL')
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+  const { runId } = await host.until('tool.started')
+  return { host, proxy, runId: String(runId) }
+}
+
+/** Resolves when the container of a run is gone; the test's own time limit is the bound. */
+async function goes(docker: Dockerode, runId: string): Promise<void> {
+  const container = docker.getContainer(`codexbox-${runId}`)
+  const gone = await container.wait({ condition: 'removed' }).catch((error: unknown) => error)
+  expect(gone).toSatisfy(
+    (answer: { StatusCode?: number; statusCode?: number }) =>
+      answer.StatusCode !== undefined || answer.statusCode === 404,
+  )
+}

@@ -1,0 +1,70 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** An engine's socket that can fail. */
+export interface EngineProxy {
+  readonly socketPath: string
+  /** As when the engine dies: every connection ends, and no new one is taken. */
+  cut(): void
+  /** As when the engine hangs: connections stay, and nothing comes any more. */
+  freeze(): void
+  /** Puts bytes into the streams of attached containers. */
+  inject(bytes: Uint8Array): void
+  close(): Promise<void>
+}
+
+/** Stands before the engine at `target` and passes everything through, until told otherwise. */
+export async function startEngineProxy(target: string): Promise<EngineProxy> {
+  const folder = mkdtempSync(join(tmpdir(), 'codexbox-proxy-'))
+  const socketPath = join(folder, 'docker.sock')
+  const pairs = new Set<{ client: net.Socket; engine: net.Socket; isAttached: boolean }>()
+
+  const server = net.createServer({ allowHalfOpen: true }, (client) => {
+    const engine = net.connect({ path: target, allowHalfOpen: true })
+    const pair = { client, engine, isAttached: false }
+    pairs.add(pair)
+    // Not only the first: a connection serves other requests before it becomes a stream.
+    engine.on('data', (head) => {
+      if (String(head.subarray(0, 12)) === 'HTTP/1.1 101') pair.isAttached = true
+    })
+    client.pipe(engine).pipe(client)
+    const end = () => {
+      client.destroy()
+      engine.destroy()
+      pairs.delete(pair)
+    }
+    client.once('error', end).once('close', end)
+    engine.once('error', end).once('close', end)
+  })
+  server.listen(socketPath)
+  await once(server, 'listening')
+
+  const cut = () => {
+    server.close()
+    for (const { client, engine } of pairs) {
+      client.destroy()
+      engine.destroy()
+    }
+  }
+  return {
+    socketPath,
+    cut,
+    freeze() {
+      server.removeAllListeners('connection')
+      for (const { client, engine } of pairs) {
+        client.unpipe()
+        engine.unpipe()
+      }
+    },
+    inject(bytes) {
+      for (const { client, isAttached } of pairs) if (isAttached) client.write(bytes)
+    },
+    async close() {
+      cut()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
