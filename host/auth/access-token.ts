@@ -2,7 +2,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 import { deadError, postRefresh, readTokenResponse } from './refresh.ts'
 import type { TokenStore } from './token-store.ts'
-import { isFresh, type Tokens } from './tokens.ts'
+import { isFresh, isNew, isWithin, type Tokens } from './tokens.ts'
 
 export interface AccessTokenOptions {
   store: TokenStore
@@ -26,53 +26,64 @@ export type UsableTokens = (rejected?: string) => Promise<Tokens>
 export function usableTokens(options: AccessTokenOptions): UsableTokens {
   const { store, issuer, now = Date.now, timeoutMs } = options
   let renewal: Promise<Tokens> | undefined
-  let rest: Rest | undefined
+  let failure: Failure | undefined
+  let forced: Forced | undefined
 
-  const isDue = (tokens: Tokens, rejected: string | undefined) => {
-    if (tokens.access_token === rejected) return true
-    const resting = rest?.accessToken === tokens.access_token && now() < rest.until
-    return !isFresh(tokens, now()) && !resting
-  }
+  const isDue = (tokens: Tokens, rejected: string | undefined) =>
+    tokens.access_token === rejected || !(isFresh(tokens, now()) || isNew(tokens, now()))
 
   const renewUnderLock = (rejected: string | undefined) =>
-    store.update(async (current) => {
+    store.update(async (current, spend) => {
       if (!current) throw notSignedIn()
       // Another process may have renewed while we waited for the lock.
       if (current.dead || !isDue(current, rejected)) return current
 
       const wasRejected = current.access_token === rejected
-      const reply = await postRefresh({
-        issuer,
-        refreshToken: current.refresh_token,
-        reason: wasRejected ? 'unauthorized_recovery' : 'proactive_expiry',
-        timeoutMs,
-      })
+      const { reply, isRepeat } = await spend(current, () =>
+        postRefresh({
+          issuer,
+          refreshToken: current.refresh_token,
+          reason: wasRejected ? 'unauthorized_recovery' : 'proactive_expiry',
+          timeoutMs,
+        }),
+      )
       const outcome = readTokenResponse(reply, current, now())
       if (outcome.status === 'failed') throw refreshFailed(outcome.why)
       if (outcome.status === 'renewed') {
-        // By a wrong clock even a new token looks old; the service decides, not the clock.
-        rest = { accessToken: outcome.tokens.access_token, until: now() + REST_AFTER_SUCCESS_MS }
+        if (wasRejected) forced = { accessToken: outcome.tokens.access_token, at: now() }
         return outcome.tokens
       }
+      // Then the first use was most likely our own.
+      const dead = outcome.reason === 'reused' && isRepeat ? 'lost' : outcome.reason
       // An access token that was refused has ended, whatever its own word.
       const expires_at = wasRejected ? Math.min(current.expires_at, now()) : current.expires_at
-      return { ...current, dead: outcome.reason, expires_at }
+      return { ...current, dead, expires_at }
     })
 
+  /** What is still valid is used when it cannot be renewed, and not every caller tries again. */
   const renew = async (known: Tokens, rejected: string | undefined) => {
+    const canWait = isUsable(known, rejected, now())
+    const last = failure?.accessToken === known.access_token ? failure : undefined
+    if (last && canWait && isWithin(REST_MS, last.at, now())) return known
+    if (last && !canWait && !last.couldWait && isWithin(SHORT_REST_MS, last.at, now())) {
+      throw last.error
+    }
     try {
       return await renewUnderLock(rejected)
     } catch (error) {
-      const isForNow = error instanceof CodexboxError && error.code === 'refresh-failed'
-      if (!isForNow || !isUsable(known, rejected, now())) throw error
-      rest = { accessToken: known.access_token, until: now() + REST_AFTER_FAILURE_MS }
-      return known
+      if (!(error instanceof CodexboxError) || error.code !== 'refresh-failed') throw error
+      failure = { accessToken: known.access_token, at: now(), error, couldWait: canWait }
+      if (canWait) return known
+      throw error
     }
   }
 
   return async (rejected) => {
     let tokens = await store.read()
     if (!tokens) throw notSignedIn()
+    if (tokens.access_token === forced?.accessToken && tokens.access_token === rejected) {
+      if (isWithin(REST_MS, forced.at, now())) throw refusedThoughNew()
+    }
     while (!tokens.dead && isDue(tokens, rejected)) {
       const joined = renewal
       renewal ??= renew(tokens, rejected).finally(() => {
@@ -87,13 +98,24 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
   }
 }
 
-/** No renewal of this access token is tried before `until`, unless the service refuses it. */
-interface Rest {
+/** A renewal of this access token that has failed for now. */
+interface Failure {
   accessToken: string
-  until: number
+  at: number
+  error: CodexboxError
+  /** Whether there was still a token to use; who then finds it refused may try again at once. */
+  couldWait: boolean
 }
-const REST_AFTER_SUCCESS_MS = 60_000
-const REST_AFTER_FAILURE_MS = 30_000
+/** How long a renewal that has failed is not tried again, as long as there is a token to use. */
+const REST_MS = 60_000
+/** The same without one: a person who tries again need not wait, a loop has to. */
+const SHORT_REST_MS = 5_000
+
+/** An access token that was renewed because the one before it was refused. */
+interface Forced {
+  accessToken: string
+  at: number
+}
 
 /** A refresh token may be dead or the issuer away: what is still valid is used to its end. */
 function isUsable(tokens: Tokens, rejected: string | undefined, now: number): boolean {
@@ -112,5 +134,13 @@ function refreshFailed(why: string): CodexboxError {
   return new CodexboxError(
     'refresh-failed',
     `Could not renew the sign-in: ${why}. It is kept; try again in a moment.`,
+  )
+}
+
+function refusedThoughNew(): CodexboxError {
+  return new CodexboxError(
+    'refresh-failed',
+    'The service refuses an access token that it gave out a moment ago, so another one would not ' +
+      'help. Try again in a minute; if that goes on, see whether the account may use Codex.',
   )
 }

@@ -76,8 +76,11 @@ export function deadError(reason: DeadReason): CodexboxError {
 const DEAD: Record<DeadReason, string> = {
   expired: 'The sign-in has expired: it was not used for too long.',
   reused:
-    'The sign-in was renewed by another program with the same refresh token, which works only once; ' +
-    'let one program keep one sign-in.',
+    'Another program that shares the sign-in (the Codex CLI or an editor extension) has used its ' +
+    'refresh token, which works only once; end that program or give it a sign-in of its own.',
+  lost:
+    'A renewal of the sign-in broke off before its answer was here, and the service gives an answer ' +
+    'only once.',
   revoked: 'The sign-in was revoked, by a sign-out or a change of password.',
   refused: 'The service no longer accepts the sign-in.',
 }

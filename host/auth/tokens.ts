@@ -4,7 +4,7 @@ const epochMs = z.number().int().nonnegative().max(8.64e15)
 const token = z.string().min(1)
 
 /** Why a refresh token is of no more use. */
-export const DeadReason = z.enum(['expired', 'reused', 'revoked', 'refused'])
+export const DeadReason = z.enum(['expired', 'reused', 'lost', 'revoked', 'refused'])
 export type DeadReason = z.infer<typeof DeadReason>
 
 /** The sign-in as it lies on disk. Names are those of the token endpoint (RFC 6749, 5.1). */
@@ -28,6 +28,12 @@ export type Tokens = z.infer<typeof Tokens>
 const RENEW_EARLY_MS = 5 * 60_000
 
 export const isFresh = (tokens: Tokens, now: number) => tokens.expires_at - RENEW_EARLY_MS > now
+
+/** By a wrong clock even a new token looks old; the service decides, not the clock. */
+export const isNew = (tokens: Tokens, now: number) => isWithin(60_000, tokens.last_refresh, now)
+
+/** Whether `since` is less than `ms` ago. A time in the future tells that the clock was changed. */
+export const isWithin = (ms: number, since: number, now: number) => since <= now && now < since + ms
 
 /** What a token answer brought; the parts that an answer leaves out are kept from `previous`. */
 export interface NewTokens {

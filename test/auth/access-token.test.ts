@@ -232,14 +232,17 @@ test.each(passing)('T13, C15: %s is a failure for now, and nothing is lost', asy
   await signedIn(-1)
   issuer.refreshReplies = [reply]
   const before = fileText()
-  const tokens = source({ timeoutMs: 1_000 })
+  let now = Date.now()
+  const tokens = source({ now: () => now, timeoutMs: 1_000 })
 
   const error = await failure(tokens())
 
   expect(error).toMatchObject({ code: 'refresh-failed' })
   expect(inspect(error, { depth: 20 })).not.toContain('canary')
   expect(fileText()).toBe(before)
+  expect(await failure(tokens())).toBe(error)
   expect(issuer.counts.refresh).toBe(1)
+  now += 5_000
   expect((await tokens()).access_token).toBeDefined()
 })
 
@@ -260,7 +263,7 @@ test('a token that is still valid is used when it cannot be renewed, without a s
 
   const early = [await tokens(), await tokens(), await tokens()]
   expect(issuer.counts.refresh).toBe(1)
-  now += 31_000
+  now += MINUTE
   const later = await tokens()
 
   expect(early.map((each) => each.access_token)).toEqual(Array(3).fill(access_token))
@@ -293,6 +296,44 @@ test('T10: by a clock that runs a day ahead, there is one refresh a minute', asy
   expect(issuer.counts.refresh).toBe(1)
   now += MINUTE
   await tokens()
+
+  expect(issuer.counts.refresh).toBe(2)
+})
+
+test('T10: by a clock that runs a day ahead, a second process does not renew either', async () => {
+  await signedIn(0)
+  const now = () => Date.now() + 24 * 60 * MINUTE
+
+  const first = await source({ now })()
+  const second = await source({ now })()
+
+  expect(second).toEqual(first)
+  expect(issuer.counts.refresh).toBe(1)
+})
+
+test('T10: a clock that is set back by a day does not keep a failure for that long', async () => {
+  await signedIn(2 * MINUTE)
+  issuer.refreshReplies = [{ status: 503 }]
+  let now = Date.now()
+  const tokens = source({ now: () => now })
+  const { access_token } = await tokens()
+  now -= 24 * 60 * MINUTE
+
+  expect((await tokens(access_token)).access_token).not.toBe(access_token)
+})
+
+test('a service that refuses whatever it gives out is not asked for more within a minute', async () => {
+  const { access_token } = await signedIn(60 * MINUTE)
+  let now = Date.now()
+  const tokens = source({ now: () => now })
+  const renewed = await tokens(access_token)
+
+  for (let attempt = 0; attempt < 5; attempt++) {
+    await expect(tokens(renewed.access_token)).rejects.toThrow('gave out a moment ago')
+  }
+  expect(issuer.counts.refresh).toBe(1)
+  now += MINUTE
+  await tokens(renewed.access_token)
 
   expect(issuer.counts.refresh).toBe(2)
 })

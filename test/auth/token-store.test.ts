@@ -144,7 +144,7 @@ test.each([
     expect((error as Error).message).toContain(file)
     expect(inspected(error)).not.toContain('canary')
   }
-  expect(readFileSync(file)).toEqual(Buffer.from(content))
+  expect(readFileSync(file).equals(Buffer.from(content))).toBe(true)
   expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
 })
 

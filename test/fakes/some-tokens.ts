@@ -8,7 +8,7 @@ export function someTokens(about: Partial<Tokens> = {}): Tokens {
     refresh_token: 'canary-refresh-token',
     account_id: 'account-1',
     expires_at: Date.now() + 60 * 60_000,
-    last_refresh: Date.now(),
+    last_refresh: Date.now() - 60 * 60_000,
     ...about,
   }
 }
