@@ -30,11 +30,11 @@ export class Screen {
   /** A line about the run. */
   note(text: string, style: Style = 'dim'): void {
     this.#endLine()
-    this.#about.write(`${this.#style(style, text)}\n`)
+    this.#about.write(`${this.#style(style, terminalText(text))}\n`)
   }
 
   error(text: string): void {
-    this.note(terminalText(text), 'red')
+    this.note(text, 'red')
   }
 
   show(event: RunEvent): void {

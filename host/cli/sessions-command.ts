@@ -15,15 +15,16 @@ export function listCommand(options: { json?: boolean }): void {
   const width = Math.max(0, ...sessions.map(({ name }) => name.length))
   for (const { name, changedAt, bytes } of sessions) {
     const when = new Date(changedAt).toLocaleString()
-    print(`${name.padEnd(width)}  ${when}  ${Math.ceil(bytes / 1024)} kB`)
+    print(terminalText(`${name.padEnd(width)}  ${when}  ${Math.ceil(bytes / 1024)} kB`))
   }
 }
 
 /** Prints a session as it was read on the screen, or line by line as it is kept. */
 export function showCommand(name: string, options: { json?: boolean }): void {
   for (const line of readSession(readConfig().dataDir, name)) {
-    const text = options.json ? JSON.stringify(line) : describe(line)
-    if (text !== undefined) print(text)
+    const text = describe(line)
+    if (options.json) print(JSON.stringify(line))
+    else if (text !== undefined) print(terminalText(text))
   }
 }
 
@@ -42,7 +43,7 @@ function describe(line: SessionLine): string | undefined {
     case 'item':
       return describeItem(line.item)
     case 'finished': {
-      const error = line.error ? `${terminalText(line.error.message)}\n` : ''
+      const error = line.error ? `${line.error.message}\n` : ''
       return `${error}── ${totals({ ...line, type: 'finished', v: 1, seq: 1 })}`
     }
   }
@@ -50,10 +51,10 @@ function describe(line: SessionLine): string | undefined {
 
 function describeItem(item: Extract<SessionLine, { type: 'item' }>['item']): string | undefined {
   const said = assistantText(item)
-  if (said !== undefined) return terminalText(said)
+  if (said !== undefined) return said
   switch (item.type) {
     case 'message':
-      return `› ${terminalText(partsText(item.content))}`
+      return `› ${partsText(item.content)}`
     case 'function_call':
       return `  · ${oneLine(`${item.name} ${item.arguments}`, 100)}`
     case 'function_call_output':

@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { build } from 'esbuild'
+
+const packageRoot = new URL('../../', import.meta.url).pathname
+
+/** The command line as one file, so that a test which starts it thirty times does not wait for tsx. */
+const { outputFiles } = await build({
+  absWorkingDir: packageRoot,
+  entryPoints: ['host/cli.ts'],
+  bundle: true,
+  packages: 'external',
+  platform: 'node',
+  format: 'esm',
+  write: false,
+})
+
+/** Lays it out below `folder` as an installed package is. Returns its path. */
+function installCli(folder: string): string {
+  const root = join(folder, 'package')
+  const cli = join(root, 'dist', 'host', 'cli.js')
+  mkdirSync(dirname(cli), { recursive: true })
+  writeFileSync(cli, outputFiles[0]?.contents ?? '')
+  for (const path of ['package.json', 'node_modules', join('dist', 'container')]) {
+    symlinkSync(join(packageRoot, path), join(root, path))
+  }
+  return cli
+}
+
+/** Where nothing listens; for "there is no Docker". */
+export const NO_DOCKER = { DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
+
+export interface CliOptions {
+  env?: NodeJS.ProcessEnv
+  /** What comes on stdin; by default nothing. */
+  input?: string
+}
+
+export interface CliResult {
+  /** As a shell would say it. */
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+}
+
+/** Folders for the command line, and the command line in them. */
+export interface Home {
+  /** The command's file, for node. */
+  cli: string
+  /** The current folder of what is run, and so its workspace. */
+  workspace: string
+  dataDir: string
+  env: NodeJS.ProcessEnv
+  start(args: readonly string[], options?: CliOptions): RunningCli
+  run(args: readonly string[], options?: CliOptions): Promise<CliResult>
+  clear(): void
+}
+
+export interface RunningCli {
+  child: ChildProcess
+  result: Promise<CliResult>
+}
+
+/** The demo on plain processes, unless the environment says something else. */
+export function openHome(): Home {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-cli-')))
+  const workspace = join(folder, 'work')
+  const dataDir = join(folder, 'data')
+  mkdirSync(workspace)
+  const cli = installCli(folder)
+  const env = {
+    PATH: process.env.PATH,
+    HOME: folder,
+    TMPDIR: folder,
+    CODEX_DATA_DIR: dataDir,
+    AGENT_ENGINE: 'process',
+    AGENT_PROVIDER: 'demo',
+  }
+
+  function start(args: readonly string[], options: CliOptions = {}): RunningCli {
+    const child = spawn(process.execPath, [cli, ...args], {
+      cwd: workspace,
+      env: { ...env, ...options.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    child.stdin.on('error', () => {}) // It may be gone before it has read.
+    child.stdin.end(options.input)
+    const exit = new Promise<Pick<CliResult, 'code' | 'signal'>>((resolve) => {
+      child.once('close', (code, signal) => resolve({ code, signal }))
+    })
+    const result = Promise.all([exit, text(child.stdout), text(child.stderr)]).then(
+      ([end, stdout, stderr]) => ({ ...end, stdout, stderr }),
+    )
+    return { child, result }
+  }
+
+  return {
+    cli,
+    workspace,
+    dataDir,
+    env,
+    start,
+    run: (args, options) => start(args, options).result,
+    clear: () => rmSync(folder, { recursive: true, force: true }),
+  }
+}
