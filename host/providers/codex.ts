@@ -6,12 +6,15 @@ import { deadError } from '../auth/refresh.ts'
 import type { SignInOptions } from '../auth/sign-in.ts'
 import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
 import type { Tokens } from '../auth/tokens.ts'
+import { TokenRefusedError, workspaceRouting } from '../auth/workspace-routing.ts'
 import type { Config } from '../config.ts'
 import { agentFile } from '../package-root.ts'
 import type { ProviderPlugin } from './provider.ts'
 
 export interface CodexProviderOptions extends Omit<SignInOptions, 'config'> {
   config: Pick<Config, 'dataDir' | 'authIssuer' | 'codexBaseUrl'>
+  /** The origin that counts as the service itself; see `workspaceRouting`. */
+  serviceOrigin?: string | undefined
 }
 
 /** The model by way of one's own ChatGPT subscription. */
@@ -19,6 +22,8 @@ export function codexProvider(options: CodexProviderOptions) {
   const { config, now = Date.now } = options
   const store = fileTokenStore(config.dataDir)
   const tokens = usableTokens({ store, issuer: config.authIssuer, now })
+  const { codexBaseUrl } = config
+  const routeOf = workspaceRouting({ codexBaseUrl, serviceOrigin: options.serviceOrigin })
 
   return {
     name: 'codex',
@@ -40,15 +45,32 @@ export function codexProvider(options: CodexProviderOptions) {
     },
 
     connect: async () => {
-      const { account_id } = await tokens()
+      const usable = async (rejected?: string) => {
+        const current = await tokens(rejected)
+        try {
+          return { current, route: await routeOf(current) }
+        } catch (error) {
+          if (!(error instanceof TokenRefusedError)) throw error
+          const renewed = await tokens(current.access_token)
+          return { current: renewed, route: await routeOf(renewed) }
+        }
+      }
+      let { current, route } = await usable()
+      const { account_id } = current
       return {
-        responsesUrl: new URL(`${config.codexBaseUrl.href.replace(/\/$/, '')}/responses`),
-        headers: { originator: ORIGINATOR, 'user-agent': USER_AGENT },
+        // They may change with the token: a workspace can be moved.
+        get responsesUrl() {
+          return route.responsesUrl
+        },
+        get headers() {
+          return { originator: ORIGINATOR, 'user-agent': USER_AGENT, ...route.headers }
+        },
         defaultModel: 'gpt-5.5',
         owner: `codex:${account_id ?? 'unknown'}`,
         getSecrets: async (rejectedToken?: string) => {
-          const current = await tokens(rejectedToken)
-          if (current.account_id !== account_id) throw otherAccount()
+          const next = await usable(rejectedToken)
+          if (next.current.account_id !== account_id) throw otherAccount()
+          ;({ current, route } = next)
           return secretsOf(current)
         },
         close: async () => {},

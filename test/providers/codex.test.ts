@@ -23,9 +23,11 @@ afterEach(async () => {
   rmSync(join(dataDir, '..'), { recursive: true, force: true })
 })
 
-const provider = (codexBaseUrl = 'https://chatgpt.com/backend-api/codex') =>
+/** The issuer plays the service too. */
+const provider = (basePath = '/backend-api/codex') =>
   codexProvider({
-    config: { dataDir, authIssuer: issuer.url, codexBaseUrl: new URL(codexBaseUrl) },
+    config: { dataDir, authIssuer: issuer.url, codexBaseUrl: new URL(basePath, issuer.url) },
+    serviceOrigin: issuer.url.origin,
     openUrl: actAsBrowser,
     say: () => {},
     ports: [0],
@@ -116,14 +118,14 @@ test('no sign-in is begun that could not be saved', async () => {
   expect(issuer.counts.authorize).toBe(0)
 })
 
-test.each(['https://chatgpt.com/backend-api/codex', 'https://chatgpt.com/backend-api/codex/'])(
+test.each(['/backend-api/codex', '/backend-api/codex/'])(
   'a connection says where the model is, who we are and whose it is (%s)',
-  async (baseUrl) => {
+  async (basePath) => {
     await put()
 
-    const connection = await provider(baseUrl).connect()
+    const connection = await provider(basePath).connect()
 
-    expect(connection.responsesUrl.href).toBe('https://chatgpt.com/backend-api/codex/responses')
+    expect(connection.responsesUrl.href).toBe(`${issuer.url.origin}/backend-api/codex/responses`)
     expect(connection.headers).toEqual({
       originator: 'codexbox',
       'user-agent': expect.stringMatching(/^codexbox\/\d/),

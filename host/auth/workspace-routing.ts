@@ -1,0 +1,194 @@
+import { z } from 'zod'
+import { CodexboxError } from '../../shared/errors.ts'
+import { USER_AGENT } from './client-identity.ts'
+import { type Pause, pauseFor } from './pause.ts'
+import { NoAnswerError, readReply, sendOnce, type TokenReply } from './token-endpoint.ts'
+import type { Tokens } from './tokens.ts'
+import { withDeadline } from './with-deadline.ts'
+
+/** Where the requests of one account go, and what they carry. */
+export interface Route {
+  responsesUrl: URL
+  headers: Record<string, string>
+}
+
+export interface WorkspaceRoutingOptions {
+  codexBaseUrl: URL
+  /** The service itself; any other base URL was set by hand. */
+  serviceOrigin?: string | undefined
+  timeoutMs?: number | undefined
+  pause?: Pause | undefined
+}
+
+/**
+ * Finds the route of a sign-in: a workspace may keep its data in one region, and its requests have to
+ * go there. Asked once for each access token, however many callers ask.
+ *
+ * A base URL set by hand stays what it is, and may know nothing of workspaces.
+ * @throws TokenRefusedError; CodexboxError `model-unreachable`, `model-refused`
+ */
+export function workspaceRouting(options: WorkspaceRoutingOptions) {
+  const { codexBaseUrl, serviceOrigin = SERVICE_ORIGIN } = options
+  const isService = codexBaseUrl.origin === serviceOrigin
+  let known: { accessToken: string; route: Promise<Route> } | undefined
+
+  const find = async (tokens: Tokens): Promise<Route> => {
+    const { account_id } = tokens
+    if (account_id === undefined) return routeOf(codexBaseUrl, {})
+    try {
+      const reply = await askPatiently(tokens, isService, options)
+      const { origin, override } = readAccountsCheck(reply, account_id)
+      return routeOf(codexBaseUrl, { override, ...(isService ? { origin } : {}) })
+    } catch (error) {
+      if (isService || !(error instanceof CodexboxError)) throw error
+      return routeOf(codexBaseUrl, {})
+    }
+  }
+
+  return (tokens: Tokens): Promise<Route> => {
+    if (known?.accessToken === tokens.access_token) return known.route
+    const asked = { accessToken: tokens.access_token, route: find(tokens) }
+    known = asked
+    asked.route.catch(() => {
+      // What went wrong may pass.
+      if (known === asked) known = undefined
+    })
+    return asked.route
+  }
+}
+
+/** The access token was refused. A new one may be taken. */
+export class TokenRefusedError extends CodexboxError {
+  constructor() {
+    super('model-refused', `${ASKED} the token was refused. Sign in again if that goes on.`)
+  }
+}
+
+/** Beside the Codex API: `…/backend-api/codex` has `…/backend-api/wham`. */
+export function accountsCheckUrl(codexBaseUrl: URL): URL {
+  const base = codexBaseUrl.pathname.replace(/\/+$/, '').replace(/\/codex$/, '')
+  return new URL(`${base}/wham/accounts/check`, codexBaseUrl)
+}
+
+export interface Workspace {
+  /** Left out: the usual one. */
+  origin?: URL | undefined
+  override?: 'us' | 'us_cr' | undefined
+}
+
+/**
+ * What holds for this account. What cannot be understood is an error: a request that goes to the wrong
+ * region cannot be taken back.
+ * @throws TokenRefusedError; CodexboxError `model-refused`
+ */
+export function readAccountsCheck(reply: TokenReply, accountId: string): Workspace {
+  if (reply.status === 401) throw new TokenRefusedError()
+  if (reply.status !== 200) throw refused(`status ${reply.status} came back.`)
+  const accounts = AccountsCheck.safeParse(reply.json).data?.accounts
+  if (!accounts) throw refused('an answer without accounts came back.')
+  const [account, ...more] = accounts.filter(({ id }) => id === accountId)
+  if (!account) throw refused('the account signed in is not among them. Sign in again.')
+  if (more.length > 0) throw refused('the account signed in is there more than once.')
+  return {
+    origin: originOf(account.workspace_backend_origin),
+    override: overrideOf(account.account_routing_override),
+  }
+}
+
+const SERVICE_ORIGIN = 'https://chatgpt.com'
+const OVERRIDE_HEADER = 'x-openai-account-routing-override'
+const NO_CONSTRAINT = 'NO_CONSTRAINT'
+const ASKED = 'Asked the service which workspaces the account has;'
+
+/** For all attempts together: somebody waits for the first word of a run. */
+const TIMEOUT_MS = 15_000
+/** A server that was set by hand and knows no such page should not hold a run up. */
+const FOREIGN_TIMEOUT_MS = 3000
+const RETRY_AFTER_MS = [500, 2000]
+
+const AccountsCheck = z.object({
+  accounts: z.array(
+    z.object({
+      id: z.string(),
+      workspace_backend_origin: z.unknown(),
+      account_routing_override: z.unknown(),
+    }),
+  ),
+})
+
+function routeOf(codexBaseUrl: URL, { origin, override }: Workspace): Route {
+  const path = `${codexBaseUrl.pathname.replace(/\/+$/, '')}/responses`
+  return {
+    responsesUrl: new URL(path, origin ?? codexBaseUrl),
+    headers: override ? { [OVERRIDE_HEADER]: override } : {},
+  }
+}
+
+/** A token goes to this address: https, and nothing but a host. */
+function originOf(value: unknown): URL | undefined {
+  if (value === NO_CONSTRAINT) return undefined
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
+  if (url?.protocol !== 'https:' || url.href !== `${url.origin}/`) {
+    throw refused('the workspace has an address that is not used: it is no plain https origin.')
+  }
+  return url
+}
+
+function overrideOf(value: unknown): Workspace['override'] {
+  switch (value) {
+    case NO_CONSTRAINT:
+      return undefined
+    case 'us':
+    case 'us_cr':
+      return value
+    default:
+      throw refused(
+        'the workspace asks for a routing that codexbox does not know. Update codexbox.',
+      )
+  }
+}
+
+function askPatiently(
+  tokens: Tokens,
+  isService: boolean,
+  options: WorkspaceRoutingOptions,
+): Promise<TokenReply> {
+  const { pause = pauseFor } = options
+  const timeoutMs = options.timeoutMs ?? (isService ? TIMEOUT_MS : FOREIGN_TIMEOUT_MS)
+  return withDeadline(timeoutMs, undefined, async (signal) => {
+    const ask = () => getAccountsCheck(tokens, options.codexBaseUrl, { signal, timeoutMs })
+    for (const waitMs of isService ? RETRY_AFTER_MS : []) {
+      const reply = await ask().catch((error: unknown) => {
+        if (!(error instanceof NoAnswerError) || signal.aborted) throw error
+        return undefined
+      })
+      if (reply && reply.status !== 429 && reply.status < 500) return reply
+      // When the time is over, the next attempt says so.
+      await pause(waitMs, signal).catch(() => {})
+    }
+    return ask()
+  })
+}
+
+async function getAccountsCheck(
+  { access_token, account_id = '' }: Tokens,
+  codexBaseUrl: URL,
+  limits: { signal: AbortSignal; timeoutMs: number },
+): Promise<TokenReply> {
+  const response = await sendOnce(
+    accountsCheckUrl(codexBaseUrl).href,
+    {
+      method: 'GET',
+      headers: {
+        'user-agent': USER_AGENT,
+        authorization: `Bearer ${access_token}`,
+        'chatgpt-account-id': account_id,
+        accept: '*/*',
+      },
+    },
+    { ...limits, code: 'model-unreachable' },
+  )
+  return readReply(response)
+}
+
+const refused = (what: string) => new CodexboxError('model-refused', `${ASKED} ${what}`)
