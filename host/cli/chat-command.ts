@@ -1,10 +1,11 @@
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
 import { CodexboxError } from '../../shared/errors.ts'
 import { openConversation } from '../runs/conversation.ts'
 import { exitCodeOfError } from './exit-code.ts'
 import { conversationOptions, type RunOptions } from './options.ts'
 import { introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
+import { terminalText } from './terminal-text.ts'
 
 /** A chat in the terminal. Resolves with the exit code. */
 export async function chatCommand(options: RunOptions): Promise<number> {
@@ -37,14 +38,20 @@ const HINTS: Record<string, string> & { default: string } = {
 
 const HELP = 'Type a request and press Enter. Ctrl-C stops a run. /exit or Ctrl-D leaves.'
 
+const PROMPT = '\n› '
+
 /**
  * What the user types, line by line. A reader of its own for each line: between them the terminal is
  * as usual, so that Ctrl-C during a run is a signal, and what is typed ahead waits for its turn.
  */
 async function* prompts(): AsyncGenerator<string> {
   const history: string[] = []
+  let typed: Typed = { lines: [], rest: '' }
   for (;;) {
-    const line = await ask(history)
+    if (typed.lines.length === 0) typed = await ask(history, typed.rest)
+    // Of lines that came together, those behind the first are shown again where their turn is.
+    else process.stderr.write(`${PROMPT}${terminalText(typed.lines[0] ?? '')}\n`)
+    const line = typed.lines.shift()?.trim()
     if (line === undefined || line === '/exit') return
     if (line === '') continue
     history.unshift(line)
@@ -52,20 +59,37 @@ async function* prompts(): AsyncGenerator<string> {
   }
 }
 
-/** Undefined when the user leaves: Ctrl-D, or Ctrl-C on an empty line. */
-async function ask(history: readonly string[]): Promise<string | undefined> {
+interface Typed {
+  /** Undefined stands for leaving: Ctrl-D, or Ctrl-C. */
+  lines: (string | undefined)[]
+  /** The beginning of a line that is not finished. */
+  rest: string
+}
+
+/** Waits for a line. Text that is pasted, or was typed during a run, may be several at once. */
+async function ask(history: readonly string[], begun: string): Promise<Typed> {
   const reader = createInterface({
     input: process.stdin,
     output: process.stderr,
+    prompt: PROMPT,
     history: [...history],
     terminal: process.stdin.isTTY,
   })
-  const left = new Promise<undefined>((resolve) => {
-    reader.once('close', () => resolve(undefined))
+  const lines: (string | undefined)[] = []
+  const isIn = new Promise<void>((resolve) => {
+    const take = (line?: string) => {
+      lines.push(line)
+      resolve()
+    }
+    reader.on('line', take)
+    reader.once('close', () => take())
     reader.once('SIGINT', () => reader.close())
   })
-  const line = await Promise.race([reader.question('\n› '), left])
+  reader.prompt()
+  if (begun) reader.write(begun)
+  await isIn
+  const typed = { lines: [...lines], rest: reader.line }
   reader.close()
-  if (line === undefined) process.stderr.write('\n')
-  return line?.trim()
+  if (typed.lines[0] === undefined) process.stderr.write('\n')
+  return typed
 }

@@ -41,6 +41,6 @@ export class Spinner {
     const elapsed = Math.floor((performance.now() - this.#since) / 1000)
     const frame = FRAMES[this.#frame++ % FRAMES.length]
     const text = `${frame} ${this.#label}${elapsed > 0 ? ` ${elapsed} s` : ''}`
-    this.#out.write(`\r\x1b[K${this.#paint(text.slice(0, this.#out.columns - 1))}`)
+    this.#out.write(`\r\x1b[K${this.#paint(text.slice(0, (this.#out.columns || 80) - 1))}`)
   }
 }

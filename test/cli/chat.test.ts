@@ -1,0 +1,130 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readSession } from '../../host/runs/session-log.ts'
+import {
+  callsAnswer,
+  type ModelServer,
+  startModelServer,
+  textAnswer,
+} from '../fakes/model-server.ts'
+import { type Home, openHome } from './cli-process.ts'
+
+const PROMPT = '› '
+const CTRL_C = '\x03'
+const CTRL_D = '\x04'
+
+/** util-linux has a `script` that gives a command a terminal; so have others, with other options. */
+const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes(
+  'util-linux',
+)
+
+let home: Home
+let server: ModelServer
+let terminals: ChildProcess[]
+
+beforeEach(async () => {
+  home = openHome()
+  server = await startModelServer([])
+  terminals = []
+})
+
+afterEach(async () => {
+  for (const terminal of terminals) terminal.kill('SIGKILL')
+  await server.close()
+  home.clear()
+})
+
+/** The chat in a terminal, with somebody who types and reads. */
+function openChat() {
+  const command = `exec '${process.execPath}' '${home.cli}' --session mine`
+  const terminal = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+    cwd: home.workspace,
+    env: {
+      ...home.env,
+      TERM: 'xterm',
+      SHELL: '/bin/sh',
+      AGENT_PROVIDER: 'openai',
+      OPENAI_API_KEY: 'key',
+      OPENAI_BASE_URL: new URL('.', server.endpoint.url).href,
+    },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  terminals.push(terminal)
+  let screen = ''
+  let read = 0
+  const more = () => once(terminal.stdout, 'data')
+  terminal.stdout.setEncoding('utf8').on('data', (text) => {
+    screen += text
+  })
+  return {
+    type: (text: string) => void terminal.stdin.write(text),
+    /** Waits until `text` is shown, behind what was waited for before. */
+    async sees(text: string): Promise<void> {
+      while (screen.indexOf(text, read) < 0) await more()
+      read = screen.indexOf(text, read) + text.length
+    },
+    exit: once(terminal, 'exit').then(([code]) => code),
+  }
+}
+
+const prompts = () =>
+  readSession(home.dataDir, 'mine').flatMap((line) =>
+    line.type === 'item' && line.item.role === 'user'
+      ? [(line.item.content as { text: string }[])[0]?.text]
+      : [],
+  )
+
+describe.skipIf(!hasScript)('a chat in a terminal', () => {
+  test('has many runs in one session, until Ctrl-D', async () => {
+    server.play(textAnswer('One.'), textAnswer('Two.'))
+    const chat = openChat()
+
+    await chat.sees(PROMPT)
+    chat.type('First.\r')
+    await chat.sees('One.')
+    await chat.sees(PROMPT)
+    chat.type('Second.\r')
+    await chat.sees('Two.')
+    await chat.sees(PROMPT)
+    chat.type(CTRL_D)
+
+    await chat.sees('The session is kept')
+    expect(await chat.exit).toBe(0)
+    expect(prompts()).toEqual(['First.', 'Second.'])
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('goes on after Ctrl-C has stopped a run', async () => {
+    server.play(callsAnswer(['bash', { command: 'sleep 60' }]), textAnswer('Two.'))
+    const chat = openChat()
+
+    await chat.sees(PROMPT)
+    chat.type('First.\r')
+    await chat.sees('bash sleep 60')
+    chat.type(CTRL_C)
+    await chat.sees('interrupted')
+    await chat.sees(PROMPT)
+    chat.type('Second.\r')
+    await chat.sees('Two.')
+    await chat.sees(PROMPT)
+    chat.type(CTRL_C)
+
+    expect(await chat.exit).toBe(0)
+    expect(prompts()).toEqual(['First.', 'Second.'])
+  })
+
+  test('takes what is typed ahead, line by line', async () => {
+    server.play(textAnswer('One.'), textAnswer('Two.'), textAnswer('Three.'))
+    const chat = openChat()
+
+    await chat.sees(PROMPT)
+    chat.type('First.\rSecond.\rTh')
+    await chat.sees('Two.')
+    await chat.sees(`${PROMPT}`)
+    chat.type(`ird.\r${CTRL_D}`)
+
+    expect(await chat.exit).toBe(0)
+    expect(prompts()).toEqual(['First.', 'Second.', 'Third.'])
+  })
+})
