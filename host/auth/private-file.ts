@@ -46,7 +46,15 @@ export function readPrivateFile(path: string, { repair }: { repair: boolean }): 
   } catch (error) {
     throw notUsed(path, `it cannot be read or secured (${systemCodeOf(error)})`, error)
   } finally {
+    close(descriptor)
+  }
+}
+
+function close(descriptor: number): void {
+  try {
     closeSync(descriptor)
+  } catch {
+    // Nothing was written by it.
   }
 }
 

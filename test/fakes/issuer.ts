@@ -15,11 +15,22 @@ export interface Grant {
   id_token: string
 }
 
-/** An answer in place of the right one; `hang` never answers, `cut` ends the connection instead. */
+/**
+ * An answer in place of the right one; `hang` never answers, `cut` ends the connection instead, and
+ * `lost` does so after it has done what was asked (a refresh).
+ */
 export type Reply =
   | 'hang'
   | 'cut'
+  | 'lost'
   | { status: number; json?: unknown; text?: string; headers?: Record<string, string> }
+
+/** A client that puts `/as/NAME` in front of the path is known by that name. */
+export interface Use {
+  by: string
+  /** Epoch ms. */
+  at: number
+}
 
 export interface FakeIssuer {
   url: URL
@@ -39,6 +50,8 @@ export interface FakeIssuer {
   /** Answers about the workspaces; as usual there is one, with nothing special about it. */
   accountsReplies: Reply[]
   counts: { authorize: number; exchange: number; refresh: number }
+  /** Every second use of a refresh token: who had used it first, and who was the second. */
+  reuses: { first: Use; second: Use }[]
   /** Bodies and headers of the token requests, as they came. */
   tokenRequests: { headers: IncomingMessage['headers']; body: string }[]
   /** Every request, as it came. */
@@ -60,6 +73,8 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
   const codes = new Map<string, { challenge: string; redirectUri: string; account: Account }>()
   /** Every refresh token ever given, with its family. */
   const families = new Map<string, { current: string; account: Account; revoked: boolean }>()
+
+  const uses = new Map<string, Use>()
 
   const arrivals = new EventEmitter()
   const server = createServer((request, response) => {
@@ -103,6 +118,7 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
     revokeReplies: [],
     accountsReplies: [],
     counts: { authorize: 0, exchange: 0, refresh: 0 },
+    reuses: [],
     tokenRequests: [],
     requests: [],
     secrets: new Set(),
@@ -128,7 +144,9 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
   return issuer
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname, searchParams } = new URL(request.url ?? '/', issuer.url)
+    const { pathname: path, searchParams } = new URL(request.url ?? '/', issuer.url)
+    const [prefix, by = ''] = /^\/as\/([^/]+)/.exec(path) ?? ['']
+    const pathname = path.slice(prefix.length)
     const { method = '', rawHeaders } = request
     const body = await textOf(request)
     issuer.requests.push({ method, path: pathname, headers: rawHeaders, body })
@@ -153,7 +171,9 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
     arrivals.emit('token-request')
     if (request.headers['content-type'] === 'application/json') {
       issuer.counts.refresh++
-      return send(response, issuer.refreshReplies.shift() ?? refresh(body))
+      const reply = issuer.refreshReplies.shift()
+      if (reply === 'lost') refresh(body, by)
+      return send(response, reply ?? refresh(body, by))
     }
     issuer.counts.exchange++
     return send(response, issuer.exchangeReplies.shift() ?? exchange(new URLSearchParams(body)))
@@ -232,16 +252,19 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
     return { status: 200, json: { accounts: [account] } }
   }
 
-  function refresh(body: string): Reply {
+  function refresh(body: string, by: string): Reply {
     const { refresh_token, grant_type } = JSON.parse(body) as Record<string, string>
     const given = refresh_token ?? ''
     const family = families.get(given)
     if (grant_type !== 'refresh_token' || !family) return refusal('refresh_token_invalidated')
     if (family.revoked) return refusal('refresh_token_invalidated')
+    const use = { by, at: Date.now() }
     if (family.current !== given) {
       family.revoked = true
+      issuer.reuses.push({ first: uses.get(given) ?? use, second: use })
       return refusal('refresh_token_reused')
     }
+    uses.set(given, use)
     if (issuer.rotates) {
       family.current = secret('refresh')
       families.set(family.current, family)
@@ -263,7 +286,7 @@ export function unsignedJwt(claims: Record<string, unknown>): string {
 
 function send(response: ServerResponse, reply: Reply): void {
   if (reply === 'hang') return
-  if (reply === 'cut') {
+  if (reply === 'cut' || reply === 'lost') {
     response.destroy()
     return
   }

@@ -1,0 +1,65 @@
+/**
+ * A process of its own at one token store: `token-process.ts TASK OPTIONS`, the options as JSON.
+ * Every task says `ready` first.
+ */
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+import { usableTokens } from '../../host/auth/access-token.ts'
+import { fileTokenStore } from '../../host/auth/token-store.ts'
+import { someTokens } from '../fakes/some-tokens.ts'
+import { type Fault, withFault } from './fs-faults.ts'
+
+export interface TokenProcessOptions {
+  dataDir: string
+  issuer: string
+  lockTimeoutMs?: number
+  staleMs?: number
+  /** A clock that stood at the real time at `since` and runs this many times as fast. */
+  clock?: { since: number; speed: number }
+  fault?: { at: number; kind: Fault }
+}
+
+const [task = '', json = '{}'] = process.argv.slice(2)
+const { dataDir, issuer, clock, fault, ...lock } = JSON.parse(json) as TokenProcessOptions
+
+const say = (line: string) => process.stdout.write(`${line}\n`)
+const store = fileTokenStore(dataDir, lock)
+const now = () => (clock ? clock.since + (Date.now() - clock.since) * clock.speed : Date.now())
+const tokens = usableTokens({ store, issuer: new URL(issuer), now })
+
+async function askOnce(): Promise<void> {
+  try {
+    say(`token ${(await tokens()).access_token}`)
+  } catch (error) {
+    say(`error ${(error as { code?: string }).code} ${(error as Error).message}`)
+  }
+}
+
+const tasks: Record<string, () => Promise<void>> = {
+  /** Asks for a token for each line on stdin. */
+  ask: async () => {
+    for await (const _ of createInterface(process.stdin)) await askOnce()
+  },
+  /** Asks for a token again and again. */
+  keepAsking: async () => {
+    for (;;) {
+      await askOnce()
+      await pause(1)
+    }
+  },
+  /** Saves again and again. */
+  keepSaving: async () => {
+    for (let count = 1; ; count++) {
+      await store.update(async () => someTokens({ last_refresh: count }))
+      if (count === 1) say('saved')
+    }
+  },
+  /** Renews with a fault on the way. */
+  renewWithFault: async () => {
+    if (!fault) throw new Error('Which fault?')
+    say(JSON.stringify(await withFault(dataDir, fault.at, fault.kind, askOnce)))
+  },
+}
+
+say('ready')
+await tasks[task]?.()
