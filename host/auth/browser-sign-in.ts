@@ -95,8 +95,8 @@ const SCOPE = 'openid profile email offline_access api.connectors.read api.conne
 
 const HERE = 'Sign in to ChatGPT in your browser. If none opens, open this address:'
 const ELSEWHERE =
-  'Sign in to ChatGPT at this address, in any browser. In the end it goes to a page on localhost, ' +
-  'which may fail to load: the address of that page is what is needed here.'
+  'Sign in to ChatGPT at this address, in any browser. In the end it goes to a page of ' +
+  '127.0.0.1, which may fail to load: the address of that page is what is needed here.'
 const QUESTION = 'Browser on another machine? Paste the address it ends on: '
 const QUESTION_ALONE = 'Paste the address the browser ends on: '
 
@@ -163,14 +163,16 @@ async function finish<T>(answer: Answer, work: () => Promise<T>): Promise<T> {
     await answer.show?.({
       status: 200,
       title: 'You are signed in',
-      text: 'You can close this tab and go back to the terminal.',
+      text: 'codexbox can use your ChatGPT subscription now.',
+      next: 'You can close this tab and go back to the terminal.',
     })
     return result
   } catch (error) {
     await answer.show?.({
       status: 400,
       title: 'The sign-in did not succeed',
-      text: `${messageOf(error)} You can close this tab; the terminal says the same.`,
+      text: messageOf(error),
+      next: 'You can close this tab; the terminal says the same.',
     })
     throw error
   }

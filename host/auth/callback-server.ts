@@ -54,12 +54,12 @@ export async function startCallbackServer(
   }
 }
 
-/** By name, since that is what the client is registered with. It may lead to either address. */
-export const redirectUri = (port: number) => `http://localhost:${port}/auth/callback`
+/** By address, as the official client has it: what `localhost` leads to differs (RFC 8252, 8.3). */
+export const redirectUri = (port: number) => `http://127.0.0.1:${port}/auth/callback`
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
-/** Where the browser is sent with its code in hand, so that no code stays in its history. */
+/** Where the browser is sent at once, so that address bar and history show no code. */
 const RESULT_PATH = '/auth/result'
 
 function callbackHandler(
@@ -151,7 +151,7 @@ async function answer(
   await finished(response).catch(() => {})
 }
 
-/** Both families on one port, or `localhost` could lead the browser to another program. */
+/** Both families on one port: an address pasted with `localhost` must not lead to another program. */
 async function listenOnFirstFree(
   options: CallbackServerOptions,
   handler: Handler,

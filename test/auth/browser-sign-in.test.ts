@@ -46,8 +46,6 @@ async function begin(about: Partial<BrowserSignInOptions> = {}) {
   result.catch(() => {})
   const answer = await fetch(await url, { redirect: 'manual' })
   const address = new URL(answer.headers.get('location') ?? '')
-  // The name may lead to either family; in this machine's hosts file it may lead to none.
-  address.hostname = '127.0.0.1'
   return { result, address, authorize: new URL(await url) }
 }
 
@@ -98,7 +96,7 @@ test('a person signs in through the browser', async () => {
 
 test('the address asks for what the official client asks for, in our own name', () => {
   const url = authorizeUrl(new URL('https://auth.openai.com'), {
-    redirectUri: 'http://localhost:1455/auth/callback',
+    redirectUri: 'http://127.0.0.1:1455/auth/callback',
     state: 'STATE',
     challenge: 'CHALLENGE',
   })
@@ -106,7 +104,7 @@ test('the address asks for what the official client asks for, in our own name', 
   expect(url).toBe(
     'https://auth.openai.com/oauth/authorize?response_type=code' +
       '&client_id=app_EMoamEEZ73f0CkXaXp7hrann' +
-      '&redirect_uri=http%3A%2F%2Flocalhost%3A1455%2Fauth%2Fcallback' +
+      '&redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback' +
       '&code_challenge=CHALLENGE&code_challenge_method=S256&state=STATE' +
       '&scope=openid+profile+email+offline_access+api.connectors.read+api.connectors.invoke' +
       '&id_token_add_organizations=true&codex_cli_simplified_flow=true&originator=codexbox',
@@ -147,7 +145,7 @@ test('the page loads and runs nothing, is kept nowhere, and knows light and dark
   expect(html).not.toMatch(/<script|src=|href=/)
 })
 
-test('the page is at an address that tells nothing, so that no code stays in the history', async () => {
+test('the page is at an address that tells nothing, so that the history shows no code', async () => {
   const { result, address } = await begin()
 
   const page = await fetch(address)

@@ -11,7 +11,7 @@ import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 
 const STATE = 's'.repeat(43)
 const CODE = 'ac_canary-code-1234'
-const ADDRESS = `http://localhost:1455/auth/callback?code=${CODE}&scope=openid+email&state=${STATE}`
+const ADDRESS = `http://127.0.0.1:1455/auth/callback?code=${CODE}&scope=openid+email&state=${STATE}`
 const signIn = { issuer: new URL('https://auth.openai.com'), state: STATE }
 
 test.each([
@@ -23,7 +23,7 @@ test.each([
   ['the address in quotes', `"${ADDRESS}"`],
   ['the address as a mail writes it', `<${ADDRESS}>`],
   ['the address with a fragment', `${ADDRESS}#_`],
-  ['the address with the IP', ADDRESS.replace('localhost', '127.0.0.1')],
+  ['the address with the name', ADDRESS.replace('127.0.0.1', 'localhost')],
   ['the address with an issuer', `${ADDRESS}&iss=https%3A%2F%2Fauth.example`],
   ['its query', ADDRESS.slice(ADDRESS.indexOf('?'))],
   ['its query without the mark', ADDRESS.slice(ADDRESS.indexOf('?') + 1)],
@@ -39,12 +39,12 @@ test.each([
 
 test.each([
   ['a wrong state', ADDRESS.replace(STATE, 'x'.repeat(43)), /another sign-in/],
-  ['no state', `http://localhost:1455/auth/callback?code=${CODE}`, /another sign-in/],
+  ['no state', `http://127.0.0.1:1455/auth/callback?code=${CODE}`, /another sign-in/],
   ['two states', `${ADDRESS}&state=${STATE}`, /another sign-in/],
   ['half an address', ADDRESS.slice(0, -5), /another sign-in/],
   ['a newline inside', `${ADDRESS.slice(0, 60)}\n${ADDRESS.slice(60)}`, /one piece/],
   ['two words', 'sign in', /one piece/],
-  ['no code', `http://localhost:1455/auth/callback?state=${STATE}`, /no code/],
+  ['no code', `http://127.0.0.1:1455/auth/callback?state=${STATE}`, /no code/],
   ['two codes', `${ADDRESS}&code=other-code`, /no code/],
   ['tokens of the implicit flow', `${ADDRESS}&id_token=x`, /no code/],
   [
@@ -52,7 +52,7 @@ test.each([
     `https://a.example/?response_type=code&state=${STATE}`,
     /sign in at/,
   ],
-  ['an address without a query', 'http://localhost:1455/auth/callback', /neither/],
+  ['an address without a query', 'http://127.0.0.1:1455/auth/callback', /neither/],
   ['a word', 'yes', /neither/],
   ['a shell command', '$(reboot)-aaaaaaaa', /neither/],
 ])('C17: an address with %s is not taken', (_, text, why) => {
@@ -69,7 +69,7 @@ test('C17: what cannot be used is never repeated on the screen', () => {
 })
 
 test('C17: a refusal is taken for what it is, with the right state only', () => {
-  const refused = `http://localhost:1455/auth/callback?error=access_denied&state=${STATE}`
+  const refused = `http://127.0.0.1:1455/auth/callback?error=access_denied&state=${STATE}`
 
   expect(readPasted(refused, signIn)).toMatchObject({ status: 'refused', error: 'access_denied' })
   expect(readPasted(refused.slice(0, -1), signIn)).toMatchObject({ status: 'unusable' })
@@ -114,7 +114,7 @@ test('a person signs in by the address that the browser ended on', async () => {
 
   expect((await result).account_id).toBe('account-1')
   const form = new URLSearchParams(issuer.tokenRequests[0]?.body)
-  expect(form.get('redirect_uri')).toBe('http://localhost:1455/auth/callback')
+  expect(form.get('redirect_uri')).toBe('http://127.0.0.1:1455/auth/callback')
 })
 
 test('a person signs in by the code alone', async () => {
