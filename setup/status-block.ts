@@ -9,5 +9,5 @@ export function statusBlock(step: string, fields: Record<string, string>): strin
 }
 
 function singleLine(value: string): string {
-  return value.replace(/\p{Cc}+/gu, ' ').trim()
+  return value.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim()
 }

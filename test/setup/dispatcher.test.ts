@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { NO_DOCKER } from '../cli/cli-process.ts'
+
+const SETUP = new URL('../../setup/index.ts', import.meta.url).pathname
+
+let folder: string
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'codexbox-setup-'))
+})
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+async function setup(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), SETUP, ...args], {
+    cwd: folder,
+    env: {
+      PATH: process.env.PATH,
+      HOME: folder,
+      CODEX_DATA_DIR: join(folder, 'data'),
+      ...NO_DOCKER,
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [[code], stdout, stderr] = await Promise.all([
+    once(child, 'close'),
+    text(child.stdout),
+    text(child.stderr),
+  ])
+  return { code, stdout, stderr }
+}
+
+test.each([
+  [[]],
+  [['environment']],
+  [['--step']],
+  [['--step', 'nonsense']],
+  [['--step', 'constructor']],
+])('%j is wrong use: the steps are listed, and no program is misled by a block', async (args) => {
+  const { code, stdout, stderr } = await setup(args)
+
+  expect({ code, stdout }).toEqual({ code: 4, stdout: '' })
+  expect(stderr).toMatch(/--step <name>/)
+  for (const step of ['environment', 'codex-auth', 'image', 'verify'])
+    expect(stderr).toContain(step)
+})
+
+test('a step prints its block on stdout, a line for the person on stderr, and changes nothing', async () => {
+  const { code, stdout, stderr } = await setup(['--step', 'environment'])
+
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^=== NANOCLAW SETUP: ENVIRONMENT ===\n([A-Z_]+: .*\n)+=== END ===\n$/)
+  expect(stdout).toContain('\nSTATUS: success\n')
+  expect(stdout).toContain(`\nDATA_DIR: ${join(folder, 'data')}\n`)
+  expect(stderr).toContain('/nonexistent/docker.sock')
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test('a step that cannot begin says so in its block, in one sentence', async () => {
+  const { code, stdout, stderr } = await setup(['--step', 'environment'], { AGENT_ENGINE: 'x' })
+
+  expect(code).toBe(1)
+  expect(stdout).toMatch(
+    /\nSTATUS: failed\nERROR: AGENT_ENGINE \(from the environment\): .*\n=== END/,
+  )
+  expect(stderr).not.toMatch(/\n\s+at /)
+})
