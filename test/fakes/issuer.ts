@@ -41,6 +41,8 @@ export interface FakeIssuer {
   rotates: boolean
   /** Answers of the token endpoint, used up one by one before it acts as usual. */
   refreshReplies: Reply[]
+  /** Awaited after a refresh has been done and before it is answered. */
+  beforeRefreshAnswer: (() => Promise<void>) | undefined
   exchangeReplies: Reply[]
   /** Makes the authorize page send the browser back with this error. */
   authorizeError: { error: string; error_description: string } | undefined
@@ -112,6 +114,7 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
     accessTokenLifeMs: 60 * 60_000,
     rotates: true,
     refreshReplies: [],
+    beforeRefreshAnswer: undefined,
     exchangeReplies: [],
     authorizeError: undefined,
     device: { enabled: true, approved: false, codeReplies: [], pollReplies: [] },
@@ -173,7 +176,9 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
       issuer.counts.refresh++
       const reply = issuer.refreshReplies.shift()
       if (reply === 'lost') refresh(body, by)
-      return send(response, reply ?? refresh(body, by))
+      const answer = reply ?? refresh(body, by)
+      await issuer.beforeRefreshAnswer?.()
+      return send(response, answer)
     }
     issuer.counts.exchange++
     return send(response, issuer.exchangeReplies.shift() ?? exchange(new URLSearchParams(body)))

@@ -1,0 +1,256 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { usableTokens } from '../../host/auth/access-token.ts'
+import { fileTokenStore } from '../../host/auth/token-store.ts'
+import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
+import { someTokens } from '../fakes/some-tokens.ts'
+import { type Bundled, bundled } from './bundled.ts'
+import type { TokenProcessOptions } from './token-process.ts'
+
+/** `CHAOS=full` runs everything at the size that is promised, which takes some minutes. */
+const isFull = process.env.CHAOS === 'full'
+const SIZE = isFull
+  ? { kills: 1000, rounds: 20, nemesisMs: 60_000, renewals: 1000 }
+  : { kills: 60, rounds: 3, nemesisMs: 6_000, renewals: 20 }
+const TIMEOUT_MS = 600_000
+
+let root: string
+let issuer: FakeIssuer
+let script: Bundled
+let children: ChildProcess[]
+
+beforeAll(async () => {
+  script = await bundled('token-process.ts')
+})
+afterAll(() => script.remove())
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), 'codexbox-chaos-'))
+  issuer = await startFakeIssuer()
+  children = []
+})
+
+afterEach(async () => {
+  const left = children.filter(isRunning)
+  for (const child of left) child.kill('SIGKILL')
+  await Promise.all(left.map((child) => once(child, 'close')))
+  await issuer.close()
+  rmSync(root, { recursive: true, force: true })
+})
+
+const isRunning = ({ exitCode, signalCode }: ChildProcess) =>
+  exitCode === null && signalCode === null
+
+function start(task: string, options: Partial<TokenProcessOptions>) {
+  const all = { dataDir: root, issuer: issuer.url.href, ...options }
+  const child = spawn(process.execPath, [script.file, task, JSON.stringify(all)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  child.stdin.on('error', () => {})
+  children.push(child)
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+  const nextLine = async () => String((await lines.next()).value)
+  return { child, lines, nextLine }
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const closed = once(child, 'close')
+  child.kill('SIGKILL')
+  await closed
+}
+
+test(
+  `T6: ${SIZE.kills} kills in the middle of saving leave no file that cannot be read`,
+  async () => {
+    let kills = 0
+    let changes = 0
+    const lane = async (name: string) => {
+      const dataDir = join(root, name)
+      const store = fileTokenStore(dataDir)
+      await store.replace(someTokens({ last_refresh: 0 }))
+      while (kills < SIZE.kills) {
+        kills++
+        const { child, nextLine } = start('keepSaving', { dataDir })
+        expect([await nextLine(), await nextLine()]).toEqual(['ready', 'saved'])
+        await pause(Math.random() * 10)
+        await kill(child)
+        // It throws for a file that is torn.
+        const stored = await store.read()
+        expect(stored).toMatchObject({ refresh_token: 'canary-refresh-token' })
+        if ((stored?.last_refresh ?? 0) > 1) changes++
+      }
+    }
+
+    await Promise.all(['a', 'b', 'c', 'd'].map(lane))
+
+    // Most were indeed in the middle of it.
+    expect(changes).toBeGreaterThan(SIZE.kills / 4)
+    report(`${kills} kills, 0 files that could not be read`)
+  },
+  TIMEOUT_MS,
+)
+
+test(
+  `T9: 50 processes that need a renewal at once ask for one, in each of ${SIZE.rounds} rounds`,
+  async () => {
+    const store = fileTokenStore(root)
+    await store.replace(someTokens(issuer.grant()))
+    const askers = Array.from({ length: 50 }, () => start('ask', {}))
+    for (const { nextLine } of askers) expect(await nextLine()).toBe('ready')
+
+    const requests: number[] = []
+    for (let round = 1; round <= SIZE.rounds; round++) {
+      await store.update(async (current) => ({
+        ...(current ?? someTokens()),
+        expires_at: 0,
+        last_refresh: 0,
+      }))
+      issuer.counts.refresh = 0
+      for (const { child } of askers) child.stdin.write('go\n')
+      const answers = await Promise.all(askers.map(({ nextLine }) => nextLine()))
+
+      expect(new Set(answers)).toEqual(new Set([`token ${(await store.read())?.access_token}`]))
+      requests.push(issuer.counts.refresh)
+    }
+
+    expect(requests).toEqual(Array(SIZE.rounds).fill(1))
+    expect(issuer.reuses).toEqual([])
+    report(`50 processes, token requests in each round: ${requests.join(' ')}; 0 reuses`)
+  },
+  TIMEOUT_MS,
+)
+
+test('T9: who was stopped with the lock until it was taken from him neither spends nor writes', async () => {
+  const lock = { staleMs: 300, lockTimeoutMs: 5_000 }
+  const store = fileTokenStore(root, lock)
+  await store.replace(someTokens({ ...issuer.grant(), expires_at: 0 }))
+  issuer.refreshReplies = ['hang']
+  const { child, nextLine } = start('ask', lock)
+  await nextLine()
+  const asked = issuer.nextTokenRequest()
+  child.stdin.write('go\n')
+  await asked
+  child.kill('SIGSTOP')
+  const tokens = usableTokens({ store, issuer: issuer.url })
+
+  // It may have been answered, so nobody else spends the token as long as it lives.
+  await expect(tokens()).rejects.toThrow(`kill -CONT ${child.pid}`)
+  expect(issuer.counts.refresh).toBe(1)
+
+  // A sign-in of one's own is not held up by it, and not undone by it.
+  const mine = someTokens(issuer.grant())
+  await store.replace(mine)
+  child.kill('SIGCONT')
+  await kill(child)
+  expect(await store.read()).toEqual(mine)
+  expect(issuer.reuses).toEqual([])
+}, 60_000)
+
+test('T9: who was stopped in the middle, and is woken when somebody signed out, brings nothing back', async () => {
+  const lock = { staleMs: 300, lockTimeoutMs: 5_000 }
+  const store = fileTokenStore(root, lock)
+  const before = someTokens({ ...issuer.grant(), expires_at: 0 })
+  await store.replace(before)
+  let answer = () => {}
+  issuer.beforeRefreshAnswer = () =>
+    new Promise((resolve) => {
+      answer = resolve
+    })
+  const { child, nextLine } = start('ask', lock)
+  await nextLine()
+  const asked = issuer.nextTokenRequest()
+  child.stdin.write('go\n')
+  await asked
+  child.kill('SIGSTOP')
+
+  await store.remove()
+  answer()
+  child.kill('SIGCONT')
+
+  expect(await nextLine()).toMatch(/^error refresh-failed .* was lost to another process/)
+  expect(await store.read()).toBeUndefined()
+}, 60_000)
+
+test(
+  `T9: 8 processes, killed and stopped at random for ${SIZE.nemesisMs / 1000} s, spend no token twice`,
+  async () => {
+    // At this speed a token is due again after 25 ms.
+    const clock = { since: Date.now(), speed: 2400 }
+    const lock = { staleMs: 400, lockTimeoutMs: 4_000 }
+    const store = fileTokenStore(root, lock)
+    const signIn = () =>
+      store.replace(someTokens({ ...issuer.grant(), expires_at: 0, last_refresh: 0 }))
+    await signIn()
+    const killedAt = new Map<string, number>()
+    let nextName = 0
+    let stops = 0
+    let signIns = 0
+    let isOver = false
+    const endAt = Date.now() + SIZE.nemesisMs
+
+    /** One place in the crowd: a process, and after its death the next. */
+    const place = async () => {
+      while (!isOver) {
+        const name = `p${nextName++}`
+        const { child, lines } = start('keepAsking', {
+          issuer: new URL(`/as/${name}`, issuer.url).href,
+          clock,
+          ...lock,
+        })
+        const nemesis = (async () => {
+          await pause(200 + Math.random() * 2000)
+          while (isRunning(child) && !isOver && Math.random() < 0.6) {
+            stops++
+            child.kill('SIGSTOP')
+            await pause(Math.random() * 1000)
+            child.kill('SIGCONT')
+            await pause(Math.random() * 1000)
+          }
+          killedAt.set(name, Date.now())
+          await kill(child)
+        })()
+        for await (const line of lines) {
+          if (!line.startsWith('error not-signed-in')) continue
+          // Known as lost: somebody signs in again.
+          if ((await store.read())?.dead) {
+            signIns++
+            await signIn()
+          }
+        }
+        await nemesis
+      }
+    }
+    const crowd = Promise.all(Array.from({ length: 8 }, place))
+    await pause(endAt - Date.now())
+    isOver = true
+    await crowd
+
+    const kills = killedAt.size
+    report(
+      `${issuer.counts.refresh} renewals by ${nextName} processes, ${kills} kills, ${stops} stops; ` +
+        `${issuer.reuses.length} reuses, all after a kill between the answer and its first byte on disk; ` +
+        `${signIns} sign-ins made anew`,
+    )
+    // No order of steps can save the answer of who is killed between the service's answer and its first
+    // byte on the disk. Nothing else may lead to a second use.
+    for (const { first, second } of issuer.reuses) {
+      const diedAt = killedAt.get(first.by) ?? Number.POSITIVE_INFINITY
+      expect(diedAt, `${first.by} had spent it, then ${second.by}`).toBeLessThanOrEqual(second.at)
+      expect(first.by).not.toBe(second.by)
+    }
+    expect(issuer.reuses.length).toBeLessThanOrEqual(kills / 20)
+    expect(issuer.counts.refresh).toBeGreaterThan(SIZE.renewals)
+  },
+  TIMEOUT_MS,
+)
+
+/** The figures are worth reading when they were asked for. */
+function report(line: string): void {
+  if (isFull) process.stderr.write(`${line}\n`)
+}
