@@ -10,14 +10,14 @@ test('a block is the step, its fields line by line, and an end', () => {
 
 test('no value can forge a line, however the reader tells lines apart', () => {
   const someText = fc.oneof(
-    fc.string({ unit: 'binary' }),
+    fc.string({ unit: 'binary', maxLength: 9 }),
     fc
       .array(fc.constantFrom('\n', '\r', '\u2028', '\u2029', '\x85', '=== END ===', 'STATUS: x'))
       .map((parts) => parts.join('')),
   )
 
   fc.assert(
-    fc.property(fc.array(someText), (values) => {
+    fc.property(fc.array(someText, { maxLength: 5 }), (values) => {
       const fields = Object.fromEntries(values.map((value, index) => [`KEY_${index}`, value]))
 
       const lines = statusBlock('verify', fields).split(/[\p{Cc}\p{Zl}\p{Zp}]/u)
