@@ -49,10 +49,8 @@ describe.concurrent('SIGTERM', linux, () => {
   })
 
   test('between two runs ends the process at once', async (t) => {
-    const { agent, workspace } = await play(t, [
-      callsAnswer(bash(`echo ${AGENT} > pid`)),
-      textAnswer(),
-    ])
+    const script = [callsAnswer(bash(`echo ${AGENT} > pid`)), textAnswer()]
+    const { agent, workspace } = await play(t, script, { limits: { idleMs: 60_000 } })
     process.kill(await pidIn(workspace), 'SIGTERM')
 
     expect(await agent.exit).toEqual({ code: 0, signal: null })

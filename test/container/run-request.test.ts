@@ -273,6 +273,9 @@ test.skipIf(process.platform !== 'linux')(
     const ended = await answerTo(['{"prompt":"', ...Array(300).fill(megabyte), '"}\n'])
 
     expectRefused(ended)
+    expect(ended.events).toMatchObject([
+      { error: { message: expect.stringContaining('is longer than') } },
+    ])
     expect(ended.peakBytes).toBeGreaterThan(200 * 1024 * 1024)
     expect(ended.peakBytes).toBeLessThan(400 * 1024 * 1024)
   },

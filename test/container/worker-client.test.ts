@@ -69,7 +69,7 @@ describe.concurrent('a worker that is lost', linux, () => {
 
   test('does not hold up the end of the script when it is stopped', async (t) => {
     const script = [callsAnswer(bash('touch begun; kill -STOP $PPID; sleep 10'))]
-    const { agent, workspace } = await start(t, script)
+    const { agent, workspace } = await start(t, script, { limits: { toolMs: 60_000 } })
     await vi.waitFor(() => expect(existsSync(join(workspace, 'begun'))).toBe(true), 5000)
     agent.endInput()
 
