@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { CodexboxError } from '../../shared/errors.ts'
+import { notSignedIn } from './access-token.ts'
 import { maskedEmail } from './masked-email.ts'
 import { deadError } from './refresh.ts'
 import { fileTokenStore } from './token-store.ts'
@@ -28,7 +29,7 @@ export function signInStatus(dataDir: string): SignInStatus {
   const file = join(dataDir, 'codex-tokens.json')
   try {
     const tokens = fileTokenStore(dataDir).peek()
-    if (!tokens) return { signedIn: false, message: 'Not signed in to ChatGPT.', file }
+    if (!tokens) return { signedIn: false, message: notSignedIn().message, file }
     const { dead, email, plan, expires_at, last_refresh } = tokens
     return {
       signedIn: dead === undefined,

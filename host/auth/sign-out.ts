@@ -1,4 +1,5 @@
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { notSignedIn } from './access-token.ts'
 import { CLIENT_ID, ORIGINATOR } from './client-identity.ts'
 import { postToken } from './token-endpoint.ts'
 import type { TokenStore } from './token-store.ts'
@@ -11,8 +12,8 @@ export type SignOut =
   | { status: 'not-revoked'; why: string }
 
 /**
- * Removes the sign-in and revokes it at the service (RFC 7009, as JSON). Removal comes first, under
- * the lock: what cannot be revoked is gone at least here, and a renewal under way has ended before.
+ * Removes the sign-in and revokes it at the service (RFC 7009, as JSON). Removal comes first:
+ * what cannot be revoked is gone at least here.
  * @throws CodexboxError when the file could not be removed.
  */
 export async function signOut(options: {
@@ -21,7 +22,7 @@ export async function signOut(options: {
   timeoutMs?: number | undefined
 }): Promise<SignOut> {
   const { store, issuer, timeoutMs } = options
-  const stored = await read(store)
+  const stored = await lastTokens(store)
   if (stored === 'nobody') return { status: 'nobody' }
   await store.remove()
   if (stored === 'damaged') return { status: 'not-revoked', why: 'the file was damaged' }
@@ -36,10 +37,16 @@ export async function signOut(options: {
   }
 }
 
-async function read(store: TokenStore): Promise<Tokens | 'nobody' | 'damaged'> {
+/** Waits for a renewal under way, so that what is revoked is what it brought. */
+async function lastTokens(store: TokenStore): Promise<Tokens | 'nobody' | 'damaged'> {
   try {
-    return (await store.read()) ?? 'nobody'
+    if (!store.peek()) return 'nobody'
+    return await store.update(async (current) => {
+      if (!current) throw notSignedIn()
+      return current
+    })
   } catch (error) {
+    if (error instanceof CodexboxError && error.code === 'not-signed-in') return 'nobody'
     if (error instanceof CodexboxError && error.code === 'tokens-invalid') return 'damaged'
     throw error
   }

@@ -15,7 +15,7 @@ export async function logoutCommand(): Promise<void> {
       return screen.note('Signed out. The sign-in is revoked and removed.', 'green')
     case 'not-revoked':
       return screen.note(
-        `Signed out here: the sign-in is removed. It could not be revoked, though: ${result.why}. To ` +
+        `Signed out here: the sign-in is removed. It could not be revoked, though (${result.why}). To ` +
           'end it at the service too, open ChatGPT, Settings > Security, and log out of all devices.',
         'yellow',
       )

@@ -46,11 +46,9 @@ export function createCodexAuthStep(parts: Omit<CodexProviderOptions, 'config'> 
 
 /** Local state only. */
 function check(provider: ProviderPlugin, config: Config): StepResult {
-  if (provider.isAuthenticated()) return already(`A sign-in is there, in ${config.dataDir}.`)
-  return failed(
-    `No sign-in that could be used is in ${config.dataDir}.`,
-    `Run ${setupCommand(NAME)}`,
-  )
+  const reason = provider.whyNotAuthenticated?.()
+  if (!reason) return already(`A sign-in is there, in ${config.dataDir}.`)
+  return failed(`${reason.message} Looked in ${config.dataDir}.`, `Run ${setupCommand(NAME)}`)
 }
 
 /**

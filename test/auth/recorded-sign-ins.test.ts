@@ -1,13 +1,14 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { signInWithBrowser } from '../../host/auth/browser-sign-in.ts'
 import { signInWithDevice } from '../../host/auth/device-sign-in.ts'
 import { signOut } from '../../host/auth/sign-out.ts'
-import type { TokenStore } from '../../host/auth/token-store.ts'
+import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { packageRoot, packageVersion } from '../../host/package-root.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 
@@ -192,8 +193,11 @@ async function logout() {
   const { exchanges } = recording('logout')
   const { issuer, sent } = await play(exchanges)
   const stored = someTokens({ refresh_token: 'rt_fake_0' })
-  const store = { read: async () => stored, remove: async () => {} } as unknown as TokenStore
+  const dataDir = mkdtempSync(join(tmpdir(), 'codexbox-recorded-'))
+  const store = fileTokenStore(dataDir)
+  await store.replace(stored)
   const result = await signOut({ store, issuer })
+  rmSync(dataDir, { recursive: true })
   return { differences: compare('logout', exchanges[0], sent[0]), exchanges, sent, result }
 }
 

@@ -1,7 +1,7 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { signOut } from '../../host/auth/sign-out.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
@@ -18,6 +18,7 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
+  vi.unstubAllEnvs()
   await issuer.close()
   rmSync(dataDir, { recursive: true, force: true })
 })
@@ -47,6 +48,33 @@ test('signing out revokes the refresh token and removes the file', async () => {
   expect(readdirSync(dataDir)).toEqual([])
 })
 
+test('T15: signing out during a renewal waits for it, and revokes what it brought', async () => {
+  const before = await put()
+  const after = { ...before, ...issuer.grant() }
+  let answer: () => void = () => {}
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve
+  })
+  let isUnderWay: () => void = () => {}
+  const underWay = new Promise<void>((resolve) => {
+    isUnderWay = resolve
+  })
+  const renewal = store().update(async () => {
+    isUnderWay()
+    await answered
+    return after
+  })
+  await underWay
+
+  const left = leave()
+  answer()
+  await renewal
+
+  expect(await left).toEqual({ status: 'revoked' })
+  expect(issuer.requests.map(({ body }) => JSON.parse(body).token)).toEqual([after.refresh_token])
+  expect(await store().read()).toBeUndefined()
+})
+
 test.each<[string, Reply, RegExp]>([
   ['is in trouble', { status: 503 }, /status 503/],
   ['says no', { status: 400, json: { error: 'canary' } }, /status 400/],
@@ -62,11 +90,30 @@ test.each<[string, Reply, RegExp]>([
   expect(await store().read()).toBeUndefined()
 })
 
+test('a proxy that Node was not told to use is named when the network fails', async () => {
+  vi.stubEnv('HTTPS_PROXY', 'http://user:canary@127.0.0.1:9')
+  vi.stubEnv('NODE_USE_ENV_PROXY', '')
+  await put()
+  issuer.revokeReplies = ['cut']
+
+  const result = await leave()
+
+  expect(result).toMatchObject({ why: expect.stringContaining('NODE_USE_ENV_PROXY=1') })
+  expect(JSON.stringify(result)).not.toContain('canary')
+})
+
 test('a sign-in that the service gave up is not revoked once more', async () => {
   await put({ dead: 'revoked' })
 
   expect(await leave()).toEqual({ status: 'revoked' })
   expect(issuer.requests).toEqual([])
+})
+
+test('where nobody is signed in, nothing is made', async () => {
+  rmSync(dataDir, { recursive: true })
+
+  expect(await leave()).toEqual({ status: 'nobody' })
+  expect(existsSync(dataDir)).toBe(false)
 })
 
 test('a damaged file is removed too', async () => {

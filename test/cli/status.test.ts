@@ -90,7 +90,7 @@ test('nobody signed in ends with 3, and makes no folder', async () => {
   expect(code).toBe(3)
   expect(JSON.parse(stdout)).toMatchObject({
     signedIn: false,
-    message: 'Not signed in to ChatGPT.',
+    message: expect.stringMatching(/Not signed in to ChatGPT.*--step codex-auth/),
   })
   expect(readdirSync(root)).toEqual([])
 })

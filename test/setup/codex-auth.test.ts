@@ -127,7 +127,10 @@ test('--check only reports', async () => {
   await put({ expires_at: 0 })
   expect(await run('--check')).toMatchObject({ fields: { AUTH_STATUS: 'already_authenticated' } })
   await put({ dead: 'expired' })
-  expect(await run('--check')).toMatchObject({ status: 'failed' })
+  expect(await run('--check')).toMatchObject({
+    status: 'failed',
+    detail: expect.stringContaining('has expired'),
+  })
 
   expect(issuer.counts).toEqual({ authorize: 0, exchange: 0, refresh: 0 })
 })
