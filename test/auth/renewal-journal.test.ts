@@ -1,0 +1,349 @@
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { inspect } from 'node:util'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { usableTokens } from '../../host/auth/access-token.ts'
+import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
+import type { Tokens } from '../../host/auth/tokens.ts'
+import { thisProcess } from '../../host/storage/process-identity.ts'
+import { type FakeIssuer, type Grant, startFakeIssuer } from '../fakes/issuer.ts'
+import { someTokens } from '../fakes/some-tokens.ts'
+import { type Bundled, bundled } from './bundled.ts'
+
+let dataDir: string
+let file: string
+let store: TokenStore
+let issuer: FakeIssuer
+let script: Bundled
+
+beforeAll(async () => {
+  script = await bundled('token-process.ts')
+})
+afterAll(() => script.remove())
+
+beforeEach(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'codexbox-journal-'))
+  file = join(dataDir, 'codex-tokens.json')
+  store = fileTokenStore(dataDir)
+  issuer = await startFakeIssuer()
+})
+
+afterEach(async () => {
+  await issuer.close()
+  rmSync(dataDir, { recursive: true, force: true })
+})
+
+const ask = (rejected?: string) => usableTokens({ store, issuer: issuer.url })(rejected)
+
+async function signedIn(): Promise<Tokens> {
+  const tokens = someTokens({ ...issuer.grant(), expires_at: 0 })
+  await store.replace(tokens)
+  return tokens
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+const leftovers = () => readdirSync(dataDir).filter((name) => name !== 'codex-tokens.json')
+
+/** A process that is no more. */
+const GONE = { ...thisProcess(), start: 'another start' }
+
+interface Left {
+  refreshToken: string
+  answer?: unknown
+  /** The line of the answer, where it is not one. */
+  text?: string
+  process?: object
+}
+
+/** What a process leaves that dies after it has begun a renewal. */
+function leave({ refreshToken, answer, text, process = GONE }: Left): string {
+  const path = `${file}.left.renewal`
+  const intent = { refresh_token_sha256: sha256(refreshToken), started_at: 0, process }
+  const second = text ?? (answer ? JSON.stringify({ status: 200, json: answer }) : '')
+  writeFileSync(path, `${JSON.stringify(intent)}\n${second}\n`.padEnd(65536, ' '), { mode: 0o600 })
+  return path
+}
+
+/** The answer to a renewal of `tokens` that somebody else has asked for. */
+async function answerTo({ refresh_token }: Tokens): Promise<Grant> {
+  const body = JSON.stringify({ grant_type: 'refresh_token', refresh_token })
+  const response = await fetch(new URL('/oauth/token', issuer.url), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
+  })
+  issuer.counts.refresh = 0
+  return (await response.json()) as Grant
+}
+
+test('T6: while the answer is awaited, the intent is on the disk, and the token itself is not', async () => {
+  const before = await signedIn()
+  let text = ''
+  issuer.beforeRefreshAnswer = async () => {
+    const [name = ''] = leftovers().filter((each) => each.endsWith('.renewal'))
+    text = readFileSync(join(dataDir, name), 'utf8')
+  }
+
+  await ask()
+
+  expect(JSON.parse(text)).toMatchObject({
+    refresh_token_sha256: sha256(before.refresh_token),
+    process: { pid: process.pid },
+  })
+  expect(text).not.toContain(before.refresh_token)
+  expect(leftovers()).toEqual([])
+})
+
+test('T6, T7: an answer that a dead process had received is adopted, and nothing is sent', async () => {
+  const before = await signedIn()
+  const answer = await answerTo(before)
+  leave({ refreshToken: before.refresh_token, answer })
+
+  const after = await ask()
+
+  expect(after).toMatchObject({
+    access_token: answer.access_token,
+    refresh_token: answer.refresh_token,
+  })
+  expect(await store.read()).toEqual(after)
+  expect(issuer.counts.refresh).toBe(0)
+  expect(leftovers()).toEqual([])
+})
+
+test('T7: an answer is adopted though its file was opened to others', async () => {
+  const before = await signedIn()
+  const answer = await answerTo(before)
+  chmodSync(leave({ refreshToken: before.refresh_token, answer }), 0o666)
+
+  expect((await ask()).access_token).toBe(answer.access_token)
+})
+
+test('T7: an answer that was stored already is not taken for a new one', async () => {
+  const before = await signedIn()
+  issuer.rotates = false
+  const { access_token, refresh_token, id_token } = before
+  leave({ refreshToken: refresh_token, answer: { access_token, refresh_token, id_token } })
+
+  const after = await ask(access_token)
+
+  expect(after.access_token).not.toBe(access_token)
+  expect(issuer.counts.refresh).toBe(1)
+  expect(leftovers()).toEqual([])
+})
+
+const useless: [string, (before: Tokens) => void][] = [
+  ['of another refresh token', () => leave({ refreshToken: 'older', answer: issuer.grant() })],
+  ['without an answer', ({ refresh_token }) => leave({ refreshToken: refresh_token })],
+  [
+    'with half an answer',
+    ({ refresh_token }) =>
+      leave({ refreshToken: refresh_token, text: '{"status":200,"json":{"acc' }),
+  ],
+  ['empty', () => writeFileSync(`${file}.left.renewal`, '')],
+  ['full of NULs', () => writeFileSync(`${file}.left.renewal`, '\0'.repeat(65536))],
+  ['too large', () => writeFileSync(`${file}.left.renewal`, ' '.repeat(1024 * 1024 + 1))],
+  ['a link', () => symlinkSync('/etc/passwd', `${file}.left.renewal`)],
+  ['a save without intent', () => writeFileSync(`${file}.left.tmp`, JSON.stringify(someTokens()))],
+  [
+    'of a process of another machine',
+    ({ refresh_token }) =>
+      leave({ refreshToken: refresh_token, process: { pid: process.pid, host: 'elsewhere' } }),
+  ],
+]
+test.each(useless)('T7: what is left %s is discarded, and the token sent once', async (_, make) => {
+  const before = await signedIn()
+  make(before)
+
+  const after = await ask()
+
+  expect(after.refresh_token).not.toBe(before.refresh_token)
+  expect(issuer.counts.refresh).toBe(1)
+  expect(issuer.reuses).toEqual([])
+  expect(leftovers()).toEqual([])
+})
+
+test('T7, T11: an answer for another account is refused, and then discarded', async () => {
+  const before = await signedIn()
+  issuer.account = { ...issuer.account, id: 'account-2' }
+  leave({ refreshToken: before.refresh_token, answer: issuer.grant() })
+
+  await expect(ask()).rejects.toThrow('another account')
+
+  expect(await store.read()).toEqual(before)
+  expect(leftovers()).toEqual([])
+})
+
+test('T6: an answer lost on the way: tried again once, known as lost, and never deleted', async () => {
+  const before = await signedIn()
+  issuer.refreshReplies = ['lost']
+
+  const errors = [await failure(ask()), await failure(ask()), await failure(ask())]
+
+  expect(errors.map((error) => (error as { code?: string }).code)).toEqual([
+    'refresh-failed',
+    'not-signed-in',
+    'not-signed-in',
+  ])
+  expect((errors[1] as Error).message).toContain('broke off before its answer was here')
+  expect(issuer.counts.refresh).toBe(2)
+  expect(await store.read()).toEqual({ ...before, dead: 'lost' })
+  expect(leftovers()).toEqual([])
+})
+
+test('T6: a connection cut before the service did anything: the next attempt renews', async () => {
+  await signedIn()
+  issuer.refreshReplies = ['cut']
+  await failure(ask())
+
+  const after = await ask()
+
+  expect(await store.read()).toEqual(after)
+  expect(leftovers()).toEqual([])
+})
+
+test('T9: who has lost the lock before it sends does not send', async () => {
+  await signedIn()
+
+  const update = store.update(async (current = someTokens(), spend) => {
+    unlinkSync(`${file}.lock`)
+    writeFileSync(`${file}.lock`, JSON.stringify(thisProcess()))
+    await spend(current, () => Promise.reject(new Error('sent')))
+    return current
+  })
+
+  await expect(update).rejects.toMatchObject({
+    code: 'refresh-failed',
+    message: expect.stringContaining('was lost to another process'),
+  })
+  expect(leftovers()).toEqual(['codex-tokens.json.lock'])
+})
+
+test('T9: who has lost the lock before it writes does not write', async () => {
+  const before = await signedIn()
+
+  const update = store.update(async () => {
+    unlinkSync(`${file}.lock`)
+    return someTokens({ email: 'late@example.com' })
+  })
+
+  await expect(update).rejects.toThrow('was lost to another process')
+  expect(await store.read()).toEqual(before)
+  expect(leftovers()).toEqual([])
+})
+
+test('T9: a save that is overtaken between its check and its rename changes nothing', async () => {
+  await signedIn()
+  writeFileSync(`${file}.of-the-one-who-was-stopped.tmp`, 'canary')
+
+  await store.replace(someTokens({ email: 'new@example.com' }))
+
+  // So its rename has nothing to rename.
+  expect(leftovers()).toEqual([])
+})
+
+test('T15: an answer that was left does not bring back who has signed out', async () => {
+  const before = await signedIn()
+  leave({ refreshToken: before.refresh_token, answer: await answerTo(before) })
+
+  await store.remove()
+
+  expect(readdirSync(dataDir)).toEqual([])
+  await expect(ask()).rejects.toMatchObject({ code: 'not-signed-in' })
+})
+
+test('a new sign-in is not replaced by an answer about the old one', async () => {
+  const before = await signedIn()
+  leave({ refreshToken: before.refresh_token, answer: await answerTo(before) })
+  const mine = someTokens(issuer.grant())
+
+  await store.replace(mine)
+
+  expect(await ask()).toEqual(mine)
+  expect(leftovers()).toEqual([])
+})
+
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  'T6: %s while the answer is on its way: it is stored first, then the process ends of it',
+  async (signal) => {
+    const before = await signedIn()
+    const { child, answer } = await renewing()
+    const ended = once(child, 'exit')
+
+    child.kill(signal)
+    // It is delivered before anything that comes later by the network is read.
+    answer()
+
+    expect(await ended).toEqual([null, signal])
+    const after = await store.read()
+    expect(after?.refresh_token).not.toBe(before.refresh_token)
+    expect((await ask()).access_token).toBe(after?.access_token)
+    expect(issuer.counts.refresh).toBe(1)
+  },
+)
+
+test('who is interrupted twice does not wait for an answer that does not come', async () => {
+  await signedIn()
+  const { child } = await renewing()
+  const ended = once(child, 'exit')
+
+  // Two signals of one kind that are not yet delivered count as one.
+  child.kill('SIGINT')
+  child.kill('SIGTERM')
+
+  const [, signal] = await ended
+  expect(['SIGINT', 'SIGTERM']).toContain(signal)
+})
+
+/** A process that waits for the answer of a renewal; `answer` lets it come. */
+async function renewing() {
+  let answer = () => {}
+  issuer.beforeRefreshAnswer = () =>
+    new Promise((resolve) => {
+      answer = resolve
+    })
+  const options = JSON.stringify({ dataDir, issuer: issuer.url.href })
+  const child = spawn(process.execPath, [script.file, 'ask', options], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  await createInterface(child.stdout)[Symbol.asyncIterator]().next()
+  const asked = issuer.nextTokenRequest()
+  child.stdin.write('go\n')
+  await asked
+  return { child, answer: () => answer() }
+}
+
+test('no error about a renewal says a token', async () => {
+  const before = await signedIn()
+  const errors: unknown[] = []
+  for (const text of [`{"status":200,"json":{"access_token":"${before.access_token}`, 'canary']) {
+    issuer.refreshReplies = ['cut']
+    leave({ refreshToken: before.refresh_token, text })
+    errors.push(await failure(ask()))
+  }
+  leave({ refreshToken: before.refresh_token, process: thisProcess() })
+  errors.push(await failure(ask()))
+
+  expect(errors[2]).toMatchObject({ message: expect.stringContaining('is in the middle of') })
+  const said = inspect(errors, { depth: 20, showHidden: true })
+  for (const secret of [...issuer.secrets, 'canary']) expect(said).not.toContain(secret)
+})
+
+const failure = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
