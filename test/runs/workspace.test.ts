@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { buildSync } from 'esbuild'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openWorkspace } from '../../host/runs/workspace.ts'
 
@@ -91,17 +92,24 @@ test('a data folder that will only be made later counts already, also behind a l
 
 test.skipIf(process.platform === 'win32')('a folder that cannot be written is refused', () => {
   const work = folder('work')
+  const script = join(home, 'open.mjs')
+  // As one file, because whoever runs it may not be allowed into our own folder.
+  buildSync({
+    stdin: { contents: TRY_TO_OPEN, resolveDir: import.meta.dirname, loader: 'ts' },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    outfile: script,
+  })
   chmodSync(work, 0o555)
   // Root may write everywhere, so somebody else has to look.
-  for (const path of [home, work]) if (isRoot) chownSync(path, 65534, 65534)
+  for (const path of [home, work, script]) if (isRoot) chownSync(path, 65534, 65534)
 
-  const { stdout, stderr } = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', '--input-type=module', '--eval', TRY_TO_OPEN, work, dataDir],
-    { encoding: 'utf8', ...(isRoot ? { uid: 65534, gid: 65534 } : {}) },
-  )
+  const { stdout } = spawnSync(process.execPath, [script, work, dataDir], {
+    encoding: 'utf8',
+    ...(isRoot ? { uid: 65534, gid: 65534 } : {}),
+  })
 
-  expect(stderr).toBe('')
   expect(JSON.parse(stdout)).toMatchObject({
     code: 'workspace-invalid',
     message: `The workspace ${work} is not writable for this user.`,
@@ -109,11 +117,12 @@ test.skipIf(process.platform === 'win32')('a folder that cannot be written is re
 })
 
 const TRY_TO_OPEN = `
-const { openWorkspace } = await import('${new URL('../../host/runs/workspace.ts', import.meta.url)}')
-const [work, dataDir] = process.argv.slice(1)
+import { openWorkspace } from '../../host/runs/workspace.ts'
+const [work = '', dataDir = ''] = process.argv.slice(2)
 try {
   console.log(JSON.stringify(openWorkspace(work, dataDir)))
-} catch ({ code, message }) {
+} catch (error) {
+  const { code, message } = error as Error & { code: string }
   console.log(JSON.stringify({ code, message }))
 }
 `
