@@ -62,6 +62,10 @@ export async function signInWithBrowser(options: BrowserSignInOptions): Promise<
       await options.save(tokens)
       return tokens
     })
+  } catch (error) {
+    // What fails once somebody has stopped it, failed because of that.
+    if (options.signal?.aborted) throw stoppedError()
+    throw error
   } finally {
     await server?.close()
   }

@@ -484,6 +484,20 @@ test('C14: a sign-in can be stopped, and its port is closed', async () => {
   await expect(fetch(address)).rejects.toThrow()
 })
 
+test('C14: a sign-in can be stopped while the service is asked for the tokens', async () => {
+  const stop = new AbortController()
+  issuer.exchangeReplies = ['hang']
+  const { result, address } = await begin({ signal: stop.signal })
+  const asked = issuer.nextTokenRequest()
+  fetch(address).catch(() => {})
+  await asked
+
+  stop.abort()
+
+  await expect(result).rejects.toThrow('stopped. Nothing was changed')
+  expect(saved).toEqual([])
+})
+
 const bad: [string, Reply][] = [
   ['400 invalid_grant', { status: 400, json: { error: 'invalid_grant' } }],
   ['500', { status: 500, text: 'canary-body' }],
