@@ -13,8 +13,8 @@ export function codexAuthFile(env: NodeJS.Dict<string>): string {
 
 /** Whoever shares a sign-in should know what that means. */
 export const SHARED_SIGN_IN =
-  'Codex and codexbox then share one refresh token, and it works only once: whoever renews second is ' +
-  'signed out. Signing out here would sign Codex out as well.'
+  'With an imported sign-in, Codex and codexbox share one refresh token, and it works only once: ' +
+  'whoever renews second is signed out. Signing out here signs Codex out as well.'
 
 /**
  * The sign-in of the official client, as ours. The file is only read.

@@ -1,3 +1,4 @@
+import { CodexboxError } from '../../shared/errors.ts'
 import type { Config } from '../config.ts'
 import { signInWithBrowser } from './browser-sign-in.ts'
 import { chooseWayIn, type WayIn } from './choose-way-in.ts'
@@ -46,11 +47,15 @@ export async function signIn(options: SignInOptions): Promise<Tokens> {
 
   const { env, platform, isTerminal } = surroundings
   const file = codexAuthFile(env)
+  const { ports, pause, signal = new AbortController().signal } = options
   const wantsImport =
-    options.way === undefined && isTerminal && (await choosesImport(file, { ask, say, now }))
+    options.way === undefined &&
+    isTerminal &&
+    (await choosesImport(file, { ask, say, now, signal }))
+  // Before a browser is opened for nothing.
+  if (signal.aborted) throw stopped()
   const { way, asks } = chooseWayIn(env, platform, isTerminal, wantsImport ? 'import' : options.way)
 
-  const { ports, signal, pause } = options
   const save = store.replace
   const about = { issuer: config.authIssuer, say, save, signal, now }
   switch (way) {
@@ -72,17 +77,16 @@ export async function signIn(options: SignInOptions): Promise<Tokens> {
 /** Asked only where there is something to import; the better answer is the default. */
 async function choosesImport(
   file: string,
-  { ask, say, now }: { ask: Ask; say: (line: string) => void; now: () => number },
+  offer: { ask: Ask; say: (line: string) => void; now: () => number; signal: AbortSignal },
 ): Promise<boolean> {
+  const { ask, say, now, signal } = offer
   const email = emailIn(file, now())
   if (email === undefined) return false
   say(
-    `Codex is signed in on this machine${email && ` as ${maskedEmail(email)}`}. That sign-in could be ` +
+    `Codex is signed in on this machine${email && ` as ${maskedEmail(email)}`}. That sign-in can be ` +
       `imported, but an own one is better. ${SHARED_SIGN_IN}`,
   )
-  const answered = new AbortController()
-  for await (const line of ask('Enter: an own sign-in. i: import that one. ', answered.signal)) {
-    answered.abort()
+  for await (const line of ask('Enter: an own sign-in. i: import that one. ', signal)) {
     return /^(i|import)$/i.test(line.trim())
   }
   return false
@@ -97,6 +101,9 @@ function emailIn(file: string, now: number): string | undefined {
     return undefined
   }
 }
+
+const stopped = () =>
+  new CodexboxError('sign-in-failed', 'The sign-in was stopped. Nothing was changed.')
 
 function ofThisProcess(): Surroundings {
   const { env, platform, stdin, stderr } = process

@@ -198,6 +198,20 @@ test('a person at a terminal may choose to import', async () => {
   expect(tokens.refresh_token).toBe(grant.refresh_token)
 })
 
+test('whoever stops at that question is not sent to a browser', async () => {
+  put(authFile())
+  const stop = new AbortController()
+  const ask: Ask = async function* () {
+    stop.abort()
+    yield* []
+  }
+
+  const stopping = importing({ ...interactive(), ask, signal: stop.signal })
+
+  await expect(stopping).rejects.toThrow('stopped. Nothing was changed')
+  expect(issuer.requests).toEqual([])
+})
+
 test('without anything to import, or without a terminal, nobody is asked', async () => {
   await importing({ ...interactive(), ask: answering('i') })
   put(authFile())
