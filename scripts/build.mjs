@@ -1,6 +1,6 @@
 // Builds dist/: the host and the setup steps with tsc, the container script as one file with esbuild.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -19,9 +19,18 @@ export async function buildAgent() {
     format: 'cjs',
     metafile: true,
     legalComments: 'none',
+    write: false,
   })
+  mkdirSync(join(root, 'dist/container'), { recursive: true })
+  for (const { path, contents } of result.outputFiles) replaceFile(path, contents)
   // Kept beside the bundle, so that a test can prove what went into it.
-  writeFileSync(join(root, 'dist/container/agent.meta.json'), JSON.stringify(result.metafile))
+  replaceFile(join(root, 'dist/container/agent.meta.json'), JSON.stringify(result.metafile))
+}
+
+/** Whole at any moment: a container that is started meanwhile gets the old script or the new one. */
+function replaceFile(path, contents) {
+  writeFileSync(`${path}.${process.pid}`, contents)
+  renameSync(`${path}.${process.pid}`, path)
 }
 
 function buildHost() {

@@ -21,20 +21,27 @@ export const SecretsLine = z.object({
   CODEX_ACCOUNT_ID: z.string().min(1).optional(),
 })
 
-/** Bounds of a run. Times in milliseconds, sizes in bytes. */
+/** Node's timers take 31 bits of milliseconds and fire at once above. */
+const bound = z
+  .number()
+  .int()
+  .positive()
+  .max(2 ** 30)
+
+/** Bounds of a run, at most 2^30 each. Times in milliseconds, sizes in bytes. */
 export const RunLimits = z.object({
   /** Model requests in one run. */
-  maxTurns: z.number().int().positive(),
+  maxTurns: bound,
   /** Wall time of one run. */
-  runMs: z.number().int().positive(),
+  runMs: bound,
   /** How long a container waits for the next prompt before it leaves. */
-  idleMs: z.number().int().positive(),
+  idleMs: bound,
   /** Silence on the model's stream, headers included, that counts as a cut. */
-  streamIdleMs: z.number().int().positive(),
+  streamIdleMs: bound,
   /** Wall time of one tool call. */
-  toolMs: z.number().int().positive(),
+  toolMs: bound,
   /** Tool output shown to the model; more is cut from the middle. */
-  toolOutputBytes: z.number().int().positive(),
+  toolOutputBytes: bound,
 })
 export type RunLimits = z.infer<typeof RunLimits>
 

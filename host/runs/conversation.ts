@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { CodexboxError } from '../../shared/errors.ts'
-import type { HostLine, RunEvent, RunLimits, RunRequest } from '../../shared/protocol.ts'
+import { type HostLine, type RunEvent, RunLimits, type RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import { type Config, type CredentialsMode, type NetworkMode, readConfig } from '../config.ts'
@@ -59,12 +59,19 @@ export async function openConversation(options: ConversationOptions = {}): Promi
     provider,
     engine,
     log,
-    limits: { ...DEFAULT_LIMITS, ...options.limits },
+    limits: checkLimits(options.limits),
     notices: [
       notice,
       missing && `${missing.message} Until then the demo runs without a container.`,
     ].filter((text) => text !== undefined),
   })
+}
+
+function checkLimits(limits: Partial<RunLimits> = {}): RunLimits {
+  const parsed = RunLimits.safeParse({ ...DEFAULT_LIMITS, ...limits })
+  if (parsed.success) return parsed.data
+  const { path, message } = parsed.error.issues[0] ?? { path: [], message: 'invalid' }
+  throw new CodexboxError('wrong-use', `The limit ${path.join('.')} cannot be used: ${message}.`)
 }
 
 /** Direct mode sends the container to the service itself, which it must be able to reach. */
