@@ -55,7 +55,7 @@ async function newRound(): Promise<Round> {
 const ask = (store: TokenStore, rejected?: string) =>
   usableTokens({ store, issuer: issuer.url })(rejected)
 
-const FAULTS: Fault[] = ['ENOSPC', 'EIO', 'EACCES', 'EMFILE']
+const FAULTS: Fault[] = ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EACCES', 'EMFILE']
 
 test.each(FAULTS)(
   'T5: %s at any call of a renewal: no token is spent twice or for nothing, and none is lost',
@@ -113,6 +113,24 @@ test.each(FAULTS)('T5: %s at any call of a sign-in: the old or the new is there'
     else expect(thrown).toBeInstanceOf(CodexboxError)
     if (report.faulted === undefined) break
   }
+})
+
+test('T14: where a folder cannot be synced, all else goes as usual', async () => {
+  const outcomes: boolean[] = []
+  for (let at = 1; ; at++) {
+    const { dataDir, store } = await newRound()
+    let worked = true
+    const work = () =>
+      ask(store).catch(() => {
+        worked = false
+      })
+    const { faulted } = await withFault(dataDir, at, 'EINVAL', work)
+    if (faulted === 'sync') outcomes.push(worked)
+    if (faulted === undefined) break
+  }
+
+  // In turn: the room for the answer, its folder; the answer; the tokens, their folder.
+  expect(outcomes).toEqual([false, true, true, false, true])
 })
 
 test('T6: a process that dies at any call of a renewal loses nothing, but at the very first write of the answer', async () => {

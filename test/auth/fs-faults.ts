@@ -3,7 +3,9 @@ import { syncBuiltinESMExports } from 'node:module'
 import { sep } from 'node:path'
 
 /** What happens at the chosen call: it fails with this code, or the process dies. */
-export type Fault = 'ENOSPC' | 'EIO' | 'EACCES' | 'EMFILE' | 'die'
+export type Fault = (typeof CODES)[number] | 'die'
+
+const CODES = ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EACCES', 'EMFILE', 'EINVAL'] as const
 
 export interface FaultReport {
   /** How many calls there were, and which one went wrong, if it came to that. */

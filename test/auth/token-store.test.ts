@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
   chmodSync,
+  chownSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -103,6 +104,32 @@ test('T3: a file and a folder that others may read are closed to them', async ()
   expect(modeOf(file)).toBe(0o600)
   expect(modeOf(dataDir)).toBe(0o700)
 })
+
+// Only root can give a file away.
+test.runIf(process.getuid?.() === 0)('T3: what belongs to another user is refused', async () => {
+  put(JSON.stringify(someTokens()))
+  chownSync(file, 12345, 12345)
+
+  await expect(store.read()).rejects.toThrow('it belongs to another user')
+
+  chownSync(dataDir, 12345, 12345)
+  await expect(store.prepare()).rejects.toThrow('the folder belongs to another user')
+})
+
+test.each(['with a space', 'ünï', 'a:b', "quote's", 'x'.repeat(200)])(
+  'T14: a folder called %s does as well',
+  async (name) => {
+    const other = fileTokenStore(join(root, name, 'data'))
+
+    await other.replace(someTokens())
+    await other.update(async (current) => ({ ...(current ?? someTokens()), plan: 'plus' }))
+
+    expect((await other.read())?.plan).toBe('plus')
+    expect(readdirSync(join(root, name, 'data'))).toEqual(['codex-tokens.json'])
+  },
+)
+
+test.skip('T14: NFS and a file system without case do as well (none can be mounted here)', () => {})
 
 test('a look repairs nothing', () => {
   put(JSON.stringify(someTokens()))
@@ -219,6 +246,27 @@ test('T5: nothing is spent when there is no room to save the result', async () =
   expect(child.stdout).toContain('EFBIG')
   expect((await store.read())?.email).toBe('kept@example.com')
   expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+})
+
+/** A mount of one's own, that nobody else sees and that ends with its process. */
+const canMount = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
+test.runIf(canMount).each([
+  ['a disk that is full', 'head -c 1M /dev/zero > "$1/filling" || true', 'ENOSPC'],
+  ['a disk that is read-only', 'mount -o remount,ro "$1"', 'EROFS'],
+])('T5: with %s nothing is sent', async (_, make, code) => {
+  await store.replace(someTokens({ expires_at: 0 }))
+  const mount = `set -e; mount -t tmpfs -o size=64k,mode=0700 none "$1"; cp "$2" "$1/codex-tokens.json"; ${make}`
+  const renew = 'exec "$0" --import tsx "$3" "$1" http://127.0.0.1:9'
+  const paths = [mkdtempSync(join(root, 'disk-')), file, RENEW]
+
+  const child = spawnSync(
+    'unshare',
+    ['-m', 'bash', '-c', `${mount}; ${renew}`, process.execPath, ...paths],
+    { encoding: 'utf8' },
+  )
+
+  expect(JSON.parse(child.stdout)).toMatchObject({ code: 'refresh-failed' })
+  expect(child.stdout).toContain(code)
 })
 
 test('removing is done once and can be done twice', async () => {
