@@ -3,6 +3,7 @@ import { existsSync, statSync } from 'node:fs'
 import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { type Gateway, openGateway } from '../../host/gateway/gateway.ts'
 import type { ModelConnection } from '../../host/providers/provider.ts'
@@ -61,6 +62,30 @@ test('the headers are handed on before the first byte of the body', async () => 
   const { response } = await send(gateway)
 
   expect(response.statusCode).toBe(200)
+})
+
+test('nothing is read ahead of a container that reads slowly', async () => {
+  const piece = Buffer.alloc(1024 * 1024)
+  let pieces = 0
+  const upstream = await startUpstream(async (_, response) => {
+    while (pieces < 100 && !response.destroyed) {
+      pieces++
+      if (!response.write(piece)) await once(response, 'drain')
+    }
+  })
+  const gateway = await open(upstream.url)
+
+  const { response } = await send(gateway)
+  response.pause()
+  let before: number
+  do {
+    before = pieces
+    await sleep(100)
+  } while (pieces > before)
+
+  // What the sockets on the way hold, and no more.
+  expect(pieces).toBeLessThan(50)
+  upstream.responses[0]?.on('error', () => {}).destroy()
 })
 
 // ---- what gets out ----
