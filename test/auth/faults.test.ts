@@ -87,7 +87,7 @@ test.each(FAULTS)(
     // The lock, and the room for the answer: without them nothing was sent. The tokens came after.
     expect(count(faulted.unspent, 'writeFile')).toBe(2)
     expect(count(faulted.spent, 'writeFile')).toBe(1)
-    expect(count(faulted.spent, 'write')).toBe(1)
+    expect(count(faulted.spent, 'writeSync')).toBe(1)
     expect(count(faulted.spent, 'rename')).toBe(1)
     expect(issuer.reuses).toEqual([])
   },
@@ -162,7 +162,7 @@ test('T6: a process that dies at any call of a renewal loses nothing, but at the
 
   expect(rounds).toBeGreaterThan(20)
   expect(issuer.reuses.length).toBe(lost.length)
-  expect(lost).toEqual(['write'])
+  expect(lost).toEqual(['writeSync'])
 }, 60_000)
 
 async function renewInChild(options: TokenProcessOptions) {

@@ -17,8 +17,8 @@ type Fn = (this: unknown, ...args: never[]) => unknown
 
 const PROMISED = ['open', 'rename', 'unlink', 'readdir', 'lstat', 'readFile'] as const
 const SYNC = ['openSync', 'mkdirSync', 'statSync', 'chmodSync'] as const
-const BY_DESCRIPTOR = ['fstatSync', 'readFileSync', 'fchmodSync', 'closeSync'] as const
-const OF_HANDLE = ['write', 'writeFile', 'truncate', 'sync', 'stat', 'close'] as const
+const BY_DESCRIPTOR = ['fstatSync', 'readFileSync', 'fchmodSync', 'writeSync', 'closeSync'] as const
+const OF_HANDLE = ['writeFile', 'truncate', 'sync', 'stat', 'close'] as const
 
 /**
  * Runs `work` with fault number `at` (from 1) among the file-system calls about `folder`. The real
@@ -50,6 +50,10 @@ export async function withFault(
   const isInside = (path: unknown) =>
     typeof path === 'string' && (path === folder || path.startsWith(folder + sep))
 
+  const note = (opening: Promise<fs.promises.FileHandle>) => {
+    opening.then(({ fd }) => descriptors.add(fd)).catch(() => {})
+  }
+
   const wrap = (owner: object, name: string, make: (real: Fn) => Fn) => {
     const real = Reflect.get(owner, name) as Fn
     Reflect.set(owner, name, make(real))
@@ -66,8 +70,11 @@ export async function withFault(
       name,
       (real) =>
         function (this: unknown, ...args) {
-          if (isInside(args[0]) && isChosen(name)) return Promise.reject(fail(name))
-          return real.apply(this, args)
+          if (!isInside(args[0])) return real.apply(this, args)
+          if (isChosen(name)) return Promise.reject(fail(name))
+          const result = real.apply(this, args)
+          if (name === 'open') note(result as Promise<fs.promises.FileHandle>)
+          return result
         },
     )
   }
@@ -95,6 +102,7 @@ export async function withFault(
           // A close that fails has closed all the same.
           if (name === 'closeSync' && isOurs) descriptors.delete(args[0])
           if (fails && name === 'closeSync') real.apply(this, args)
+          if (fails && name === 'writeSync') real.apply(this, halfOf(args))
           if (fails) throw fail(name)
           return real.apply(this, args)
         },
@@ -106,9 +114,10 @@ export async function withFault(
       name,
       (real) =>
         async function (this: unknown, ...args) {
+          if (name === 'close') descriptors.delete((this as fs.promises.FileHandle).fd)
           if (!isChosen(name)) return real.apply(this, args)
           if (name === 'close') await real.apply(this, args)
-          if (name === 'write' || name === 'writeFile') await real.apply(this, halfOf(args))
+          if (name === 'writeFile') await real.apply(this, halfOf(args))
           throw fail(name)
         },
     )
@@ -125,7 +134,8 @@ export async function withFault(
 
 /** A disk that is full takes the first bytes of a write. */
 function halfOf(args: unknown[]): never[] {
-  const [data, offset, length, ...rest] = args
+  const [data, ...rest] = args
   if (typeof data === 'string') return [data.slice(0, data.length / 2)] as never[]
-  return [data, offset, Math.floor(Number(length) / 2), ...rest] as never[]
+  const [bytes, offset, length, position] = rest
+  return [data, bytes, offset, Math.floor(Number(length) / 2), position] as never[]
 }
