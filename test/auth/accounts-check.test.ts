@@ -1,10 +1,13 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { accountsCheckUrl, workspaceRouting } from '../../host/auth/workspace-routing.ts'
+import { GATEWAY_PATH, openGateway } from '../../host/gateway/gateway.ts'
 import { codexProvider } from '../../host/providers/codex.ts'
 import { type FakeIssuer, type Reply, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
@@ -231,6 +234,30 @@ test('a connection is routed before its first run and again after a renewal', as
   expect(checks()).toHaveLength(2)
   expect(connection.responsesUrl.href).toBe('https://us.example/backend-api/codex/responses')
   expect(connection.headers).toMatchObject({ 'x-openai-account-routing-override': 'us' })
+})
+
+test('what a container asks goes out with the routing of the newest token', async () => {
+  await put()
+  const us = account({ account_routing_override: 'us_cr' })
+  issuer.accountsReplies = [answer(account()), answer(us)]
+  const connection = await provider().connect()
+  const gateway = await openGateway(connection)
+  const ask = async () => {
+    const headers = { authorization: `Bearer ${gateway.grant()}` }
+    const socketPath = join(gateway.socketFolder, 'gateway.sock')
+    const request = httpRequest({ socketPath, path: GATEWAY_PATH, method: 'POST', headers })
+    const [response] = await once(request.end('{}'), 'response')
+    response.resume()
+    return issuer.requests.findLast(({ path }) => path.endsWith('/responses'))?.headers ?? []
+  }
+
+  const before = await ask()
+  await connection.getSecrets((await connection.getSecrets()).CODEX_ACCESS_TOKEN)
+  const after = await ask()
+
+  expect(before).not.toContain('x-openai-account-routing-override')
+  expect(after[after.indexOf('x-openai-account-routing-override') + 1]).toBe('us_cr')
+  await gateway.close()
 })
 
 test('a token refused here is renewed once, and then the check repeated', async () => {
