@@ -1,34 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { build } from 'esbuild'
+import { scriptPackage } from '../script-package.ts'
 
-const packageRoot = new URL('../../', import.meta.url).pathname
-
-/** The command line as one file, so that a test which starts it thirty times does not wait for tsx. */
-const { outputFiles } = await build({
-  absWorkingDir: packageRoot,
-  entryPoints: ['host/cli.ts'],
-  bundle: true,
-  packages: 'external',
-  platform: 'node',
-  format: 'esm',
-  write: false,
-})
-
-/** Lays it out below `folder` as an installed package is. Returns its path. */
-function installCli(folder: string): string {
-  const root = join(folder, 'package')
-  const cli = join(root, 'dist', 'host', 'cli.js')
-  mkdirSync(dirname(cli), { recursive: true })
-  writeFileSync(cli, outputFiles[0]?.contents ?? '')
-  for (const path of ['package.json', 'node_modules', join('dist', 'container')]) {
-    symlinkSync(join(packageRoot, path), join(root, path))
-  }
-  return cli
-}
+const installCli = await scriptPackage('host/cli.ts')
 
 /** Where nothing listens; for "there is no Docker". */
 export const NO_DOCKER = { DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
@@ -71,7 +48,7 @@ export function openHome(): Home {
   const workspace = join(folder, 'work')
   const dataDir = join(folder, 'data')
   mkdirSync(workspace)
-  const cli = installCli(folder)
+  const cli = installCli(join(folder, 'package'))
   const env = {
     PATH: process.env.PATH,
     HOME: folder,

@@ -1,14 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, statSync, truncateSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { processStart } from '../../host/storage/process-start.ts'
 import type { Item } from '../../shared/items.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
+import { scriptPackage } from '../script-package.ts'
 import { type Bench, KEY, openBench, SESSION } from './observed-conversation.ts'
+
+const installHost = await scriptPackage('test/runs/host-process.ts')
 
 let bench: Bench
 
@@ -22,17 +25,17 @@ afterEach(() => bench.clear())
 async function killHostAt(
   isTheMoment: (event: RunEvent) => boolean | Promise<boolean>,
 ): Promise<void> {
-  const script = new URL('./host-process.ts', import.meta.url).pathname
   const { workspace, dataDir, server } = bench
+  const folder = dirname(dataDir)
   const host = spawn(
     process.execPath,
-    ['--import', 'tsx', script, workspace, SESSION, 'Wait a while.'],
+    [installHost(join(folder, 'package')), workspace, SESSION, 'Wait a while.'],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: {
         PATH: process.env.PATH,
         // What a killed host leaves there goes with the test's own folder.
-        TMPDIR: dataDir.replace(/data$/, ''),
+        TMPDIR: folder,
         AGENT_ENGINE: 'process',
         AGENT_PROVIDER: 'openai',
         OPENAI_API_KEY: KEY,

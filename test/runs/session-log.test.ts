@@ -24,6 +24,10 @@ import {
   type SessionLine,
   SessionLog,
 } from '../../host/runs/session-log.ts'
+import { scriptPackage } from '../script-package.ts'
+
+const installHolder = await scriptPackage('test/runs/hold-session.ts')
+const installFiller = await scriptPackage('test/runs/fill-session.ts')
 
 let dataDir: string
 
@@ -241,12 +245,19 @@ describe('after a crash', () => {
 test.skipIf(process.platform === 'win32')(
   'a line that the disk has no room for is left out as a whole, and the session goes on',
   async () => {
-    const script = new URL('./fill-session.ts', import.meta.url).pathname
     // The limit on the size of a file stands for the end of the disk: a part is written, then none.
     const command = 'trap "" XFSZ; ulimit -f 64; exec "$@"'
     const child = spawn(
       'bash',
-      ['-c', command, '-', process.execPath, '--import', 'tsx', script, dataDir, 'mine'],
+      [
+        '-c',
+        command,
+        '-',
+        process.execPath,
+        installFiller(join(dataDir, 'package')),
+        dataDir,
+        'mine',
+      ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     )
 
@@ -294,16 +305,18 @@ describe('two processes', () => {
   })
 })
 
+let holders: string | undefined
 const children: ChildProcessByStdio<Writable, Readable, null>[] = []
 
 afterEach(() => {
+  holders = undefined
   for (const child of children.splice(0)) child.kill('SIGKILL')
 })
 
 /** Another process that has tried to open the session. */
 async function holder(name: string) {
-  const script = new URL('./hold-session.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, ['--import', 'tsx', script, dataDir, name], {
+  holders ??= installHolder(join(dataDir, 'package'))
+  const child = spawn(process.execPath, [holders, dataDir, name], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   children.push(child)

@@ -1,29 +1,35 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { NO_DOCKER } from '../cli/cli-process.ts'
+import { scriptPackage } from '../script-package.ts'
 
-const SETUP = new URL('../../setup/index.ts', import.meta.url).pathname
+const installSetup = await scriptPackage('setup/index.ts')
 
 let folder: string
+let cwd: string
+let script: string
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'codexbox-setup-'))
+  script = installSetup(join(folder, 'package'))
+  cwd = join(folder, 'work')
+  mkdirSync(cwd)
 })
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
 async function setup(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), SETUP, ...args], {
-    cwd: folder,
+  const child = spawn(process.execPath, [script, ...args], {
+    cwd,
     env: {
       PATH: process.env.PATH,
-      HOME: folder,
-      CODEX_DATA_DIR: join(folder, 'data'),
+      HOME: cwd,
+      CODEX_DATA_DIR: join(cwd, 'data'),
       ...NO_DOCKER,
       ...env,
     },
@@ -58,9 +64,9 @@ test('a step prints its block on stdout, a line for the person on stderr, and ch
   expect(code).toBe(0)
   expect(stdout).toMatch(/^=== NANOCLAW SETUP: ENVIRONMENT ===\n([A-Z_]+: .*\n)+=== END ===\n$/)
   expect(stdout).toContain('\nSTATUS: success\n')
-  expect(stdout).toContain(`\nDATA_DIR: ${join(folder, 'data')}\n`)
+  expect(stdout).toContain(`\nDATA_DIR: ${join(cwd, 'data')}\n`)
   expect(stderr).toContain('/nonexistent/docker.sock')
-  expect(readdirSync(folder)).toEqual([])
+  expect(readdirSync(cwd)).toEqual([])
 })
 
 test('a step that cannot begin says so in its block, in one sentence', async () => {
