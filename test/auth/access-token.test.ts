@@ -227,6 +227,7 @@ const passing: [string, Reply][] = [
   ['200 and 10 MB', { status: 200, text: ' '.repeat(10 * 1024 * 1024) }],
   ['a redirect', { status: 307, headers: { location: 'http://127.0.0.1:9/oauth/token' } }],
   ['silence', 'hang'],
+  ['a connection that is cut after the request', 'cut'],
 ]
 test.each(passing)('T13, C15: %s is a failure for now, and nothing is lost', async (_, reply) => {
   await signedIn(-1)
