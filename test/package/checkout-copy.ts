@@ -1,20 +1,19 @@
-import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
+/** At the top of a checkout, what was installed, built or worked on there. */
+const NOT_OURS = ['node_modules', 'dist', 'data', 'workspace', '.git', '.env']
+
 /**
- * Copies what belongs to the repository to `folder`, with packages but nothing built: builds in the
- * copy do not touch the `dist` that other tests are using.
+ * Copies the repository to `folder`, with packages but nothing built: builds in the copy do not touch
+ * the `dist` that other tests are using.
  */
 export function copyCheckout(folder: string): void {
-  const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
-  const files = execFileSync('git', list, { cwd: root, encoding: 'utf8' }).split('\0')
-  for (const file of files) {
-    if (!file || !existsSync(join(root, file))) continue
-    cpSync(join(root, file), join(folder, file))
+  for (const name of readdirSync(root)) {
+    if (!NOT_OURS.includes(name)) cpSync(join(root, name), join(folder, name), { recursive: true })
   }
   linkPackages(readdirSync(join(root, 'node_modules')), folder)
 }
