@@ -19,11 +19,8 @@ export { codexProvider } from './providers/codex.ts'
 export { demoProvider } from './providers/demo/demo-provider.ts'
 export { openaiProvider } from './providers/openai.ts'
 export type { ModelConnection, ProviderPlugin } from './providers/provider.ts'
-export {
-  type Conversation,
-  type ConversationOptions,
-  openConversation,
-} from './runs/conversation.ts'
+export type { Conversation } from './runs/conversation.ts'
+export { type ConversationOptions, openConversation } from './runs/open-conversation.ts'
 export type { Run, RunResult } from './runs/run.ts'
 export {
   listSessions,

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline'
 import { CodexboxError } from '../../shared/errors.ts'
-import { openConversation } from '../runs/conversation.ts'
+import { openConversation } from '../runs/open-conversation.ts'
 import { exitCodeOfError } from './exit-code.ts'
 import { conversationOptions, type RunOptions } from './options.ts'
 import { introduce, oneRun } from './run-command.ts'

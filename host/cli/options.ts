@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Config } from '../config.ts'
 import { isCheckout, packageRoot } from '../package-root.ts'
-import type { ConversationOptions } from '../runs/conversation.ts'
+import type { ConversationOptions } from '../runs/open-conversation.ts'
 import { layOutSampleProject } from '../sample-project.ts'
 
 /** The options that chat and run share. */

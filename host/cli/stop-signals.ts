@@ -3,6 +3,9 @@ import type { Run } from '../runs/run.ts'
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 type Signal = keyof typeof EXIT_CODES
 
+/** What "at once" means at the most. */
+const AT_ONCE_MS = 1000
+
 /**
  * Lets signals stop `run`: the first in good order, the second at once. Returns how to stop listening
  * and the exit code of the signal that came, if one did.
@@ -13,6 +16,8 @@ export function stopOnSignals(run: Run, onFirst: () => void) {
     const listener = () => {
       if (received) {
         run.kill()
+        // A container that is only just being started cannot be killed yet; it leaves when we are gone.
+        setTimeout(() => process.exit(EXIT_CODES[received ?? signal]), AT_ONCE_MS).unref()
         return
       }
       received = signal

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openConversation } from '../../host/runs/conversation.ts'
+import { openConversation } from '../../host/runs/open-conversation.ts'
 import { removeSession } from '../../host/runs/session-log.ts'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import type { Step } from '../step.ts'

@@ -9,7 +9,7 @@ import { afterAll, afterEach, expect, test } from 'vitest'
 import { inside } from '../../host/engine/container-options.ts'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { agentFile } from '../../host/package-root.ts'
-import { openConversation } from '../../host/runs/conversation.ts'
+import { openConversation } from '../../host/runs/open-conversation.ts'
 import { startModelServer, textAnswer } from '../fakes/model-server.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { packageRoot } from '../../host/package-root.ts'
-import type { ConversationOptions } from '../../host/runs/conversation.ts'
+import type { ConversationOptions } from '../../host/runs/open-conversation.ts'
 
 /** An event of the run, or `{ type: 'refused', code, message }` instead of them. */
 export interface HostLine {

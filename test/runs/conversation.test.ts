@@ -3,7 +3,6 @@ import http from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { processEngine } from '../../host/engine/process-engine.ts'
 import { GATEWAY_PATH } from '../../host/gateway/gateway.ts'
 import type { Run } from '../../host/runs/run.ts'
 import type { Item } from '../../shared/items.ts'
@@ -462,24 +461,6 @@ describe('a run finishes exactly once', () => {
     // Without its last line a session is whole; without an item the model would be told half.
     expect(end.status).toBe(type === 'finished' ? 'done' : 'failed')
     expect((await endOf(conversation.run('Second.'))).type).toBe('finished')
-  })
-
-  test('when the engine is gone and cannot even remove the container', async () => {
-    const conversation = await bench.open({
-      agentFile: bench.agentFile('process.exit(1)'),
-      engine: {
-        start: async (spec) => ({
-          ...(await processEngine.start(spec)),
-          stop: () => Promise.reject(new Error('connect ECONNREFUSED')),
-        }),
-      },
-    })
-
-    const end = await endOf(conversation.run('First.'))
-
-    expect(end).toMatchObject({ status: 'failed', error: { code: 'container-lost' } })
-    expectFinishedOnce(end)
-    await conversation.close()
   })
 })
 

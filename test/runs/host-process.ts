@@ -2,7 +2,7 @@
  * A host in a process of its own, to be killed: `host-process.ts WORKSPACE SESSION PROMPT`. Prints the
  * events of the run. The provider and the rest come from the environment.
  */
-import { openConversation } from '../../host/runs/conversation.ts'
+import { openConversation } from '../../host/runs/open-conversation.ts'
 
 const [workspace = '', session = '', prompt = ''] = process.argv.slice(2)
 

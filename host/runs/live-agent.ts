@@ -1,0 +1,165 @@
+import { CodexboxError } from '../../shared/errors.ts'
+import type { HostLine, RunEvent, RunRequest } from '../../shared/protocol.ts'
+import type { Secrets } from '../../shared/secrets.ts'
+import type { AgentProcess } from '../engine/engine.ts'
+import type { Gateway } from '../gateway/gateway.ts'
+import type { ModelConnection } from '../providers/provider.ts'
+import { readEvents } from './read-events.ts'
+import type { EventBody, Finished, Run } from './run.ts'
+
+/** How long the agent may take to end a run that is out of time. */
+const OVERDUE_MS = 30_000
+
+/** How long an agent may take to leave when it is asked to. */
+const LEAVE_MS = 5000
+
+export interface FollowOptions {
+  /** The line that begins the run. */
+  line: (secrets: Secrets) => RunRequest | HostLine
+  runMs: number
+  /** Gets each event before the run hands it on; throwing ends the run. */
+  onEvent: (event: EventBody) => void
+}
+
+/** A running agent with the gateway that was opened for it. Serves one run after another. */
+export class LiveAgent {
+  readonly agent: AgentProcess
+  /** Absent in direct mode. */
+  readonly gateway: Gateway | undefined
+  readonly #connection: ModelConnection
+  readonly #events: AsyncGenerator<RunEvent>
+  #runs = 0
+  #hasExited = false
+
+  constructor(agent: AgentProcess, gateway: Gateway | undefined, connection: ModelConnection) {
+    this.agent = agent
+    this.gateway = gateway
+    this.#connection = connection
+    this.#events = readEvents(agent.stdout)
+    void agent.exited.then(() => {
+      this.#hasExited = true
+    })
+  }
+
+  /** An agent leaves by itself when it is idle for long. */
+  get hasExited(): boolean {
+    return this.#hasExited
+  }
+
+  get isNew(): boolean {
+    return this.#runs === 0
+  }
+
+  /**
+   * Has the agent do a run, with secrets that are good for this run only. Undefined: it was just
+   * leaving, being idle, and has not read the line.
+   * @throws CodexboxError when the container does not get to the end of the run
+   */
+  async follow(run: Run, options: FollowOptions): Promise<Finished | undefined> {
+    const isFirst = this.isNew
+    this.#runs++
+    let secrets = await this.#secrets()
+    run.attach({ send: (line) => this.#write(line), kill: () => void this.agent.stop(0) })
+    this.#write(options.line(secrets))
+    try {
+      return await this.#readToEnd(run, options, async () => {
+        const renewed = await this.#secrets(secrets.CODEX_ACCESS_TOKEN)
+        this.gateway?.revoke(secrets.CODEX_ACCESS_TOKEN)
+        secrets = renewed
+        this.#write({ type: 'secrets', secrets })
+      })
+    } catch (error) {
+      if (!(error instanceof OutputEndedError)) throw error
+      if (!isFirst && !error.hasBegun) return undefined
+      throw await this.#whyItEnded()
+    } finally {
+      this.gateway?.revoke(secrets.CODEX_ACCESS_TOKEN)
+    }
+  }
+
+  /** `leave`: it is asked to go and given time for it; otherwise it is ended at once. */
+  async stop(how: 'leave' | 'at-once'): Promise<void> {
+    if (how === 'leave') this.agent.stdin.end(`${JSON.stringify({ type: 'close' })}\n`)
+    await this.agent.stop(how === 'leave' ? LEAVE_MS : 0)
+    await this.gateway?.close()
+  }
+
+  async #readToEnd(
+    run: Run,
+    { runMs, onEvent }: FollowOptions,
+    renewSecrets: () => Promise<void>,
+  ): Promise<Finished> {
+    let hasBegun = false
+    let isOverdue = false
+    // The agent keeps the limit itself, unless it is stuck or is not ours any more.
+    const overdue = setTimeout(() => {
+      isOverdue = true
+      void this.agent.stop(0)
+    }, runMs + OVERDUE_MS)
+    try {
+      for (;;) {
+        const { value: event, done } = await this.#events.next()
+        if (isOverdue) throw overdueError(runMs)
+        if (done) throw new OutputEndedError(hasBegun)
+        if (event.runId !== run.id) throw violation(`an event of another run (${event.type})`)
+        hasBegun = true
+        const { v: _v, seq: _seq, runId: _runId, ...body } = event
+        if (body.type === 'finished') return body
+        onEvent(body)
+        run.emit(body)
+        // Rejects with the reason when there are none, which tells more than the service's refusal.
+        if (body.type === 'secrets.needed') await renewSecrets()
+      }
+    } finally {
+      clearTimeout(overdue)
+    }
+  }
+
+  /** Sealed: a capability for this run. Direct: the real token. */
+  async #secrets(rejectedToken?: string): Promise<Secrets> {
+    if (!this.gateway) return this.#connection.getSecrets(rejectedToken)
+    // Renewed on the host already, if that could be; when it could not, this says why.
+    if (rejectedToken) await this.#connection.getSecrets()
+    return { CODEX_ACCESS_TOKEN: this.gateway.grant() }
+  }
+
+  #write(line: RunRequest | HostLine): void {
+    this.agent.stdin.write(`${JSON.stringify(line)}\n`)
+  }
+
+  /** What the engine says about an output that ended. */
+  async #whyItEnded(): Promise<CodexboxError> {
+    const exit = await this.agent.exited
+    if ('lost' in exit && exit.error) return exit.error
+    const how =
+      'lost' in exit ? exit.lost : `it ended with ${exit.signal ?? `exit code ${exit.code}`}`
+    const hint = 'code' in exit && exit.code === 137 ? ' (killed, perhaps for want of memory)' : ''
+    const said = this.agent.stderrTail()
+    return new CodexboxError(
+      'container-lost',
+      `The container was lost before the run had finished: ${how}${hint}.${said ? ` It said: ${said}` : ''}`,
+    )
+  }
+}
+
+/** The container's stdout ended before the terminal event. */
+class OutputEndedError extends Error {
+  /** Whether it had said anything about the run by then. */
+  readonly hasBegun: boolean
+
+  constructor(hasBegun: boolean) {
+    super()
+    this.hasBegun = hasBegun
+  }
+}
+
+function overdueError(runMs: number): CodexboxError {
+  return new CodexboxError(
+    'run-timeout',
+    `The run did not end by itself after its ${runMs / 1000} s; its container was stopped.`,
+  )
+}
+
+function violation(what: string): CodexboxError {
+  return new CodexboxError('protocol-violation', `The container wrote ${what}; it was stopped.`)
+}

@@ -1,0 +1,63 @@
+import { CodexboxError } from '../../shared/errors.ts'
+import { RunLimits } from '../../shared/protocol.ts'
+import { type Config, readConfig } from '../config.ts'
+import { chooseEngine } from '../engine/choose-engine.ts'
+import { chooseProvider } from '../providers/choose-provider.ts'
+import { Conversation } from './conversation.ts'
+import { newSessionName, SessionLog } from './session-log.ts'
+import { openWorkspace } from './workspace.ts'
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+
+const DEFAULT_LIMITS: RunLimits = {
+  maxTurns: 200,
+  runMs: 60 * MINUTE,
+  idleMs: 15 * MINUTE,
+  streamIdleMs: 5 * MINUTE,
+  toolMs: 10 * MINUTE,
+  toolOutputBytes: 40_000,
+}
+
+export interface ConversationOptions {
+  /** The folder the agent works in. Default: the current one. */
+  workspace?: string
+  /** Session to continue or to begin. Default: a new one, named by the time. */
+  session?: string
+  /** Replaces single settings of the environment and the `.env`. */
+  settings?: Partial<Config>
+  limits?: Partial<RunLimits>
+}
+
+/**
+ * Opens a conversation: checks the workspace, the sign-in and the engine, and opens the session.
+ * Nothing is started yet.
+ * @throws CodexboxError `config-invalid`, `wrong-use`, `workspace-invalid`, `not-signed-in`, `engine-unavailable`,
+ * `image-missing`, `session-invalid`, `session-busy`
+ */
+export async function openConversation(options: ConversationOptions = {}): Promise<Conversation> {
+  const config: Config = { ...readConfig(), ...options.settings }
+  const workspace = openWorkspace(options.workspace ?? process.cwd(), config.dataDir)
+  const { provider, notice } = chooseProvider(config)
+  const { engine, missing } = await chooseEngine(config, provider.name === 'demo')
+  const log = await SessionLog.open(config.dataDir, options.session ?? newSessionName())
+  return new Conversation({
+    config,
+    workspace,
+    provider,
+    engine,
+    log,
+    limits: checkLimits(options.limits),
+    notices: [
+      notice,
+      missing && `${missing.message} Until then the demo runs without a container.`,
+    ].filter((text) => text !== undefined),
+  })
+}
+
+function checkLimits(limits: Partial<RunLimits> = {}): RunLimits {
+  const parsed = RunLimits.safeParse({ ...DEFAULT_LIMITS, ...limits })
+  if (parsed.success) return parsed.data
+  const { path, message } = parsed.error.issues[0] ?? { path: [], message: 'invalid' }
+  throw new CodexboxError('wrong-use', `The limit ${path.join('.')} cannot be used: ${message}.`)
+}
