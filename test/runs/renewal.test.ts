@@ -43,8 +43,8 @@ afterEach(async () => {
 
   // Whatever a test was about: no token is anywhere but in the one file.
   const everything = inspect([seen, ...filesIn(folder)], { depth: 20, maxStringLength: null })
-  for (const secret of issuer.secrets) expect(everything).not.toContain(secret)
   rmSync(folder, { recursive: true, force: true })
+  for (const secret of issuer.secrets) expect(everything).not.toContain(secret)
 })
 
 /** The content of every file but that of the tokens. */
