@@ -1,7 +1,7 @@
-import { hostname } from 'node:os'
 import { expect, test } from 'vitest'
 import { containerOptions } from '../../host/engine/container-options.ts'
 import type { AgentSpec } from '../../host/engine/engine.ts'
+import { thisProcess } from '../../host/storage/process-identity.ts'
 
 /** The paths are such as people have them. */
 const spec: AgentSpec = {
@@ -83,7 +83,7 @@ test('the rest of it is this, whoever asks, and holds no secret', () => {
   })
   expect(Labels).toEqual({
     'codexbox.managed': '1',
-    'codexbox.host': hostname(),
+    'codexbox.host': thisProcess().host,
     'codexbox.pid': String(process.pid),
     'codexbox.pid-start': expect.any(String),
   })
