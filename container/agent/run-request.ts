@@ -181,12 +181,28 @@ class Fields {
     const isItem = (item: unknown) =>
       typeof item === 'object' && item !== null && 'type' in item && typeof item.type === 'string'
     if (!Array.isArray(value) || !value.every(isItem)) throw this.#wrong(name, 'an array of items')
+    if (isDeeperThan(value, MAX_DEPTH)) throw this.#wrong(name, `at most ${MAX_DEPTH} levels deep`)
     return value as RunRequest['history']
   }
 
   #wrong(name: string, wanted: string): CodexboxError {
     return invalid(`${this.#where}: ${name} must be ${wanted}`)
   }
+}
+
+/** No item of the service comes near it. */
+const MAX_DEPTH = 1000
+
+/** Level by level: what is too deep for the stack must not be walked down. */
+function isDeeperThan(value: unknown, limit: number): boolean {
+  let level: unknown[] = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true
+    level = level.flatMap((entry) =>
+      typeof entry === 'object' && entry !== null ? Object.values(entry) : [],
+    )
+  }
+  return false
 }
 
 function invalid(message: string): CodexboxError {

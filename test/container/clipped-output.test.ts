@@ -99,7 +99,8 @@ describe('clipped output', () => {
     const shown = output.toString()
 
     expect(performance.now() - started).toBeLessThan(8000)
-    expect(process.memoryUsage.rss() - before).toBeLessThan(100 * 1024 * 1024)
+    // Kept whole, the smallest flood would take more; garbage that waits for its collector is allowed.
+    expect(process.memoryUsage.rss() - before).toBeLessThan(160 * 1024 * 1024)
     expect(shown.length).toBeLessThan(40_100)
     expect(output.totalBytes).toBe(count * size)
   })
