@@ -251,9 +251,10 @@ async function busy(path: string, options: FileLockOptions): Promise<CodexboxErr
   const holder = await look(path).catch(() => undefined)
   const pid = holder?.process?.pid
   const who = pid === undefined ? 'an unknown process' : `process ${pid}`
+  const waited = options.timeoutMs > 0 ? ` Waited for it for ${options.timeoutMs / 1000} s.` : ''
   return new CodexboxError(
     options.code,
-    `Waited ${options.timeoutMs / 1000} s for ${path}, which ${who} holds. Let it finish or end it, ` +
-      'then try again; if no such process is running, delete that file.',
+    `${path} is held by ${who}.${waited} Let it finish or end it, then try again; if no such process ` +
+      'is running, delete that file.',
   )
 }

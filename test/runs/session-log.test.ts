@@ -278,7 +278,7 @@ describe('two processes', () => {
     const first = await holder('mine')
     const inThisProcess = {
       code: 'session-busy',
-      message: expect.stringContaining(`process ${first.child.pid} holds`),
+      message: expect.stringContaining(`held by process ${first.child.pid}`),
     }
 
     expect(first.said).toEqual({ lines: 1 })

@@ -50,7 +50,7 @@ test('who waits in vain is told for what, with the code of the caller', async ()
 
       await expect(second).rejects.toMatchObject({
         code: 'session-busy',
-        message: expect.stringContaining(`${path}, which process ${process.pid} holds`),
+        message: expect.stringContaining(`${path} is held by process ${process.pid}`),
       })
     },
     options,
@@ -109,13 +109,13 @@ test('T8: the lock of a living process is kept, however old its file', async () 
   leave({})
   makeOld()
 
-  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('holds')
+  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('held by')
 })
 
 test('T8: the lock of a process of another host is kept while it shows life', async () => {
   leave({ pid: await deadPid(), host: 'another host' })
 
-  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('holds')
+  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('held by')
 
   makeOld()
   expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
@@ -125,7 +125,7 @@ test('T8: a lock from the future is taken over when it has shown no life for lon
   leave({ host: 'another host' })
   utimesSync(path, tomorrow, tomorrow)
 
-  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('holds')
+  await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('held by')
   expect(await withFileLock(path, async () => 'mine', patient)).toBe('mine')
 })
 
