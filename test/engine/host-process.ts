@@ -29,7 +29,8 @@ export function startHost(
   const command = [...as, process.execPath, '--import', 'tsx', script, JSON.stringify(options)]
   const child = spawn(command[0] ?? '', command.slice(1), {
     cwd: packageRoot,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+    // The engine of the test's own process, wherever that is.
+    env: { ...pick('PATH', 'HOME', 'DOCKER_HOST', 'DOCKER_CONFIG', 'DOCKER_CONTEXT'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stderr = ''
@@ -55,4 +56,8 @@ export function startHost(
       return code
     },
   }
+}
+
+function pick(...names: string[]): NodeJS.ProcessEnv {
+  return Object.fromEntries(names.map((name) => [name, process.env[name]]))
 }

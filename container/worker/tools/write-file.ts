@@ -69,12 +69,13 @@ async function followLinks(path: string): Promise<string> {
   return next === undefined ? path : followLinks(next)
 }
 
-/** Undefined when `path` is not there. */
+/** Undefined when `path` is not there, or is a file by now: another call may just have made it. */
 async function linkTarget(path: string): Promise<string | undefined> {
   try {
     return resolve(await realpath(dirname(path)), await readlink(path))
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined
+    const code = systemCodeOf(error)
+    if (code === 'ENOENT' || code === 'EINVAL') return undefined
     throw error
   }
 }
