@@ -1,14 +1,14 @@
 import { CodexboxError } from '../../shared/errors.ts'
-import { setupCommand } from '../package-root.ts'
-import { deadError, postRefresh, readTokenResponse } from './refresh.ts'
+import { notSignedIn } from './not-signed-in.ts'
+import { deadError } from './refresh.ts'
+import type { Renew } from './renew-under-lock.ts'
 import type { TokenStore } from './token-store.ts'
 import { isFresh, isNew, isWithin, type Tokens } from './tokens.ts'
 
 export interface AccessTokenOptions {
   store: TokenStore
-  issuer: URL
-  now?: () => number
-  timeoutMs?: number | undefined
+  renew: Renew
+  now?: (() => number) | undefined
 }
 
 /**
@@ -24,7 +24,7 @@ export type UsableTokens = (rejected?: string) => Promise<Tokens>
  * works only once, and its second use ends the whole sign-in.
  */
 export function usableTokens(options: AccessTokenOptions): UsableTokens {
-  const { store, issuer, now = Date.now, timeoutMs } = options
+  const { store, renew, now = Date.now } = options
   let renewal: Promise<Tokens> | undefined
   let failure: Failure | undefined
   let forced: Forced | undefined
@@ -32,61 +32,44 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
   const isDue = (tokens: Tokens, rejected: string | undefined) =>
     tokens.access_token === rejected || !(isFresh(tokens, now()) || isNew(tokens, now()))
 
-  const renewUnderLock = (rejected: string | undefined) =>
-    store.update(async (current, spend) => {
-      if (!current) throw notSignedIn()
-      // Another process may have renewed while we waited for the lock.
-      if (current.dead || !isDue(current, rejected)) return current
-
-      const wasRejected = current.access_token === rejected
-      const { reply, isRepeat } = await spend(current, () =>
-        postRefresh({
-          issuer,
-          refreshToken: current.refresh_token,
-          reason: wasRejected ? 'unauthorized_recovery' : 'proactive_expiry',
-          timeoutMs,
-        }),
-      )
-      const outcome = readTokenResponse(reply, current, now())
-      if (outcome.status === 'failed') throw refreshFailed(outcome.why)
-      if (outcome.status === 'renewed') {
-        if (wasRejected) forced = { accessToken: outcome.tokens.access_token, at: now() }
-        return outcome.tokens
-      }
-      // Then the first use was most likely our own.
-      const dead = outcome.reason === 'reused' && isRepeat ? 'lost' : outcome.reason
-      // An access token that was refused has ended, whatever its own word.
-      const expires_at = wasRejected ? Math.min(current.expires_at, now()) : current.expires_at
-      return { ...current, dead, expires_at }
-    })
+  const stored = async () => {
+    const tokens = await store.read()
+    if (!tokens) throw notSignedIn()
+    return tokens
+  }
 
   /** What is still valid is used when it cannot be renewed, and not every caller tries again. */
-  const renew = async (known: Tokens, rejected: string | undefined) => {
+  const renewOrKeep = async (known: Tokens, rejected: string | undefined) => {
+    const { access_token: accessToken } = known
+    const wasRejected = accessToken === rejected
     const canWait = isUsable(known, rejected, now())
-    const last = failure?.accessToken === known.access_token ? failure : undefined
+    const last = failure?.accessToken === accessToken ? failure : undefined
     if (last && canWait && isWithin(REST_MS, last.at, now())) return known
     if (last && !canWait && !last.couldWait && isWithin(SHORT_REST_MS, last.at, now())) {
       throw last.error
     }
     try {
-      return await renewUnderLock(rejected)
+      await renew({ accessToken, wasRejected })
     } catch (error) {
       if (!(error instanceof CodexboxError) || error.code !== 'refresh-failed') throw error
-      failure = { accessToken: known.access_token, at: now(), error, couldWait: canWait }
+      failure = { accessToken, at: now(), error, couldWait: canWait }
       if (canWait) return known
       throw error
     }
+    const renewed = await stored()
+    const isOther = renewed.access_token !== accessToken
+    if (wasRejected && isOther) forced = { accessToken: renewed.access_token, at: now() }
+    return renewed
   }
 
   return async (rejected) => {
-    let tokens = await store.read()
-    if (!tokens) throw notSignedIn()
+    let tokens = await stored()
     if (tokens.access_token === forced?.accessToken && tokens.access_token === rejected) {
       if (isWithin(REST_MS, forced.at, now())) throw refusedThoughNew()
     }
     while (!tokens.dead && isDue(tokens, rejected)) {
       const joined = renewal
-      renewal ??= renew(tokens, rejected).finally(() => {
+      renewal ??= renewOrKeep(tokens, rejected).finally(() => {
         renewal = undefined
       })
       tokens = await renewal
@@ -120,21 +103,6 @@ interface Forced {
 /** A refresh token may be dead or the issuer away: what is still valid is used to its end. */
 function isUsable(tokens: Tokens, rejected: string | undefined, now: number): boolean {
   return tokens.access_token !== rejected && tokens.expires_at > now
-}
-
-/** Nobody has signed in yet. */
-export function notSignedIn(): CodexboxError {
-  return new CodexboxError(
-    'not-signed-in',
-    `Not signed in to ChatGPT. Sign in: \`${setupCommand('codex-auth')}\`.`,
-  )
-}
-
-function refreshFailed(why: string): CodexboxError {
-  return new CodexboxError(
-    'refresh-failed',
-    `Could not renew the sign-in: ${why}. It is kept; try again in a moment.`,
-  )
 }
 
 function refusedThoughNew(): CodexboxError {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { CodexboxError } from '../../shared/errors.ts'
-import { notSignedIn } from './access-token.ts'
 import { maskedEmail } from './masked-email.ts'
+import { notSignedIn } from './not-signed-in.ts'
 import { deadError } from './refresh.ts'
 import { fileTokenStore } from './token-store.ts'
 import type { DeadReason } from './tokens.ts'

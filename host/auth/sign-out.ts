@@ -1,6 +1,6 @@
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
-import { notSignedIn } from './access-token.ts'
 import { CLIENT_ID, ORIGINATOR } from './client-identity.ts'
+import { notSignedIn } from './not-signed-in.ts'
 import { postToken } from './token-endpoint.ts'
 import type { TokenStore } from './token-store.ts'
 import type { Tokens } from './tokens.ts'

@@ -7,7 +7,6 @@ import { notUsed, readPrivateFile, securePrivateFolder } from './private-file.ts
 import { forgetRenewals, renewalJournal, type Spend } from './renewal-journal.ts'
 import { removeIfThere, removeTemporaries, saveFile } from './save-file.ts'
 import { Tokens } from './tokens.ts'
-import { withoutSignals } from './without-signals.ts'
 
 /**
  * Where the sign-in is kept. Everything throws CodexboxError `tokens-invalid` for a file that is
@@ -47,7 +46,7 @@ export function fileTokenStore(dataDir: string, options: TokenStoreOptions = {})
     securePrivateFolder(dataDir)
     const safely = async (lock: HeldLock) => {
       await orFail(code, path, removeTemporaries(path))
-      return withoutSignals(() => work(lock))
+      return work(lock)
     }
     return withFileLock(`${path}.lock`, safely, { timeoutMs, code, staleMs })
   }

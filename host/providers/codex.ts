@@ -1,8 +1,10 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Secrets } from '../../shared/secrets.ts'
-import { notSignedIn, usableTokens } from '../auth/access-token.ts'
+import { usableTokens } from '../auth/access-token.ts'
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
+import { notSignedIn } from '../auth/not-signed-in.ts'
 import { deadError } from '../auth/refresh.ts'
+import { renewApart } from '../auth/renew-apart.ts'
 import type { SignInOptions } from '../auth/sign-in.ts'
 import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
 import type { Tokens } from '../auth/tokens.ts'
@@ -20,8 +22,9 @@ export interface CodexProviderOptions extends Omit<SignInOptions, 'config'> {
 /** The model by way of one's own ChatGPT subscription. */
 export function codexProvider(options: CodexProviderOptions) {
   const { config, now = Date.now } = options
-  const store = fileTokenStore(config.dataDir)
-  const tokens = usableTokens({ store, issuer: config.authIssuer, now })
+  const { dataDir, authIssuer: issuer } = config
+  const store = fileTokenStore(dataDir)
+  const tokens = usableTokens({ store, renew: renewApart({ dataDir, issuer }), now })
   const { codexBaseUrl } = config
   const routeOf = workspaceRouting({ codexBaseUrl, serviceOrigin: options.serviceOrigin })
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
+import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { CodexboxError } from '../../shared/errors.ts'
@@ -53,7 +54,7 @@ async function newRound(): Promise<Round> {
 }
 
 const ask = (store: TokenStore, rejected?: string) =>
-  usableTokens({ store, issuer: issuer.url })(rejected)
+  usableTokens({ store, renew: renewUnderLock({ store, issuer: issuer.url }) })(rejected)
 
 const FAULTS: Fault[] = ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EACCES', 'EMFILE']
 
@@ -133,7 +134,7 @@ test('T14: where a folder cannot be synced, all else goes as usual', async () =>
   expect(outcomes).toEqual([false, true, true, false, true])
 })
 
-test('T6: a process that dies at any call of a renewal loses nothing, but at the very first write of the answer', async () => {
+test('T6: a renewal process that dies at any call loses nothing, but at the very first write of the answer', async () => {
   const lost: string[] = []
   let rounds = 0
   for (let at = 1; ; at++) {

@@ -1,6 +1,4 @@
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import {
   chmodSync,
   mkdtempSync,
@@ -13,27 +11,20 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { inspect } from 'node:util'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
+import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { thisProcess } from '../../host/storage/process-identity.ts'
 import { type FakeIssuer, type Grant, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
-import { type Bundled, bundled } from './bundled.ts'
 
 let dataDir: string
 let file: string
 let store: TokenStore
 let issuer: FakeIssuer
-let script: Bundled
-
-beforeAll(async () => {
-  script = await bundled('token-process.ts')
-})
-afterAll(() => script.remove())
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'codexbox-journal-'))
@@ -47,7 +38,8 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true })
 })
 
-const ask = (rejected?: string) => usableTokens({ store, issuer: issuer.url })(rejected)
+const ask = (rejected?: string) =>
+  usableTokens({ store, renew: renewUnderLock({ store, issuer: issuer.url }) })(rejected)
 
 async function signedIn(): Promise<Tokens> {
   const tokens = someTokens({ ...issuer.grant(), expires_at: 0 })
@@ -275,56 +267,6 @@ test('a new sign-in is not replaced by an answer about the old one', async () =>
   expect(await ask()).toEqual(mine)
   expect(leftovers()).toEqual([])
 })
-
-test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-  'T6: %s while the answer is on its way: it is stored first, then the process ends of it',
-  async (signal) => {
-    const before = await signedIn()
-    const { child, answer } = await renewing()
-    const ended = once(child, 'exit')
-
-    child.kill(signal)
-    // It is delivered before anything that comes later by the network is read.
-    answer()
-
-    expect(await ended).toEqual([null, signal])
-    const after = await store.read()
-    expect(after?.refresh_token).not.toBe(before.refresh_token)
-    expect((await ask()).access_token).toBe(after?.access_token)
-    expect(issuer.counts.refresh).toBe(1)
-  },
-)
-
-test('who is interrupted twice does not wait for an answer that does not come', async () => {
-  await signedIn()
-  const { child } = await renewing()
-  const ended = once(child, 'exit')
-
-  // Two signals of one kind that are not yet delivered count as one.
-  child.kill('SIGINT')
-  child.kill('SIGTERM')
-
-  const [, signal] = await ended
-  expect(['SIGINT', 'SIGTERM']).toContain(signal)
-})
-
-/** A process that waits for the answer of a renewal; `answer` lets it come. */
-async function renewing() {
-  let answer = () => {}
-  issuer.beforeRefreshAnswer = () =>
-    new Promise((resolve) => {
-      answer = resolve
-    })
-  const options = JSON.stringify({ dataDir, issuer: issuer.url.href })
-  const child = spawn(process.execPath, [script.file, 'ask', options], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  await createInterface(child.stdout)[Symbol.asyncIterator]().next()
-  const asked = issuer.nextTokenRequest()
-  child.stdin.write('go\n')
-  await asked
-  return { child, answer: () => answer() }
-}
 
 test('no error about a renewal says a token', async () => {
   const before = await signedIn()

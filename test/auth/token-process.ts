@@ -5,6 +5,8 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { usableTokens } from '../../host/auth/access-token.ts'
+import { renewApart } from '../../host/auth/renew-apart.ts'
+import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { type Fault, withFault } from './fs-faults.ts'
@@ -20,16 +22,19 @@ export interface TokenProcessOptions {
 }
 
 const [task = '', json = '{}'] = process.argv.slice(2)
-const { dataDir, issuer, clock, fault, ...lock } = JSON.parse(json) as TokenProcessOptions
+const options = JSON.parse(json) as TokenProcessOptions
+const { dataDir, clock, fault, ...lock } = options
+const issuer = new URL(options.issuer)
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
 const store = fileTokenStore(dataDir, lock)
 const now = () => (clock ? clock.since + (Date.now() - clock.since) * clock.speed : Date.now())
-const tokens = usableTokens({ store, issuer: new URL(issuer), now })
+const renew = renewApart({ ...lock, dataDir, issuer })
+const tokens = usableTokens({ store, renew, now })
 
-async function askOnce(): Promise<void> {
+async function askOnce(usable = tokens): Promise<void> {
   try {
-    say(`token ${(await tokens()).access_token}`)
+    say(`token ${(await usable()).access_token}`)
   } catch (error) {
     say(`error ${(error as { code?: string }).code} ${(error as Error).message}`)
   }
@@ -44,7 +49,7 @@ const tasks: Record<string, () => Promise<void>> = {
   keepAsking: async () => {
     for (;;) {
       await askOnce()
-      await pause(1)
+      await pause(Math.random() * 100)
     }
   },
   /** Saves again and again. */
@@ -54,10 +59,11 @@ const tasks: Record<string, () => Promise<void>> = {
       if (count === 1) say('saved')
     }
   },
-  /** Renews with a fault on the way. */
+  /** Renews in this very process, with a fault on the way. */
   renewWithFault: async () => {
     if (!fault) throw new Error('Which fault?')
-    say(JSON.stringify(await withFault(dataDir, fault.at, fault.kind, askOnce)))
+    const here = usableTokens({ store, renew: renewUnderLock({ store, issuer }) })
+    say(JSON.stringify(await withFault(dataDir, fault.at, fault.kind, () => askOnce(here))))
   },
 }
 

@@ -15,11 +15,17 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
+import { type Bundled, bundled } from './bundled.ts'
 
-const RENEW = join(import.meta.dirname, 'renew-in-process.ts')
+let script: Bundled
+
+beforeAll(async () => {
+  script = await bundled('token-process.ts')
+})
+afterAll(() => script.remove())
 
 let root: string
 let dataDir: string
@@ -233,20 +239,21 @@ test('a save makes a new file and never writes into the old one', async () => {
 })
 
 test('T5: nothing is spent when there is no room to save the result', async () => {
-  await store.replace(someTokens({ email: 'kept@example.com' }))
+  await store.replace(someTokens({ email: 'kept@example.com', expires_at: 0 }))
 
   // A process that may write 8 KB to a file is as good as a full disk, and needs no mount.
-  const limited = `trap '' XFSZ; ulimit -f 16; exec "$0" --import tsx "$1" "$2" http://127.0.0.1:9`
-  const child = spawnSync('bash', ['-c', limited, process.execPath, RENEW, dataDir], {
-    encoding: 'utf8',
-    env: { ...process.env, REJECTED: 'canary-access-token' },
-  })
+  const limited = `trap '' XFSZ; ulimit -f 16; exec "$0" "$1" ask "$2"`
+  const args = ['-c', limited, process.execPath, script.file, optionsFor(dataDir)]
+  const child = spawnSync('bash', args, { encoding: 'utf8', input: 'go\n' })
 
-  expect(JSON.parse(child.stdout)).toMatchObject({ code: 'refresh-failed' })
+  expect(child.stdout).toContain('error refresh-failed')
   expect(child.stdout).toContain('EFBIG')
   expect((await store.read())?.email).toBe('kept@example.com')
   expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
 })
+
+const optionsFor = (folder: string) =>
+  JSON.stringify({ dataDir: folder, issuer: 'http://127.0.0.1:9' })
 
 /** A mount of one's own, that nobody else sees and that ends with its process. */
 const canMount = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
@@ -256,16 +263,17 @@ test.runIf(canMount).each([
 ])('T5: with %s nothing is sent', async (_, make, code) => {
   await store.replace(someTokens({ expires_at: 0 }))
   const mount = `set -e; mount -t tmpfs -o size=64k,mode=0700 none "$1"; cp "$2" "$1/codex-tokens.json"; ${make}`
-  const renew = 'exec "$0" --import tsx "$3" "$1" http://127.0.0.1:9'
-  const paths = [mkdtempSync(join(root, 'disk-')), file, RENEW]
+  const renew = 'exec "$0" "$3" ask "$4"'
+  const disk = mkdtempSync(join(root, 'disk-'))
+  const args = [disk, file, script.file, optionsFor(disk)]
 
   const child = spawnSync(
     'unshare',
-    ['-m', 'bash', '-c', `${mount}; ${renew}`, process.execPath, ...paths],
-    { encoding: 'utf8' },
+    ['-m', 'bash', '-c', `${mount}; ${renew}`, process.execPath, ...args],
+    { encoding: 'utf8', input: 'go\n' },
   )
 
-  expect(JSON.parse(child.stdout)).toMatchObject({ code: 'refresh-failed' })
+  expect(child.stdout).toContain('error refresh-failed')
   expect(child.stdout).toContain(code)
 })
 

@@ -73,7 +73,10 @@ describe('the package', () => {
     const files = filesIn(installed)
 
     expect(files.filter((file) => !wanted.test(file))).toEqual([])
-    for (const file of ['dist/host/index.js', 'dist/host/index.d.ts', 'dist/container/agent.cjs']) {
+    const needed = ['index.js', 'index.d.ts', 'auth/renewal-process.js'].map(
+      (file) => `dist/host/${file}`,
+    )
+    for (const file of [...needed, 'dist/container/agent.cjs']) {
       expect(files).toContain(file)
     }
   })
@@ -115,6 +118,18 @@ describe('installed in another project', () => {
     expect(stdout).toContain('This was a scripted demo')
     expect(readFileSync(join(elsewhere, 'made.txt'), 'utf8')).toBe('made\n')
     expect(readdirSync(join(home, '.codexbox', 'sessions'))).toEqual(['mine.jsonl'])
+  })
+
+  test('a sign-in is renewed by the process that comes with it', async () => {
+    const script = join(installed, 'dist', 'host', 'auth', 'renew-apart.js')
+    const renew = `const { renewApart } = await import(process.argv[1])
+      const renew = renewApart({ dataDir: process.argv[2], issuer: new URL('http://127.0.0.1:9') })
+      await renew({ accessToken: 'some', wasRejected: false }).catch(({ code }) => console.log(code))`
+    const args = ['--input-type=module', '-e', renew, script, join(home, '.codexbox')]
+
+    const { stdout } = await execute(process.execPath, args, { cwd: elsewhere, env })
+
+    expect(stdout).toBe('not-signed-in\n')
   })
 
   test('codexbox-setup runs its steps, and is what the messages name', async () => {

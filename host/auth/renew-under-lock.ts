@@ -1,0 +1,65 @@
+import { CodexboxError } from '../../shared/errors.ts'
+import { notSignedIn } from './not-signed-in.ts'
+import { postRefresh, readTokenResponse } from './refresh.ts'
+import type { TokenStore } from './token-store.ts'
+
+/**
+ * Renews what is stored, unless that has another access token by now; what came of it is in the
+ * store, also that the sign-in is dead.
+ * @throws CodexboxError `not-signed-in`, `refresh-failed`, `tokens-invalid`.
+ */
+export type Renew = (due: DueToken) => Promise<void>
+
+/** The access token that has to be replaced. */
+export interface DueToken {
+  accessToken: string
+  /** The service has refused it before its time. */
+  wasRejected: boolean
+}
+
+export interface RenewalOptions {
+  store: TokenStore
+  issuer: URL
+  now?: (() => number) | undefined
+  timeoutMs?: number | undefined
+}
+
+/**
+ * The renewal itself. A process that is killed in it after the service has answered, and before the
+ * answer is on the disk, has lost the sign-in; so it is made in a process of its own (`renewApart`).
+ */
+export function renewUnderLock(options: RenewalOptions): Renew {
+  const { store, issuer, now = Date.now, timeoutMs } = options
+
+  return async ({ accessToken, wasRejected }) => {
+    await store.update(async (current, spend) => {
+      if (!current) throw notSignedIn()
+      // Another process may have renewed while we waited for the lock.
+      if (current.dead || current.access_token !== accessToken) return current
+
+      const { reply, isRepeat } = await spend(current, () =>
+        postRefresh({
+          issuer,
+          refreshToken: current.refresh_token,
+          reason: wasRejected ? 'unauthorized_recovery' : 'proactive_expiry',
+          timeoutMs,
+        }),
+      )
+      const outcome = readTokenResponse(reply, current, now())
+      if (outcome.status === 'failed') throw refreshFailed(outcome.why)
+      if (outcome.status === 'renewed') return outcome.tokens
+      // Then the first use was most likely our own.
+      const dead = outcome.reason === 'reused' && isRepeat ? 'lost' : outcome.reason
+      // An access token that was refused has ended, whatever its own word.
+      const expires_at = wasRejected ? Math.min(current.expires_at, now()) : current.expires_at
+      return { ...current, dead, expires_at }
+    })
+  }
+}
+
+function refreshFailed(why: string): CodexboxError {
+  return new CodexboxError(
+    'refresh-failed',
+    `Could not renew the sign-in: ${why}. It is kept; try again in a moment.`,
+  )
+}

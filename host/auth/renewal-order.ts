@@ -1,0 +1,24 @@
+import { z } from 'zod'
+
+/** What a renewal process is told: one line of JSON on its stdin. */
+export const RenewalOrder = z.object({
+  dataDir: z.string(),
+  issuer: z.url(),
+  accessToken: z.string(),
+  wasRejected: z.boolean(),
+  timeoutMs: z.number().optional(),
+  lockTimeoutMs: z.number().optional(),
+  staleMs: z.number().optional(),
+})
+export type RenewalOrder = z.infer<typeof RenewalOrder>
+
+/** What it answers on its stdout, before it ends: never a token, for those are in the store. */
+export const RenewalResult = z.discriminatedUnion('status', [
+  z.object({ status: z.literal('ok') }),
+  z.object({
+    status: z.literal('failed'),
+    code: z.enum(['not-signed-in', 'refresh-failed', 'tokens-invalid']),
+    message: z.string(),
+  }),
+])
+export type RenewalResult = z.infer<typeof RenewalResult>
