@@ -68,7 +68,13 @@ export function introduce(conversation: Conversation, screen: Screen): void {
   screen.note(`codexbox · ${provider} · ${place}`)
   screen.note(`workspace ${workspace} · session ${session}`)
   for (const notice of notices) screen.note(notice, 'yellow')
-  if (engine.name === 'process') return
+  if (engine.name === 'process') {
+    // The demo's commands are ours; a model's are anybody's.
+    if (provider !== 'demo') {
+      screen.note('There is no sandbox: what the model runs, runs as you.', 'yellow')
+    }
+    return
+  }
   if (conversation.credentials === 'direct') {
     screen.note('The real token is inside the container (AGENT_CREDENTIALS=direct).', 'yellow')
   }

@@ -46,6 +46,16 @@ function eventsOf(stdout: string): RunEvent[] {
 }
 
 describe('one run', () => {
+  test('warns of a model without a sandbox, and not of the demo', async () => {
+    const warning = 'There is no sandbox'
+
+    const model = await home.run(['run', 'Go on.'], { env: await askingServer(textAnswer()) })
+    const demo = await home.run(['run', 'explain yourself'])
+
+    expect(model.stderr).toContain(warning)
+    expect(demo.stderr).not.toContain(warning)
+  })
+
   test('puts the answer alone on stdout, and what is done for it on stderr, without escapes', async () => {
     const env = await askingServer(
       callsAnswer(['bash', { command: 'echo made > made.txt' }]),
