@@ -18,7 +18,7 @@ export interface RealEngine {
 
 /**
  * `describe` for tests that need a container engine and the tools image. Where there is none they
- * are skipped, and the title says why; with CODEXBOX_REQUIRE_ENGINE=1 they fail, so that a machine
+ * are skipped, and it is said why; with CODEXBOX_REQUIRE_ENGINE=1 they fail, so that a machine
  * which is there to run them cannot pass without.
  */
 export function describeWithEngine(name: string, define: (engine: RealEngine) => void): void {
@@ -31,7 +31,9 @@ export function describeWithEngine(name: string, define: (engine: RealEngine) =>
       })
     })
   } else {
-    describe.skip(`${name} (skipped: ${messageOf(found.reason)})`, () => {
+    // Said aloud: the usual reporter does not show the titles of what is skipped.
+    console.warn(`${name}: the tests with a real engine are skipped. ${messageOf(found.reason)}`)
+    describe.skip(name, () => {
       test('needs a container engine', () => {})
     })
   }
