@@ -7,12 +7,6 @@ import { z } from 'zod'
 export const Item = z.looseObject({ type: z.string() })
 export type Item = z.infer<typeof Item>
 
-export type MessageItem = Item & {
-  type: 'message'
-  role: 'user' | 'assistant' | 'developer'
-  content: { type: string; text?: string }[]
-}
-
 export type FunctionCallItem = Item & {
   type: 'function_call'
   call_id: string
@@ -27,15 +21,4 @@ export type CustomToolCallItem = Item & {
   call_id: string
   name: string
   input: string
-}
-
-export type FunctionCallOutputItem = Item & {
-  type: 'function_call_output'
-  call_id: string
-  output: string
-}
-
-export type ReasoningItem = Item & {
-  type: 'reasoning'
-  encrypted_content?: string | null
 }

@@ -191,3 +191,7 @@ export const RunEvent = z.discriminatedUnion('type', [
 ])
 export type RunEvent = z.infer<typeof RunEvent>
 export type FinishedEvent = Extract<RunEvent, { type: 'finished' }>
+
+type Body<E> = E extends RunEvent ? Omit<E, keyof typeof head> : never
+/** An event without what every event carries. */
+export type EventBody = Body<RunEvent>

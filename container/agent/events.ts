@@ -1,10 +1,5 @@
-import type { RunEvent } from '../../shared/protocol.ts'
+import type { EventBody } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
-
-type Body<E> = E extends RunEvent ? Omit<E, 'v' | 'seq' | 'runId'> : never
-
-/** An event without what every event carries. */
-export type EventBody = Body<RunEvent>
 
 /** Writes one event of a run. */
 export type Emit = (event: EventBody) => void

@@ -5,7 +5,7 @@ import { messageOf } from '../../shared/errors.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import type { ToolResult } from '../worker/tool.ts'
-import type { WorkerAnswer, WorkerLine } from '../worker/worker.ts'
+import { MAX_WORKER_LINE_BYTES, type WorkerAnswer, type WorkerLine } from '../worker/worker.ts'
 
 type WorkerProcess = ChildProcessByStdio<Writable, Readable, null>
 
@@ -14,9 +14,6 @@ const GRACE_MS = 5000
 
 /** Time a worker has to end what it runs. */
 const STOP_MS = 1000
-
-/** A file of 32 MB as JSON text with every character escaped is still shorter. */
-const MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 /**
  * The agent's side of the worker process. A worker that dies or hangs costs the calls it was busy
@@ -101,7 +98,7 @@ export class WorkerClient {
 
   async #readAnswers(child: WorkerProcess): Promise<void> {
     try {
-      for await (const line of readLines(child.stdout, MAX_ANSWER_BYTES)) {
+      for await (const line of readLines(child.stdout, MAX_WORKER_LINE_BYTES)) {
         const { id, ...result } = parseAnswer(line)
         this.#settle(id, result)
       }

@@ -16,12 +16,12 @@ export type WorkerLine =
 export type WorkerAnswer = { id: number } & ToolResult
 
 /** A file of 32 MB as JSON text with every character escaped is still shorter. */
-const MAX_LINE_BYTES = 256 * 1024 * 1024
+export const MAX_WORKER_LINE_BYTES = 256 * 1024 * 1024
 
 /** Serves calls until stdin ends: the agent is gone then, and so is everything it asked for. */
 export async function serveWorker(workspace: string): Promise<void> {
   let cancel = newCancel()
-  for await (const line of readLines(process.stdin, MAX_LINE_BYTES)) {
+  for await (const line of readLines(process.stdin, MAX_WORKER_LINE_BYTES)) {
     const request = JSON.parse(line) as WorkerLine
     if (request.type === 'cancel') {
       cancel.abort()

@@ -1,11 +1,11 @@
 import { CodexboxError } from '../../shared/errors.ts'
-import type { HostLine, RunEvent, RunRequest } from '../../shared/protocol.ts'
+import type { EventBody, HostLine, RunEvent, RunRequest } from '../../shared/protocol.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import type { AgentProcess } from '../engine/engine.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { readEvents } from './read-events.ts'
-import type { EventBody, Finished, Run } from './run.ts'
+import type { Finished, Run } from './run.ts'
 
 /** How long the agent may take to end a run that is out of time. */
 const OVERDUE_MS = 30_000

@@ -1,11 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
-import type { FinishedEvent, HostLine, RunEvent } from '../../shared/protocol.ts'
+import type { EventBody, FinishedEvent, HostLine, RunEvent } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
-
-type Body<E> = E extends RunEvent ? Omit<E, 'v' | 'seq' | 'runId'> : never
-/** An event without what every event carries. */
-export type EventBody = Body<RunEvent>
 
 /** The terminal event, not numbered yet. */
 export type Finished = Extract<EventBody, { type: 'finished' }>
