@@ -17,8 +17,9 @@ export function readAuthorizationResponse(
   { issuer, state }: { issuer: URL; state: string },
 ): AuthorizationResponse | NoResponse {
   const given = query.getAll('state')
-  if (given.length !== 1 || !isSameSecret(given[0] ?? '', state)) return { status: 'other-state' }
+  if (given.length !== 1 || !isOurs(given[0] ?? '', state)) return { status: 'other-state' }
   const known = new URLSearchParams(query)
+  known.set('state', state)
   // RFC 9207 tells several issuers apart. There is only this one, and how it would write its own
   // name is not known: a check could only turn good sign-ins away.
   known.delete('iss')
@@ -48,6 +49,15 @@ export function codeAlone(code: string, issuer: URL): URLSearchParams {
 function printable(text: string): string {
   return text.replace(/\p{C}/gu, ' ').trim().slice(0, 200)
 }
+
+/**
+ * The service appends this to the state when a new account comes from that one of its pages; the
+ * official client takes it off. It says nothing to us, and nothing else may follow a state.
+ */
+const ONBOARDING_MARK = '.onboarding_entrypoint=life_sciences'
+
+const isOurs = (given: string, state: string) =>
+  isSameSecret(given, state) || isSameSecret(given, state + ONBOARDING_MARK)
 
 /** In a time that does not depend on where they differ. */
 function isSameSecret(given: string, expected: string): boolean {

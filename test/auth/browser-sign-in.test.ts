@@ -183,6 +183,17 @@ test('the address is said, and a browser that cannot be opened is no failure', a
   expect(said[1]).toContain('open the address above yourself')
 })
 
+const marked = (mark: string) => (query: URLSearchParams) =>
+  query.set('state', `${query.get('state')}${mark}`)
+
+test('C1: the mark that the service leaves on a state after an onboarding is accepted', async () => {
+  const signIn = await begin()
+
+  await fetch(changed(signIn.address, marked('.onboarding_entrypoint=life_sciences')))
+
+  expect((await signIn.result).account_id).toBe('account-1')
+})
+
 test('C1: a wrong state is refused, and the wait goes on', async () => {
   const signIn = await begin()
 
@@ -206,6 +217,16 @@ test.each([
   [
     'only begun',
     (query: URLSearchParams) => query.set('state', query.get('state')?.slice(1) ?? ''),
+  ],
+  ['marked in another way', marked('.onboarding_entrypoint=other')],
+  ['marked and longer', marked('.onboarding_entrypoint=life_sciences.')],
+  [
+    'marked twice',
+    marked('.onboarding_entrypoint=life_sciences.onboarding_entrypoint=life_sciences'),
+  ],
+  [
+    'nothing but the mark',
+    (query: URLSearchParams) => query.set('state', '.onboarding_entrypoint=life_sciences'),
   ],
 ])('C2: a state that is %s is refused, and the wait goes on', async (_, change) => {
   const signIn = await begin()
