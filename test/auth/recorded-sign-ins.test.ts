@@ -18,6 +18,7 @@ import { someTokens } from '../fakes/some-tokens.ts'
  * and stands, with its reason, in the table of docs/sign-in.md: in neither more nor fewer places.
  */
 interface Recording {
+  exitCode: number
   authorizeUrl?: string
   /** What was asked of the callback server, and what it answered. */
   browser?: { name: string; url: string; status: number; location?: string }[]
@@ -88,7 +89,10 @@ function compare(where: string, theirs: Sent | undefined, ours: Sent | undefined
     add(name, theirs.headers[name], ours.headers[name]?.replace(packageVersion, '<version>'))
   }
   const [one, other] = [fields(theirs.body), fields(ours.body)]
-  add('order of fields', [...one.keys()].join(', '), [...other.keys()].join(', '))
+  // One that only one of them has is a difference of its own.
+  const order = (a: typeof one, b: typeof one) =>
+    [...a.keys()].filter((key) => b.has(key)).join(', ')
+  add('order of fields', order(one, other), order(other, one))
   for (const name of new Set([...one.keys(), ...other.keys()])) {
     add(name, shape(name, one.get(name)), shape(name, other.get(name)))
   }
@@ -121,7 +125,7 @@ const asQuery = (url: string): Sent => {
 
 /** Our own browser sign-in, with the recorded calls of a browser made to it. */
 async function browserSignIn(name: string) {
-  const { authorizeUrl = '', browser = [], exchanges } = recording(name)
+  const { authorizeUrl = '', browser = [], exchanges, exitCode } = recording(name)
   const { issuer, sent } = await play(exchanges)
   const stop = new AbortController()
   let asked: (url: string) => void = () => {}
@@ -161,7 +165,12 @@ async function browserSignIn(name: string) {
     }
     if (location) await fetch(new URL(location, url))
   }
-  return { differences, exchanges, sent, stop: () => stop.abort(), ended }
+  return { differences, exchanges, sent, exitCode, stop: () => stop.abort(), ended }
+}
+
+function ended(where: string, exitCode: number, ours: string): Difference[] {
+  const theirs = exitCode === 0 ? 'signed in' : 'failed'
+  return theirs === ours ? [] : [[where, 'end', theirs, ours]]
 }
 
 async function deviceSignIn(name: string) {
@@ -216,6 +225,13 @@ test('the refused browser sign-in: wrong calls are waited out, the refusal ends 
   expect(sent).toEqual([])
 })
 
+test('the sign-in that a workspace restriction of Codex ends: ours knows of none', async () => {
+  const { ended, sent, exchanges } = await browserSignIn('browser-other-workspace')
+
+  expect(await ended).toBe('signed in')
+  expect(sent).toHaveLength(exchanges.length)
+})
+
 test('the sign-in by device code: the same requests in the same order and rhythm', async () => {
   const { ended, sent, exchanges, waits } = await deviceSignIn('device')
 
@@ -241,6 +257,7 @@ test('the sign-out: it revokes what the official client revokes', async () => {
 test('every difference from the official client is in the table of docs/sign-in.md, and no other', async () => {
   const browser = await browserSignIn('browser')
   const refused = await browserSignIn('browser-refused')
+  const restricted = await browserSignIn('browser-other-workspace')
   const cancelled = await browserSignIn('browser-cancelled')
   cancelled.stop()
   const device = await deviceSignIn('device')
@@ -249,6 +266,9 @@ test('every difference from the official client is in the table of docs/sign-in.
     ...compare('code exchange', browser.exchanges[0], browser.sent[0]),
     ...compare('API key exchange', browser.exchanges[1], browser.sent[1]),
     ...refused.differences,
+    ...restricted.differences,
+    ...compare('code exchange', restricted.exchanges[0], restricted.sent[0]),
+    ...ended('restricted to another workspace', restricted.exitCode, await restricted.ended),
     ...cancelled.differences,
     ...device.differences,
     ...(await logout()).differences,
