@@ -33,6 +33,7 @@ export type ErrorCode =
   | 'context-full'
   // The run
   | 'run-timeout'
+  | 'output-invalid'
   | 'request-invalid'
   | 'internal'
 

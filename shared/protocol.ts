@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Item } from './items.ts'
+import { Limits } from './limits.ts'
 import { PROTOCOL_VERSION } from './protocol-version.ts'
 
 /**
@@ -36,7 +37,9 @@ export const RunLimits = z.object({
   runMs: bound,
   /** How long a container waits for the next prompt before it leaves. */
   idleMs: bound,
-  /** Silence on the model's stream, headers included, that counts as a cut. */
+  /** How long the first event of an answer may take, from sending the request. */
+  firstEventMs: bound,
+  /** Silence on the model's stream after that, which counts as a cut. */
   streamIdleMs: bound,
   /** Wall time of one tool call. */
   toolMs: bound,
@@ -45,16 +48,41 @@ export const RunLimits = z.object({
 })
 export type RunLimits = z.infer<typeof RunLimits>
 
+/** What requests to a model look like; the host knows it from the model's catalogue entry. */
+export const ModelForm = z.object({
+  /** The tools stand in the first item of `input`, not in `tools`, and are called one at a time. */
+  lite: z.boolean(),
+  /** Whether the free-form `apply_patch` is offered. */
+  applyPatch: z.boolean(),
+  /** Whether the model takes images. */
+  images: z.boolean(),
+  /** Whether the service may search the web for the model. */
+  webSearch: z.boolean(),
+  /** `trigger`: the service folds the history into one sealed item; `summary`: the model writes one. */
+  compaction: z.enum(['trigger', 'summary']),
+  /** Tokens of a conversation from which on it is compacted. Absent: only when it no longer fits. */
+  compactAtTokens: bound.optional(),
+})
+export type ModelForm = z.infer<typeof ModelForm>
+
+/** What a run begins with. */
+const beginning = {
+  runId: z.string().min(1),
+  /** Absent: go on where the history ends. */
+  prompt: z.string().min(1).optional(),
+  /** Images for the prompt, as data URLs. */
+  images: z.array(z.string().startsWith('data:image/')).optional(),
+  secrets: SecretsLine,
+}
+
 /** The first line on stdin: everything the container needs to start its first run. */
 export const RunRequest = z.object({
   version: z.literal(PROTOCOL_VERSION),
-  runId: z.string().min(1),
+  ...beginning,
   /** Names the conversation to the service: thread id and prompt cache key. At most 64 characters. */
   conversationId: z.string().min(1).max(64),
-  prompt: z.string().min(1),
   /** Earlier items of the conversation, oldest first, ready to be sent. */
   history: z.array(Item),
-  secrets: SecretsLine,
   endpoint: z.object({
     /** The full URL of the Responses endpoint. */
     url: z.string(),
@@ -64,10 +92,18 @@ export const RunRequest = z.object({
     headers: z.record(z.string(), z.string()),
   }),
   model: z.string().min(1),
+  form: ModelForm,
   /** The developer message at the head of every request. */
   instructions: z.string(),
   reasoning: z.object({ effort: z.string().optional(), summary: z.string().optional() }),
   verbosity: z.string().optional(),
+  /** JSON Schema the last message of each run has to follow. */
+  outputSchema: z.record(z.string(), z.unknown()).optional(),
+  /**
+   * The host answers each call item with `kept` when it is on its disk, and no tool is started before:
+   * what a crash leaves behind then never lacks a call that was made.
+   */
+  confirmsCalls: z.boolean().optional(),
   /** Where the tools work, as the container sees it. */
   workspace: z.string().min(1),
   /** Who runs the tools; absent: the agent's own user. */
@@ -79,18 +115,15 @@ export type RunRequest = z.infer<typeof RunRequest>
 /** Every later line on stdin. The end of stdin means the host is gone: the container leaves at once. */
 export const HostLine = z.discriminatedUnion('type', [
   /** Starts the next run; only after `finished`. */
-  z.object({
-    type: z.literal('prompt'),
-    runId: z.string().min(1),
-    prompt: z.string().min(1),
-    secrets: SecretsLine,
-  }),
+  z.object({ type: z.literal('prompt'), ...beginning }),
   /** Something to tell the model during a run; it is delivered at the next tool boundary. */
   z.object({ type: z.literal('message'), text: z.string().min(1) }),
   /** Ends the current run with `interrupted` and a history that can go on. */
   z.object({ type: z.literal('interrupt') }),
   /** The answer to `secrets.needed`. */
   z.object({ type: z.literal('secrets'), secrets: SecretsLine }),
+  /** The events up to `seq` are on the host's disk; see `confirmsCalls`. */
+  z.object({ type: z.literal('kept'), seq: count }),
   /** No more prompts will come: leave when the current run has ended. */
   z.object({ type: z.literal('close') }),
 ])
@@ -145,6 +178,8 @@ export const RunEvent = z.discriminatedUnion('type', [
     /** JSON text as the model wrote it; it may be invalid. */
     arguments: z.string(),
   }),
+  /** What a tool has put out since the last such event; a part of a flood is left out. */
+  z.object({ ...head, type: z.literal('tool.output'), callId: z.string(), text: z.string() }),
   z.object({
     ...head,
     type: z.literal('tool.finished'),
@@ -162,7 +197,11 @@ export const RunEvent = z.discriminatedUnion('type', [
     usage: Usage,
     /** From sending the request to the first event of the stream. */
     firstEventMs: z.number().nonnegative(),
+    /** The model that answered, where it is another than was asked for. */
+    servedBy: z.string().optional(),
   }),
+  /** What the service said about the limits of the plan, with an answer or a refusal. */
+  z.object({ ...head, type: z.literal('limits'), limits: Limits }),
   z.object({
     ...head,
     type: z.literal('retry'),
@@ -173,7 +212,21 @@ export const RunEvent = z.discriminatedUnion('type', [
     discardsText: z.boolean(),
   }),
   /** Something was mended so that the conversation can go on. */
-  z.object({ ...head, type: z.literal('repair'), message: z.string() }),
+  z.object({
+    ...head,
+    type: z.literal('repair'),
+    message: z.string(),
+    /** All reasoning before this was given up: the service cannot read it any more. */
+    drops: z.literal('reasoning').optional(),
+  }),
+  /** From here on the conversation is `items`, in the place of everything before. */
+  z.object({
+    ...head,
+    type: z.literal('compacted'),
+    items: z.array(Item),
+    tokensBefore: count,
+    tokensAfter: count,
+  }),
   /** The service refused the token; the run waits for a `secrets` line (direct mode). */
   z.object({ ...head, type: z.literal('secrets.needed') }),
   /** The one terminal event of a run. */

@@ -50,10 +50,13 @@ export async function serveAgent(
   }
 }
 
+/** What a run begins with. */
+type Beginning = Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'>
+
 class Agent {
   readonly #conversation: Conversation
   readonly #emitFor: (runId: string) => Emit
-  readonly #firstRun: { runId: string; prompt: string; secrets: Secrets }
+  readonly #firstRun: Beginning
   readonly #left: Promise<number>
   #leaveWith!: (exitCode: number) => void
   #idleTimer: NodeJS.Timeout | undefined
@@ -61,8 +64,7 @@ class Agent {
   #current: CurrentRun | undefined
 
   constructor(request: RunRequest, emitFor: (runId: string) => Emit) {
-    const { runId, prompt, secrets } = request
-    this.#firstRun = { runId, prompt, secrets }
+    this.#firstRun = request
     this.#emitFor = emitFor
     this.#left = new Promise((resolve) => {
       this.#leaveWith = resolve
@@ -125,6 +127,8 @@ class Agent {
       case 'secrets':
         this.#current?.takeSecrets(line.secrets)
         break
+      case 'kept':
+        break
       case 'close':
         this.#isClosing = true
         if (!this.#current) this.#leaveWith(0)
@@ -137,11 +141,11 @@ class Agent {
     this.#conversation.worker.cancel()
   }
 
-  #start({ runId, prompt, secrets }: { runId: string; prompt: string; secrets: Secrets }): void {
+  #start(beginning: Beginning): void {
     clearTimeout(this.#idleTimer)
-    const current = new CurrentRun(runId)
+    const current = new CurrentRun(beginning.runId)
     this.#current = current
-    void this.#run(current, prompt, secrets).then(() => {
+    void this.#run(current, beginning).then(() => {
       this.#current = undefined
       if (this.#isClosing) this.#leaveWith(0)
       const { idleMs } = this.#conversation.request.limits
@@ -149,7 +153,7 @@ class Agent {
     })
   }
 
-  async #run(current: CurrentRun, prompt: string, secrets: Secrets): Promise<void> {
+  async #run(current: CurrentRun, { prompt, images, secrets }: Beginning): Promise<void> {
     const { request } = this.#conversation
     const emit = this.#emitFor(current.runId)
     const started = performance.now()
@@ -162,6 +166,7 @@ class Agent {
     try {
       const outcome = await runLoop(this.#conversation, {
         prompt,
+        images,
         secrets,
         emit,
         signal: current.abort.signal,

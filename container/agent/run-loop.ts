@@ -21,7 +21,9 @@ export interface Conversation {
 
 /** What one run is given from outside while it goes on. */
 export interface RunInput {
-  prompt: string
+  /** Undefined: go on where the history ends. */
+  prompt: string | undefined
+  images: string[] | undefined
   secrets: Secrets
   emit: Emit
   /** Aborted to interrupt the run. */
@@ -54,7 +56,7 @@ export async function runLoop(conversation: Conversation, input: RunInput): Prom
   const { signal, messages } = input
   let failures = 0
   let renewed = false
-  run.record(userMessage(input.prompt))
+  if (input.prompt) run.record(userMessage(input.prompt))
 
   while (run.turns < maxTurns) {
     const { calls, failure, usage, wantsMore } = await run.ask()

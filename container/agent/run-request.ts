@@ -1,5 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
-import type { HostLine, RunLimits, RunRequest } from '../../shared/protocol.ts'
+import type { HostLine, ModelForm, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 
 /**
@@ -18,23 +18,24 @@ export function parseRunRequest(line: string): RunRequest {
   const worker = request.has('worker') ? request.object('worker') : undefined
   return {
     version: PROTOCOL_VERSION,
-    runId: request.string('runId'),
+    ...parseBeginning(request),
     conversationId: request.headerValue('conversationId', 64),
-    prompt: request.string('prompt'),
     history: request.items('history'),
-    secrets: parseSecrets(request),
     endpoint: {
       url: endpointUrl(endpoint.string('url')),
       socketPath: endpoint.optionalString('socketPath'),
       headers: endpoint.headers('headers'),
     },
     model: request.string('model'),
+    form: parseForm(request.object('form')),
     instructions: request.text('instructions'),
     reasoning: {
       effort: reasoning.optionalString('effort'),
       summary: reasoning.optionalString('summary'),
     },
     verbosity: request.optionalString('verbosity'),
+    outputSchema: request.has('outputSchema') ? request.object('outputSchema').values() : undefined,
+    confirmsCalls: request.flag('confirmsCalls'),
     workspace: request.string('workspace'),
     worker: worker && { uid: worker.integer('uid', 0), gid: worker.integer('gid', 0) },
     limits: parseLimits(request.object('limits')),
@@ -47,16 +48,13 @@ export function parseHostLine(line: string): HostLine {
   const type = fields.string('type')
   switch (type) {
     case 'prompt':
-      return {
-        type,
-        runId: fields.string('runId'),
-        prompt: fields.string('prompt'),
-        secrets: parseSecrets(fields),
-      }
+      return { type, ...parseBeginning(fields) }
     case 'message':
       return { type, text: fields.string('text') }
     case 'secrets':
       return { type, secrets: parseSecrets(fields) }
+    case 'kept':
+      return { type, seq: fields.integer('seq', 0) }
     case 'interrupt':
     case 'close':
       return { type }
@@ -71,6 +69,33 @@ function parseJson(line: string): unknown {
   } catch {
     // The error of JSON.parse quotes the text, secrets and all.
     throw invalid(`${Buffer.byteLength(line)} bytes on stdin are not one line of JSON`)
+  }
+}
+
+/** What a run begins with, in the first line and in those of later runs. */
+function parseBeginning(
+  fields: Fields,
+): Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'> {
+  return {
+    runId: fields.string('runId'),
+    prompt: fields.optionalString('prompt'),
+    images: fields.has('images') ? fields.dataUrls('images') : undefined,
+    secrets: parseSecrets(fields),
+  }
+}
+
+function parseForm(form: Fields): ModelForm {
+  const compaction = form.string('compaction')
+  if (compaction !== 'trigger' && compaction !== 'summary') {
+    throw invalid('form.compaction must be trigger or summary')
+  }
+  return {
+    lite: form.flag('lite'),
+    applyPatch: form.flag('applyPatch'),
+    images: form.flag('images'),
+    webSearch: form.flag('webSearch'),
+    compaction,
+    compactAtTokens: form.has('compactAtTokens') ? form.integer('compactAtTokens', 1) : undefined,
   }
 }
 
@@ -89,6 +114,7 @@ function parseLimits(limits: Fields): RunLimits {
     maxTurns: limits.integer('maxTurns', 1),
     runMs: limits.integer('runMs', 1),
     idleMs: limits.integer('idleMs', 1),
+    firstEventMs: limits.integer('firstEventMs', 1),
     streamIdleMs: limits.integer('streamIdleMs', 1),
     toolMs: limits.integer('toolMs', 1),
     toolOutputBytes: limits.integer('toolOutputBytes', 1),
@@ -143,6 +169,30 @@ class Fields {
 
   optionalString(name: string): string | undefined {
     return this.has(name) ? this.string(name) : undefined
+  }
+
+  /** Absent is false. */
+  flag(name: string): boolean {
+    const value = this.get(name) ?? false
+    if (typeof value !== 'boolean') throw this.#wrong(name, 'true or false')
+    return value
+  }
+
+  /** What the object holds, as it came. */
+  values(): Record<string, unknown> {
+    if (isDeeperThan(this.#values, MAX_DEPTH)) {
+      throw invalid(`${this.#where} must be at most ${MAX_DEPTH} levels deep`)
+    }
+    return this.#values
+  }
+
+  dataUrls(name: string): string[] {
+    const value = this.get(name)
+    const isImage = (url: unknown) => typeof url === 'string' && url.startsWith('data:image/')
+    if (!Array.isArray(value) || !value.every(isImage)) {
+      throw this.#wrong(name, 'an array of data URLs of images')
+    }
+    return value
   }
 
   /** Visible ASCII: a newline in a token would let its holder write headers of his own. */

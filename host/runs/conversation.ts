@@ -205,6 +205,13 @@ export class Conversation {
         headers: connection.headers,
       },
       model: config.model ?? connection.defaultModel,
+      form: {
+        lite: false,
+        applyPatch: false,
+        images: false,
+        webSearch: false,
+        compaction: 'summary',
+      },
       instructions: instructions(view.workspace),
       reasoning: {
         ...(config.effort ? { effort: config.effort } : {}),

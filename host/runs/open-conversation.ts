@@ -14,6 +14,8 @@ const DEFAULT_LIMITS: RunLimits = {
   maxTurns: 200,
   runMs: 60 * MINUTE,
   idleMs: 15 * MINUTE,
+  // The service sends its first event at once; a queue that keeps still is left after this.
+  firstEventMs: 2 * MINUTE,
   streamIdleMs: 5 * MINUTE,
   toolMs: 10 * MINUTE,
   toolOutputBytes: 40_000,

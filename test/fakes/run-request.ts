@@ -1,10 +1,11 @@
 import { tmpdir } from 'node:os'
-import type { RunLimits, RunRequest } from '../../shared/protocol.ts'
+import type { ModelForm, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 
 /** A run request that is complete and has short timeouts; a test names only what it is about. */
 export function aRunRequest(
-  given: Partial<Omit<RunRequest, 'limits' | 'endpoint'>> & {
+  given: Partial<Omit<RunRequest, 'form' | 'limits' | 'endpoint'>> & {
+    form?: Partial<ModelForm>
     limits?: Partial<RunLimits>
     endpoint?: Partial<RunRequest['endpoint']>
   } = {},
@@ -21,6 +22,14 @@ export function aRunRequest(
     reasoning: { effort: 'medium' },
     workspace: tmpdir(),
     ...given,
+    form: {
+      lite: false,
+      applyPatch: true,
+      images: true,
+      webSearch: false,
+      compaction: 'trigger',
+      ...given.form,
+    },
     endpoint: {
       // The discard port: a test that forgets its server fails instead of reaching another one.
       url: 'http://127.0.0.1:9/v1/responses',
@@ -31,6 +40,7 @@ export function aRunRequest(
       maxTurns: 20,
       runMs: 18_000,
       idleMs: 10_000,
+      firstEventMs: 5_000,
       streamIdleMs: 5_000,
       toolMs: 10_000,
       toolOutputBytes: 20_000,

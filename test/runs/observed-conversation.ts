@@ -112,6 +112,7 @@ const LIMITS: RunLimits = {
   maxTurns: 20,
   runMs: 15_000,
   idleMs: 15_000,
+  firstEventMs: 10_000,
   streamIdleMs: 10_000,
   toolMs: 10_000,
   toolOutputBytes: 20_000,
