@@ -2,13 +2,17 @@ import { CodexboxError, type ErrorCode, systemCodeOf } from '../../shared/errors
 import { USER_AGENT } from './client-identity.ts'
 import { withDeadline } from './with-deadline.ts'
 
-/** What the issuer answered. It holds tokens: judge it, never print it. */
-export interface TokenReply {
+/** What the issuer answered, as it came. It holds tokens: judge it, never print it. */
+export interface RawReply {
   status: number
-  /** The body, when it was JSON. */
-  json: unknown
+  body: string
   /** When to ask again, as the issuer put it (RFC 9110, 10.2.3). */
   retryAfter?: string | undefined
+}
+
+export interface TokenReply extends RawReply {
+  /** The body, when it was JSON. Parsed when asked for: an answer is saved before it is looked at. */
+  readonly json: unknown
 }
 
 export interface TokenPost {
@@ -71,10 +75,21 @@ export async function sendOnce(
 }
 
 export async function readReply(response: Response): Promise<TokenReply> {
-  return {
+  return tokenReply({
     status: response.status,
-    json: parseJson(await response.text()),
+    body: await response.text(),
     retryAfter: response.headers.get('retry-after') ?? undefined,
+  })
+}
+
+export function tokenReply({ status, body, retryAfter }: RawReply): TokenReply {
+  return {
+    status,
+    body,
+    retryAfter,
+    get json() {
+      return parseJson(body)
+    },
   }
 }
 
