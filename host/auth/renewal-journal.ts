@@ -8,7 +8,7 @@ import type { HeldLock } from '../storage/file-lock.ts'
 import { processIdentityOf, stateOf, thisProcess } from '../storage/process-identity.ts'
 import { readPrivateFile } from './private-file.ts'
 import { removeIfThere, siblingsOf, syncFolder } from './save-file.ts'
-import type { TokenReply } from './token-endpoint.ts'
+import { type RawReply, type TokenReply, tokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
 
 /**
@@ -53,7 +53,7 @@ export function renewalJournal(tokensPath: string, lock: HeldLock): RenewalJourn
         throw error
       })
       await entry.write(reply)
-      answered.push(entry.path)
+      if (isReadable(reply)) answered.push(entry.path)
       return { reply, isRepeat: unanswered.length > 0 }
     },
     clear: async () => {
@@ -69,6 +69,14 @@ export async function forgetRenewals(tokensPath: string): Promise<void> {
 }
 
 const ENDING = '.renewal'
+
+/**
+ * An answer of success that brings no token stays in its entry: the token is most likely spent, which
+ * the next try has to know.
+ */
+function isReadable({ status, json }: TokenReply): boolean {
+  return status !== 200 || z.object({ access_token: z.string().min(1) }).safeParse(json).success
+}
 
 /** In place of an answer: the process lives on, and does not know it either. */
 const UNKNOWN = 'unknown'
@@ -130,7 +138,11 @@ interface Entry {
 }
 
 const Intent = z.object({ refresh_token_sha256: z.string(), process: z.unknown() })
-const Reply = z.object({ status: z.number(), json: z.unknown() })
+const Reply = z.object({
+  status: z.number(),
+  body: z.string(),
+  retryAfter: z.string().optional(),
+}) satisfies z.ZodType<RawReply>
 
 /** Undefined: nothing that can be used. A half-written answer is none. */
 function read(path: string): Entry | undefined {
@@ -139,11 +151,14 @@ function read(path: string): Entry | undefined {
   const [first = '', second = ''] = file.text.split('\n')
   const intent = Intent.safeParse(parseJson(first)).data
   if (!intent) return undefined
+  const outcome = parseJson(second)
+  const raw = Reply.safeParse(outcome).data
+  const reply = raw && tokenReply(raw)
   const process = processIdentityOf(intent.process)
-  const mayAnswer = process && parseJson(second) !== UNKNOWN && stateOf(process) === 'alive'
+  const mayAnswer = process && !raw && outcome !== UNKNOWN && stateOf(process) === 'alive'
   return {
     fingerprint: intent.refresh_token_sha256,
-    reply: Reply.safeParse(parseJson(second)).data,
+    reply: reply && isReadable(reply) ? reply : undefined,
     running: mayAnswer ? process.pid : undefined,
   }
 }
@@ -171,7 +186,7 @@ function fingerprintOf({ refresh_token }: Tokens): string {
 interface OpenEntry {
   path: string
   /** Never rejects: an answer in hand is worth storing even if it could not be written here. */
-  write(outcome: TokenReply | typeof UNKNOWN): Promise<void>
+  write(outcome: RawReply | typeof UNKNOWN): Promise<void>
 }
 
 /** More than any sign-in takes. */
@@ -204,9 +219,11 @@ async function finish(
   file: FileHandle,
   path: string,
   line: string,
-  outcome: TokenReply | typeof UNKNOWN,
+  outcome: RawReply | typeof UNKNOWN,
 ): Promise<void> {
-  const bytes = Buffer.from(`${JSON.stringify(outcome)}\n`)
+  // Only what came, for nothing looks into the answer before it is on the disk.
+  const fields = ['status', 'retryAfter', 'body'] satisfies (keyof RawReply)[]
+  const bytes = Buffer.from(`${JSON.stringify(outcome, fields)}\n`)
   try {
     const start = Buffer.byteLength(line)
     for (let at = 0; at < bytes.length; ) {

@@ -15,6 +15,7 @@ import { inspect } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
 import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
+import { tokenReply } from '../../host/auth/token-endpoint.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { thisProcess } from '../../host/storage/process-identity.ts'
@@ -56,16 +57,19 @@ const GONE = { ...thisProcess(), start: 'another start' }
 interface Left {
   refreshToken: string
   answer?: unknown
+  /** The body of an answer that is not JSON. */
+  body?: string
   /** The line of the answer, where it is not one. */
   text?: string
   process?: object
 }
 
 /** What a process leaves that dies after it has begun a renewal. */
-function leave({ refreshToken, answer, text, process = GONE }: Left): string {
+function leave({ refreshToken, answer, body, text, process = GONE }: Left): string {
   const path = `${file}.left.renewal`
   const intent = { refresh_token_sha256: sha256(refreshToken), started_at: 0, process }
-  const second = text ?? (answer ? JSON.stringify({ status: 200, json: answer }) : '')
+  const received = body ?? (answer ? JSON.stringify(answer) : undefined)
+  const second = text ?? (received ? JSON.stringify({ status: 200, body: received }) : '')
   writeFileSync(path, `${JSON.stringify(intent)}\n${second}\n`.padEnd(65536, ' '), { mode: 0o600 })
   return path
 }
@@ -98,6 +102,29 @@ test('T6: while the answer is awaited, the intent is on the disk, and the token 
   })
   expect(text).not.toContain(before.refresh_token)
   expect(leftovers()).toEqual([])
+})
+
+test('T6: the answer is on the disk as it came, before anything looks at it', async () => {
+  const before = await signedIn()
+  const body = `{ "access_token" :"\\u0061${'x'.repeat(3000)}",\n "more": [1] }`
+  let text = ''
+
+  const update = store.update(async (current = before, spend) => {
+    const reply = tokenReply({ status: 200, body, retryAfter: '7' })
+    Object.defineProperty(reply, 'json', {
+      get: () => {
+        const [name = ''] = leftovers().filter((each) => each.endsWith('.renewal'))
+        text ||= readFileSync(join(dataDir, name), 'utf8')
+        return undefined
+      },
+    })
+    await spend(current, async () => reply)
+    return current
+  })
+
+  await update
+  const [, second = ''] = text.split('\n')
+  expect(JSON.parse(second)).toEqual({ status: 200, body, retryAfter: '7' })
 })
 
 test('T6, T7: an answer that a dead process had received is adopted, and nothing is sent', async () => {
@@ -143,7 +170,11 @@ const useless: [string, (before: Tokens) => void][] = [
   [
     'with half an answer',
     ({ refresh_token }) =>
-      leave({ refreshToken: refresh_token, text: '{"status":200,"json":{"acc' }),
+      leave({ refreshToken: refresh_token, text: '{"status":200,"body":"{\\"acc' }),
+  ],
+  [
+    'with an answer that is no JSON',
+    ({ refresh_token }) => leave({ refreshToken: refresh_token, body: '<html>' }),
   ],
   ['empty', () => writeFileSync(`${file}.left.renewal`, '')],
   ['full of NULs', () => writeFileSync(`${file}.left.renewal`, '\0'.repeat(65536))],
@@ -193,6 +224,44 @@ test('T6: an answer lost on the way: tried again once, known as lost, and never 
   expect((errors[1] as Error).message).toContain('broke off before its answer was here')
   expect(issuer.counts.refresh).toBe(2)
   expect(await store.read()).toEqual({ ...before, dead: 'lost' })
+  expect(leftovers()).toEqual([])
+})
+
+const unreadable = {
+  'no JSON': '<html>canary</html>',
+  'torn JSON': '{"access_token":"canary-torn',
+  'JSON without a token': '{"hello":"canary"}',
+}
+test.each(Object.entries(unreadable))(
+  'T7: an answer of success that is %s is kept as it came; when the token then turns out to be spent, it is known as lost',
+  async (_, body) => {
+    const before = await signedIn()
+    await answerTo(before) // The service has taken the token.
+    issuer.refreshReplies = [{ status: 200, text: body }]
+
+    const first = await failure(ask())
+
+    expect(first).toMatchObject({ code: 'refresh-failed' })
+    expect(String(first)).not.toContain('canary')
+    const [name = ''] = leftovers()
+    const [, second = ''] = readFileSync(join(dataDir, name), 'utf8').split('\n')
+    expect(JSON.parse(second)).toEqual({ status: 200, body })
+    expect(await store.read()).toEqual(before)
+
+    expect(await failure(ask())).toMatchObject({ code: 'not-signed-in' })
+    expect(await store.read()).toEqual({ ...before, dead: 'lost' })
+    expect(leftovers()).toEqual([])
+  },
+)
+
+test('T7: an answer of success that cannot be read, from a server in between: the next try renews', async () => {
+  await signedIn()
+  issuer.refreshReplies = [{ status: 200, text: '<html>Log in to this network</html>' }]
+  await failure(ask())
+
+  const after = await ask()
+
+  expect(await store.read()).toEqual(after)
   expect(leftovers()).toEqual([])
 })
 
@@ -271,7 +340,7 @@ test('a new sign-in is not replaced by an answer about the old one', async () =>
 test('no error about a renewal says a token', async () => {
   const before = await signedIn()
   const errors: unknown[] = []
-  for (const text of [`{"status":200,"json":{"access_token":"${before.access_token}`, 'canary']) {
+  for (const text of [`{"status":200,"body":"{${before.access_token}`, 'canary']) {
     issuer.refreshReplies = ['cut']
     leave({ refreshToken: before.refresh_token, text })
     errors.push(await failure(ask()))
