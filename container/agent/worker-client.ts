@@ -15,13 +15,18 @@ const GRACE_MS = 5000
 /** Time a worker has to end what it runs. */
 const STOP_MS = 1000
 
+interface Waiting {
+  onOutput(text: string): void
+  onResult(result: ToolResult): void
+}
+
 /**
  * The agent's side of the worker process. A worker that dies or hangs costs the calls it was busy
  * with, which the model is told; the next call gets a new one.
  */
 export class WorkerClient {
   readonly #options: Pick<RunRequest, 'workspace' | 'worker' | 'limits'>
-  readonly #waiting = new Map<number, (result: ToolResult) => void>()
+  readonly #waiting = new Map<number, Waiting>()
   #process: WorkerProcess | undefined
   #lastId = 0
 
@@ -38,30 +43,42 @@ export class WorkerClient {
     }
   }
 
-  /** Never rejects: what goes wrong is a result the model can read. */
-  call(name: string, args: unknown): Promise<ToolResult> {
+  /**
+   * Never rejects: what goes wrong is a result the model can read. `input` is the text for a free-form
+   * tool, an object for any other. `onOutput` is given what the tool puts out while it runs, at most
+   * some ten times a second and some kilobytes at once; a flood is thinned.
+   */
+  call(
+    name: string,
+    input: unknown,
+    onOutput: (text: string) => void = () => {},
+  ): Promise<ToolResult> {
     const { limits } = this.#options
     const id = ++this.#lastId
     return new Promise((resolve) => {
       const deadline = setTimeout(() => this.#process?.kill('SIGKILL'), limits.toolMs + GRACE_MS)
-      this.#waiting.set(id, (result) => {
+      const onResult = (result: ToolResult) => {
         clearTimeout(deadline)
         resolve(result)
-      })
+      }
+      this.#waiting.set(id, { onOutput, onResult })
       try {
         this.#process ??= this.#start()
-        send(this.#process, { type: 'call', id, name, args, limits })
+        send(this.#process, { type: 'call', id, name, input, limits })
       } catch (error) {
         this.#settle(id, lostResult(notStarted(error)))
       }
     })
   }
 
-  /** Ends the calls that are running; each is answered with what it had put out so far. */
+  /**
+   * Ends the calls that are running, each is answered with what it had put out so far, and the commands
+   * that outlived their call.
+   */
   cancel(): void {
     const child = this.#process
+    if (!child) return
     const cancelled = [...this.#waiting.keys()]
-    if (!child || cancelled.length === 0) return
     send(child, { type: 'cancel' })
     const stuck = setTimeout(() => {
       if (cancelled.some((id) => this.#waiting.has(id))) child.kill('SIGKILL')
@@ -99,8 +116,9 @@ export class WorkerClient {
   async #readAnswers(child: WorkerProcess): Promise<void> {
     try {
       for await (const line of readLines(child.stdout, MAX_WORKER_LINE_BYTES)) {
-        const { id, ...result } = parseAnswer(line)
-        this.#settle(id, result)
+        const answer = parseAnswer(line)
+        if (answer.type === 'output') this.#waiting.get(answer.id)?.onOutput(answer.text)
+        else this.#settle(answer.id, answer.result)
       }
     } catch {
       // Whatever it wrote was no answer; it is stopped, and its exit is reported.
@@ -115,9 +133,9 @@ export class WorkerClient {
   }
 
   #settle(id: number, result: ToolResult): void {
-    const settle = this.#waiting.get(id)
+    const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
-    settle?.(result)
+    waiting?.onResult(result)
   }
 }
 
@@ -129,12 +147,33 @@ function send(child: WorkerProcess, line: WorkerLine): void {
  * Checked though the worker is ours: a tool, which runs as the same user, can write to its stdout.
  * @throws Error when `line` is no answer.
  */
-function parseAnswer(line: string): WorkerAnswer {
-  const { id, ok, output, summary } = JSON.parse(line) as WorkerAnswer
-  if (typeof ok !== 'boolean' || typeof output !== 'string' || typeof summary !== 'string') {
+function parseAnswer(
+  line: string,
+):
+  | { type: 'output'; id: number; text: string }
+  | { type: 'result'; id: number; result: ToolResult } {
+  const answer = JSON.parse(line) as WorkerAnswer
+  if (answer.type === 'output') {
+    const { type, id, text } = answer
+    if (typeof text !== 'string') throw new Error('not an output')
+    return { type, id, text }
+  }
+  const { type, id, ok, output, images, summary } = answer
+  if (
+    type !== 'result' ||
+    typeof ok !== 'boolean' ||
+    typeof output !== 'string' ||
+    typeof summary !== 'string' ||
+    !(images === undefined || (Array.isArray(images) && images.every(isImage)))
+  ) {
     throw new Error('not an answer')
   }
-  return { id, ok, output, summary }
+  return { type, id, result: { ok, output, summary, ...(images ? { images } : {}) } }
+}
+
+/** Nothing but a data URL: the service itself would fetch what another one names. */
+function isImage(value: unknown): boolean {
+  return typeof value === 'string' && value.startsWith('data:image/')
 }
 
 function notStarted(error: unknown): string {

@@ -72,7 +72,7 @@ function wholeCharactersStart(bytes: Buffer): number {
 }
 
 /** Where a cut UTF-8 text has to end, so that it does not stop inside a character. */
-function wholeCharactersEnd(bytes: Buffer): number {
+export function wholeCharactersEnd(bytes: Buffer): number {
   let lead = bytes.length - 1
   while (lead > bytes.length - 4 && isContinuation(bytes[lead])) lead--
   const byte = bytes[lead]

@@ -3,5 +3,7 @@ import { bash } from './tools/bash.ts'
 import { listFiles } from './tools/list-files.ts'
 import { readFile } from './tools/read-file.ts'
 import { writeFile } from './tools/write-file.ts'
+import { writeStdin } from './tools/write-stdin.ts'
 
-export const tools: readonly Tool[] = [bash, readFile, writeFile, listFiles]
+/** In an order that stays: the service caches what the definitions are part of. */
+export const tools: readonly Tool[] = [bash, writeStdin, readFile, writeFile, listFiles]

@@ -1,25 +1,38 @@
 import { setMaxListeners } from 'node:events'
 import { messageOf } from '../../shared/errors.ts'
 import { readLines } from '../../shared/read-lines.ts'
-import { ToolArguments, ToolError, type ToolLimits, type ToolResult } from './tool.ts'
+import { LiveOutput } from './live-output.ts'
+import { Sessions } from './sessions.ts'
+import {
+  freeFormInput,
+  ToolArguments,
+  type ToolContext,
+  ToolError,
+  type ToolLimits,
+  type ToolResult,
+} from './tool.ts'
 import { tools } from './tools.ts'
 
 /**
  * The hands: a process of its own that runs commands and touches files for the agent, as the owner
- * of the workspace, and knows no secret. Lines on stdin and stdout, one call or one answer each.
+ * of the workspace, and knows no secret. Lines on stdin and stdout: calls, and what comes of them.
  */
 export type WorkerLine =
-  | { type: 'call'; id: number; name: string; args: unknown; limits: ToolLimits }
-  /** Ends every call that is running. */
+  /** `input` is the text for a free-form tool, an object for any other; nothing of it is checked. */
+  | { type: 'call'; id: number; name: string; input: unknown; limits: ToolLimits }
+  /** Ends every call that is running, and every command that outlived its call. */
   | { type: 'cancel' }
 
-export type WorkerAnswer = { id: number } & ToolResult
+export type WorkerAnswer =
+  /** What a running call has put out, thinned; any number of times before its result. */
+  { type: 'output'; id: number; text: string } | ({ type: 'result'; id: number } & ToolResult)
 
 /** A file of 32 MB as JSON text with every character escaped is still shorter. */
 export const MAX_WORKER_LINE_BYTES = 256 * 1024 * 1024
 
 /** Serves calls until stdin ends: the agent is gone then, and so is everything it asked for. */
 export async function serveWorker(workspace: string): Promise<void> {
+  const sessions = new Sessions()
   let cancel = newCancel()
   for await (const line of readLines(process.stdin, MAX_WORKER_LINE_BYTES)) {
     const request = JSON.parse(line) as WorkerLine
@@ -27,7 +40,7 @@ export async function serveWorker(workspace: string): Promise<void> {
       cancel.abort()
       cancel = newCancel()
     } else {
-      void answer(request, workspace, cancel.signal)
+      void answer(request, { workspace, sessions, signal: cancel.signal })
     }
   }
   cancel.abort()
@@ -41,24 +54,30 @@ function newCancel(): AbortController {
 }
 
 async function answer(
-  { id, name, args, limits }: Extract<WorkerLine, { type: 'call' }>,
-  workspace: string,
-  signal: AbortSignal,
+  { id, name, input, limits }: Extract<WorkerLine, { type: 'call' }>,
+  common: Pick<ToolContext, 'workspace' | 'sessions' | 'signal'>,
 ): Promise<void> {
-  const result = await run(name, args, { workspace, limits, signal })
-  process.stdout.write(`${JSON.stringify({ id, ...result } satisfies WorkerAnswer)}\n`)
+  const live = new LiveOutput(
+    (text) => write({ type: 'output', id, text }),
+    () => process.stdout.writableNeedDrain,
+  )
+  const onOutput = (chunk: Buffer) => live.push(chunk)
+  const result = await run(name, input, { ...common, limits, onOutput })
+  live.end()
+  write({ type: 'result', id, ...result })
+}
+
+function write(answer: WorkerAnswer): void {
+  process.stdout.write(`${JSON.stringify(answer)}\n`)
 }
 
 /** The one place where a throw becomes text for the model. */
-async function run(
-  name: string,
-  args: unknown,
-  context: { workspace: string; limits: ToolLimits; signal: AbortSignal },
-): Promise<ToolResult> {
+async function run(name: string, input: unknown, context: ToolContext): Promise<ToolResult> {
   try {
     const tool = tools.find((candidate) => candidate.name === name)
     if (!tool) throw new ToolError(`There is no tool named ${name}.`)
-    return await tool.run(new ToolArguments(args), context)
+    if ('grammar' in tool) return await tool.run(freeFormInput(input), context)
+    return await tool.run(new ToolArguments(input), context)
   } catch (error) {
     const message = messageOf(error)
     return { ok: false, output: `error: ${message}`, summary: firstLine(message) }

@@ -82,8 +82,11 @@ describe.concurrent('a worker that is in the hands of a tool', linux, () => {
   test.for([
     ['no JSON', 'garbage'],
     ['nothing to take apart', 'null'],
-    ['an answer without its fields', '{"id":1}'],
-    ['an answer with fields of another type', '{"id":1,"ok":1,"output":{},"summary":[]}'],
+    ['an answer without its fields', '{"type":"result","id":1}'],
+    [
+      'an answer with fields of another type',
+      '{"type":"result","id":1,"ok":1,"output":{},"summary":[]}',
+    ],
   ] as const)('is replaced when it says what is no answer: %s', async ([, said], t) => {
     const { agent, finished, server } = await playWith(t, firstWorkerSays(t, said), [
       callsAnswer(bash('echo hello')),
@@ -98,8 +101,8 @@ describe.concurrent('a worker that is in the hands of a tool', linux, () => {
   })
 
   test('is not heard when it answers what nobody asked', async (t) => {
-    const forged = { id: 7, ok: true, output: 'forged', summary: 'forged' }
-    const honest = { id: 1, ok: true, output: 'honest', summary: 'honest' }
+    const forged = { type: 'result', id: 7, ok: true, output: 'forged', summary: 'forged' }
+    const honest = { type: 'result', id: 1, ok: true, output: 'honest', summary: 'honest' }
     const said = [forged, honest].map((answer) => JSON.stringify(answer)).join('\n')
     const script = [callsAnswer(bash('echo hello')), textAnswer()]
     const { finished, server } = await playWith(t, firstWorkerSays(t, said), script)

@@ -13,7 +13,12 @@ import { readLines } from '../../shared/read-lines.ts'
 export interface WorkerProcess {
   readonly workspace: string
   /** Rejects when the worker ends before it has answered. */
-  call(name: string, args: unknown, limits?: Partial<ToolLimits>): Promise<ToolResult>
+  call(
+    name: string,
+    input: unknown,
+    limits?: Partial<ToolLimits>,
+    onOutput?: (text: string) => void,
+  ): Promise<ToolResult>
   cancel(): void
   /** Ends its stdin, as when the agent is gone, and waits for its end. */
   stop(): Promise<void>
@@ -54,11 +59,11 @@ export function startWorker(
     child.stdin.end()
     await exited
   }
-  const waiting = new Map<number, (result: ToolResult) => void>()
+  const waiting = new Map<number, (answer: WorkerAnswer) => void>()
   void (async () => {
     for await (const line of readLines(child.stdout, 64 * 1024 * 1024)) {
-      const { id, ...result } = JSON.parse(line) as WorkerAnswer
-      waiting.get(id)?.(result)
+      const answer = JSON.parse(line) as WorkerAnswer
+      waiting.get(answer.id)?.(answer)
     }
   })()
   const send = (line: WorkerLine) => void child.stdin.write(`${JSON.stringify(line)}\n`)
@@ -78,13 +83,17 @@ export function startWorker(
   let lastId = 0
   return {
     workspace,
-    call(name, args, limits) {
+    call(name, input, limits, onOutput) {
       const id = ++lastId
       return new Promise((resolve, reject) => {
-        waiting.set(id, resolve)
+        waiting.set(id, (answer) => {
+          if (answer.type === 'output') return onOutput?.(answer.text)
+          const { type: _, id: __, ...result } = answer
+          resolve(result)
+        })
         void exited.then(() => reject(new Error('The worker ended before it had answered')))
         const all = { toolMs: 15_000, toolOutputBytes: 20_000, ...limits }
-        send({ type: 'call', id, name, args, limits: all })
+        send({ type: 'call', id, name, input, limits: all })
       })
     },
     cancel: () => send({ type: 'cancel' }),

@@ -1,138 +1,86 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ClippedOutput } from '../clipped-output.ts'
-import { type Tool, type ToolContext, ToolError, type ToolResult } from '../tool.ts'
+import { Command } from '../command.ts'
+import { type FunctionTool, ToolError } from '../tool.ts'
 
-export const bash: Tool = {
+export const bash: FunctionTool = {
   name: 'bash',
   description:
     'Run a command with bash in the workspace and get its exit code and its output (stdout and ' +
     'stderr merged; of a long output the head and the tail are kept). Each call is a fresh shell: ' +
-    'directory changes and variables do not carry over. There is no terminal and no input. ' +
-    'Everything the command started is ended when it returns or its time is up, so a server has ' +
-    'to be started and used in the same call.',
+    'directory changes and variables do not carry over. There is no terminal. A command that still ' +
+    'runs after yield_time_ms goes on: you get its output so far and a session id for write_stdin. ' +
+    'What a command started is ended when its shell exits, so a server has to stay in the foreground.',
   parameters: {
     type: 'object',
     properties: {
       command: { type: 'string', description: 'The command line, any length, as for `bash -c`.' },
+      yield_time_ms: {
+        type: 'integer',
+        minimum: 250,
+        description: 'Return when the command has not ended by then; default 10000, most 30000.',
+      },
       timeout_ms: {
         type: 'integer',
         minimum: 1,
         description: 'End the command after this many milliseconds; cannot exceed the default.',
+      },
+      open_stdin: {
+        type: 'boolean',
+        description: 'Keep its input open for write_stdin; by default it reads an end of file.',
       },
     },
     required: ['command'],
     additionalProperties: false,
   },
 
-  async run(args, context) {
-    const command = args.string('command')
-    const timeoutMs = Math.min(
-      args.optionalInteger('timeout_ms', 1) ?? Number.POSITIVE_INFINITY,
-      context.limits.toolMs,
-    )
+  async run(args, { workspace, limits, signal, sessions, onOutput }) {
+    const commandLine = args.string('command')
+    const yieldMs = args.optionalInteger('yield_time_ms', 0) ?? 10_000
+    const timeoutMs = args.optionalInteger('timeout_ms', 1) ?? limits.toolMs
+    const openStdin = args.flag('open_stdin')
     // NUL ends an argument; bash would run the first half of what was meant.
-    if (command.includes('\0')) throw new ToolError('The command contains a NUL character.')
-    if (Buffer.byteLength(command) <= MAX_ARGUMENT_BYTES) {
-      return execute(['-c', command], timeoutMs, context)
-    }
-    const folder = await mkdtemp(join(tmpdir(), 'command-'))
-    try {
-      const script = join(folder, 'command.sh')
-      await writeFile(script, command, { mode: 0o600 })
-      return await execute([script], timeoutMs, context)
-    } finally {
-      await rm(folder, { recursive: true, force: true })
-    }
+    if (commandLine.includes('\0')) throw new ToolError('The command contains a NUL character.')
+
+    const { bashArgs, cleanUp } = await prepare(commandLine)
+    const command = new Command(bashArgs, {
+      cwd: workspace,
+      openStdin,
+      timeoutMs: Math.min(timeoutMs, limits.toolMs),
+      outputBytes: limits.toolOutputBytes,
+      signal,
+      cleanUp,
+    })
+    const unwatch = command.watch(onOutput)
+    await command.wait(Math.min(Math.max(yieldMs, MIN_YIELD_MS), MAX_YIELD_MS))
+    // One more could not be kept an eye on.
+    if (sessions.isFull) await command.wait(limits.toolMs)
+    unwatch()
+    return sessions.report(command)
   },
 }
+
+const MIN_YIELD_MS = 250
+const MAX_YIELD_MS = 30_000
 
 /** Linux takes 128 KiB for one argument (MAX_ARG_STRLEN) and fails with E2BIG above. */
 const MAX_ARGUMENT_BYTES = 100 * 1024
 
-/** How long output may still come in after the shell has exited. */
-const DRAIN_MS = 250
-
-type End = { code: number | null; signal: NodeJS.Signals | null; stoppedBy?: 'timeout' | 'abort' }
-
-async function execute(
-  bashArgs: string[],
-  timeoutMs: number,
-  { workspace, limits, signal }: ToolContext,
-): Promise<ToolResult> {
-  const started = performance.now()
-  const output = new ClippedOutput(limits.toolOutputBytes)
-  // `detached` makes the shell the leader of a process group of its own, which can be killed whole.
-  const child = spawn('bash', bashArgs, {
-    cwd: workspace,
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  child.stdout.on('data', (chunk: Buffer) => output.push(chunk))
-  child.stderr.on('data', (chunk: Buffer) => output.push(chunk))
-
-  const end = await endOf(child, timeoutMs, signal)
-
-  const seconds = ((performance.now() - started) / 1000).toFixed(2)
-  const outcome = describe(end, timeoutMs)
-  return {
-    ok: end.code === 0,
-    output: `${outcome}\nwall time: ${seconds} s\noutput:\n${output}`,
-    summary: outcome,
+async function prepare(
+  commandLine: string,
+): Promise<{ bashArgs: string[]; cleanUp: () => Promise<void> }> {
+  if (Buffer.byteLength(commandLine) <= MAX_ARGUMENT_BYTES) {
+    return { bashArgs: ['-c', commandLine], cleanUp: async () => {} }
   }
-}
-
-function describe(end: End, timeoutMs: number): string {
-  if (end.stoppedBy === 'timeout') return `killed: still running after ${timeoutMs / 1000} s`
-  if (end.stoppedBy === 'abort') return 'killed: the run was interrupted'
-  if (end.signal) return `killed by ${end.signal}`
-  return `exit code: ${end.code}`
-}
-
-/** Resolves when the shell has exited, whatever its children still hold open; they are killed. */
-function endOf(child: ChildProcess, timeoutMs: number, signal: AbortSignal): Promise<End> {
-  return new Promise((resolve, reject) => {
-    let stoppedBy: End['stoppedBy']
-    const stop = (by: NonNullable<End['stoppedBy']>) => {
-      stoppedBy ??= by
-      killGroup(child)
-    }
-    const timer = setTimeout(() => stop('timeout'), timeoutMs)
-    const onAbort = () => stop('abort')
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-
-    const settle = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
-    }
-    child.once('error', (error) => {
-      settle()
-      reject(error)
-    })
-    child.once('exit', (code, exitSignal) => {
-      settle()
-      killGroup(child)
-      const done = () => {
-        clearTimeout(drained)
-        // A process that left the group may hold the pipes for ever; nobody waits for it.
-        child.stdout?.destroy()
-        child.stderr?.destroy()
-        resolve({ code, signal: exitSignal, ...(stoppedBy ? { stoppedBy } : {}) })
-      }
-      const drained = setTimeout(done, DRAIN_MS)
-      child.once('close', done)
-    })
-  })
-}
-
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return
+  const folder = await mkdtemp(join(tmpdir(), 'command-'))
+  const script = join(folder, 'command.sh')
+  const cleanUp = () => rm(folder, { recursive: true, force: true })
   try {
-    process.kill(-child.pid, 'SIGKILL')
-  } catch {
-    // Nobody is left in the group, which is what was wanted.
+    await writeFile(script, commandLine, { mode: 0o600 })
+  } catch (error) {
+    await cleanUp()
+    throw error
   }
+  return { bashArgs: [script], cleanUp }
 }

@@ -2,9 +2,9 @@ import type { Dirent } from 'node:fs'
 import { lstat, readdir, readlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
-import type { Tool } from '../tool.ts'
+import type { FunctionTool } from '../tool.ts'
 
-export const listFiles: Tool = {
+export const listFiles: FunctionTool = {
   name: 'list_files',
   description:
     'List a folder: one entry a line, folders with a trailing slash, files with their size. ' +

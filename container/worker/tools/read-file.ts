@@ -2,9 +2,9 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
-import { type Tool, ToolError } from '../tool.ts'
+import { type FunctionTool, ToolError } from '../tool.ts'
 
-export const readFile: Tool = {
+export const readFile: FunctionTool = {
   name: 'read_file',
   description:
     'Read a text file. Returns its text as it is, without line numbers. Of a long text the head ' +

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { systemCodeOf } from '../../../shared/errors.ts'
-import { type Tool, ToolError } from '../tool.ts'
+import { type FunctionTool, ToolError } from '../tool.ts'
 
-export const writeFile: Tool = {
+export const writeFile: FunctionTool = {
   name: 'write_file',
   description:
     'Write a text file, replacing what was there. Missing folders are made. The whole content has ' +
