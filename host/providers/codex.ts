@@ -1,5 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
-import type { Secrets } from '../../shared/secrets.ts'
+import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import { usableTokens } from '../auth/access-token.ts'
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
 import { notSignedIn } from '../auth/not-signed-in.ts'
@@ -8,8 +8,10 @@ import { renewApart } from '../auth/renew-apart.ts'
 import type { SignInOptions } from '../auth/sign-in.ts'
 import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
 import type { Tokens } from '../auth/tokens.ts'
-import { TokenRefusedError, workspaceRouting } from '../auth/workspace-routing.ts'
+import { type Route, TokenRefusedError, workspaceRouting } from '../auth/workspace-routing.ts'
 import type { Config } from '../config.ts'
+import { modelCatalogue } from '../models/catalogue.ts'
+import { settingsFrom, type WantedSettings } from '../models/request-settings.ts'
 import { agentFile } from '../package-root.ts'
 import type { ProviderPlugin } from './provider.ts'
 
@@ -58,8 +60,27 @@ export function codexProvider(options: CodexProviderOptions) {
           return { current: renewed, route: await routeOf(renewed) }
         }
       }
-      let { current, route } = await usable()
-      const { account_id } = current
+      const first = await tokens()
+      const { account_id } = first
+      const owner = ownerOf(first)
+      const closing = new AbortController()
+      let current = first
+      const catalogue = modelCatalogue({
+        ...config,
+        owner,
+        headers: () => identified(current),
+        signal: closing.signal,
+        now,
+      })
+      // Asked beside the question where the requests go, so that nobody waits for both.
+      const models = catalogue.known()
+      let route: Route
+      try {
+        ;({ current, route } = await usable())
+      } catch (error) {
+        closing.abort()
+        throw error
+      }
       return {
         // They may change with the token: a workspace can be moved.
         get responsesUrl() {
@@ -68,15 +89,16 @@ export function codexProvider(options: CodexProviderOptions) {
         get headers() {
           return { originator: ORIGINATOR, 'user-agent': USER_AGENT, ...route.headers }
         },
-        defaultModel: 'gpt-5.5',
-        owner: `codex:${account_id ?? 'unknown'}`,
+        settingsFor: async (wanted: WantedSettings) =>
+          settingsFrom((await models).models, wanted, 'codex'),
+        owner,
         getSecrets: async (rejectedToken?: string) => {
           const next = await usable(rejectedToken)
           if (next.current.account_id !== account_id) throw otherAccount()
           ;({ current, route } = next)
           return secretsOf(current)
         },
-        close: async () => {},
+        close: async () => closing.abort(),
       }
     },
   } satisfies ProviderPlugin
@@ -95,6 +117,20 @@ function whyNotAuthenticated(store: TokenStore): CodexboxError | undefined {
 
 function secretsOf({ access_token, account_id }: Tokens): Secrets {
   return { CODEX_ACCESS_TOKEN: access_token, CODEX_ACCOUNT_ID: account_id }
+}
+
+/** Whose encrypted reasoning, list of models and limits it is. */
+function ownerOf({ account_id }: Tokens): string {
+  return `codex:${account_id ?? 'unknown'}`
+}
+
+/** What a request to the service carries that is no model request. */
+function identified(tokens: Tokens): Record<string, string> {
+  return {
+    ...authorizationHeaders(secretsOf(tokens)),
+    originator: ORIGINATOR,
+    'user-agent': USER_AGENT,
+  }
 }
 
 /** The conversation's encrypted reasoning belongs to the account it began with. */

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { CodexboxError } from '../../shared/errors.ts'
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
 import type { Config } from '../config.ts'
+import { builtInModels } from '../models/built-in-models.ts'
+import { settingsFrom } from '../models/request-settings.ts'
 import { agentFile } from '../package-root.ts'
 import type { ProviderPlugin } from './provider.ts'
 
@@ -27,7 +29,7 @@ export function openaiProvider(
       return {
         responsesUrl: new URL(`${base}/responses`),
         headers: { originator: ORIGINATOR, 'user-agent': USER_AGENT },
-        defaultModel: 'gpt-5.5',
+        settingsFor: async (wanted) => settingsFrom(builtInModels, wanted, 'plain'),
         // Tells keys apart without showing them.
         owner: `openai:${createHash('sha256').update(`${base} ${key()}`).digest('hex').slice(0, 12)}`,
         getSecrets: async () => ({ CODEX_ACCESS_TOKEN: key() }),

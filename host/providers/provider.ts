@@ -1,5 +1,6 @@
 import type { CodexboxError } from '../../shared/errors.ts'
 import type { Secrets } from '../../shared/secrets.ts'
+import type { RequestSettings, WantedSettings } from '../models/request-settings.ts'
 
 /**
  * A way to a model. The first five members are the contract of NanoClaw-like hosts and never change;
@@ -36,12 +37,17 @@ export interface ModelConnection {
   readonly responsesUrl: URL
   /** Who we are, to the service: `originator`, `user-agent`. Never a secret. */
   readonly headers: Record<string, string>
-  readonly defaultModel: string
   /**
    * Whom encrypted reasoning belongs to: it is only sent back under the same stamp. Provider and
    * account, never a secret.
    */
   readonly owner: string
+
+  /**
+   * How to ask the model that is wanted, or else the default one. Fits what is wanted to what the
+   * model can do, by what is known already: it never waits for long, and never fails.
+   */
+  settingsFor(wanted: WantedSettings): Promise<RequestSettings>
 
   /**
    * The credentials for the next request. `rejectedToken` is a token the service has just refused:

@@ -7,6 +7,7 @@ import type { AgentProcess, Engine } from '../../host/engine/engine.ts'
 import { GATEWAY_URL, openGateway } from '../../host/gateway/gateway.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { demoProvider } from '../../host/providers/demo/demo-provider.ts'
+import { DEMO_MODEL } from '../../host/providers/demo/responses-request.ts'
 import type { ModelConnection } from '../../host/providers/provider.ts'
 import { readEvents } from '../../host/runs/read-events.ts'
 import type { FinishedEvent, HostLine, RunEvent, RunRequest } from '../../shared/protocol.ts'
@@ -68,7 +69,7 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
       aRunRequest({
         runId,
         prompt,
-        model: connection.defaultModel,
+        model: DEMO_MODEL,
         secrets,
         endpoint: {
           url: GATEWAY_URL,

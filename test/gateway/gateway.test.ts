@@ -564,7 +564,7 @@ async function open(
   const gateway = await openGateway({
     responsesUrl,
     headers: { originator: 'codexbox', 'user-agent': 'codexbox/test' },
-    defaultModel: 'gpt-5.5',
+    settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
     owner: 'test',
     getSecrets,
     close: async () => {},

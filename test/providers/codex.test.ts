@@ -130,7 +130,7 @@ test.each(['/backend-api/codex', '/backend-api/codex/'])(
       originator: 'codexbox',
       'user-agent': expect.stringMatching(/^codexbox\/\d/),
     })
-    expect(connection.defaultModel).toBe('gpt-5.5')
+    expect((await connection.settingsFor({})).model).toBe('gpt-6.1-sol')
     expect(connection.owner).toBe('codex:account-1')
     await connection.close()
   },

@@ -19,11 +19,12 @@ test('its secrets open its own connection and no other', async () => {
   const provider = demoProvider({ paceMs: 0 })
   const connection = await provider.connect?.()
   if (!connection) throw new Error('no connection')
+  const { model } = await connection.settingsFor({})
   const ask = (headers: Record<string, string>) =>
     fetch(connection.responsesUrl, {
       method: 'POST',
       headers: { ...connection.headers, ...headers },
-      body: JSON.stringify(aBody({ model: connection.defaultModel })),
+      body: JSON.stringify(aBody({ model })),
     })
 
   const own = await ask(authorizationHeaders(await connection.getSecrets()))

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import type { ModelEntry } from '../../models/model-entry.ts'
+import { settingsFrom } from '../../models/request-settings.ts'
 import { agentFile } from '../../package-root.ts'
 import type { ProviderPlugin } from '../provider.ts'
 import { startDemoBackend } from './demo-backend.ts'
@@ -32,11 +34,26 @@ export function demoProvider(options: DemoProviderOptions = {}): ProviderPlugin 
       return {
         responsesUrl: backend.url,
         headers: { originator: 'codexbox' },
-        defaultModel: DEMO_MODEL,
+        settingsFor: async (wanted) => settingsFrom([demoModel], wanted, 'plain'),
         owner: 'demo',
         getSecrets: async () => ({ ...secrets }),
         close: () => backend.close(),
       }
     },
   }
+}
+
+/** What the script can do, which is little. */
+export const demoModel: ModelEntry = {
+  slug: DEMO_MODEL,
+  name: 'Scripted demo',
+  priority: 1,
+  isListed: true,
+  efforts: [],
+  hasVerbosity: false,
+  usablePercent: 100,
+  lite: false,
+  applyPatch: false,
+  images: false,
+  webSearch: false,
 }
