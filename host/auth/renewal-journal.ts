@@ -7,6 +7,7 @@ import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
 import type { HeldLock } from '../storage/file-lock.ts'
 import { processIdentityOf, stateOf, thisProcess } from '../storage/process-identity.ts'
 import { readPrivateFile } from './private-file.ts'
+import { turnPath } from './renewal-turn.ts'
 import { removeIfThere, siblingsOf, syncFolder } from './save-file.ts'
 import { type RawReply, type TokenReply, tokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
@@ -66,6 +67,7 @@ export function renewalJournal(tokensPath: string, lock: HeldLock): RenewalJourn
 /** Forgets every renewal, for the tokens they are about are given up. */
 export async function forgetRenewals(tokensPath: string): Promise<void> {
   for (const path of await siblingsOf(tokensPath, ENDING)) await removeIfThere(path)
+  await removeIfThere(turnPath(tokensPath))
 }
 
 const ENDING = '.renewal'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What a renewal process is told: one line of JSON on its stdin. */
+/** What a renewal process is told, in a line of JSON on its stdin. */
 export const RenewalOrder = z.object({
   dataDir: z.string(),
   issuer: z.url(),
@@ -12,7 +12,7 @@ export const RenewalOrder = z.object({
 })
 export type RenewalOrder = z.infer<typeof RenewalOrder>
 
-/** What it answers on its stdout, before it ends: never a token, for those are in the store. */
+/** What it answers to each on its stdout: never a token, for those are in the store. */
 export const RenewalResult = z.discriminatedUnion('status', [
   z.object({ status: z.literal('ok') }),
   z.object({

@@ -1,10 +1,10 @@
 /**
- * A renewal in a process of its own, which `renewApart` starts: the order comes on stdin, the result
- * goes to stdout. It finishes what it has begun though its parent is gone or it is asked to stop; the
- * time limits of the lock and of the request see to its end.
+ * Renewals in a process of its own, which `renewApart` starts: each order is a line on stdin, its
+ * result a line on stdout. It finishes what it has begun though its parent is gone or it is asked to
+ * stop; the time limits of the lock and of the request see to its end.
  */
-import { text } from 'node:stream/consumers'
 import { CodexboxError } from '../../shared/errors.ts'
+import { readLines } from '../../shared/read-lines.ts'
 import { renewUnderLock } from './renew-under-lock.ts'
 import { RenewalOrder, RenewalResult } from './renewal-order.ts'
 import { fileTokenStore } from './token-store.ts'
@@ -12,16 +12,14 @@ import { fileTokenStore } from './token-store.ts'
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 process.stdout.on('error', () => {}) // Nobody is there to read it any more.
 
-const order = orderIn(await text(process.stdin))
-if (!order) process.exit(2)
-const result = await carryOut(order)
-process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit())
+/** An order holds an access token and a path. */
+const MAX_ORDER_BYTES = 1024 * 1024
 
-/** Undefined: the parent was killed while it wrote. */
-function orderIn(input: string): RenewalOrder | undefined {
-  if (!input.endsWith('\n')) return undefined
-  return RenewalOrder.parse(JSON.parse(input))
+for await (const line of readLines(process.stdin, MAX_ORDER_BYTES)) {
+  const result = await carryOut(RenewalOrder.parse(JSON.parse(line)))
+  await new Promise((resolve) => process.stdout.write(`${JSON.stringify(result)}\n`, resolve))
 }
+process.exit()
 
 async function carryOut(order: RenewalOrder): Promise<RenewalResult> {
   const { dataDir, issuer, timeoutMs, lockTimeoutMs, staleMs, ...due } = order
