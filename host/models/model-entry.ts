@@ -54,7 +54,7 @@ const effort = z.union([name, z.object({ effort: name }).transform((level) => le
 const WireModel = z.object({
   slug: name,
   display_name: z.string().max(200).optional().catch(undefined),
-  visibility: z.unknown(),
+  visibility: z.unknown().optional(),
   priority: z.number().catch(Number.MAX_SAFE_INTEGER),
   supported_reasoning_levels: z.array(effort.optional().catch(undefined)).max(20).catch([]),
   default_reasoning_level: optionalName,
@@ -64,9 +64,9 @@ const WireModel = z.object({
   context_window: z.number().int().positive().optional().catch(undefined),
   effective_context_window_percent: z.number().positive().max(100).catch(100),
   use_responses_lite: z.boolean().catch(false),
-  apply_patch_tool_type: z.unknown(),
+  apply_patch_tool_type: z.unknown().optional(),
   input_modalities: z.array(z.unknown()).catch(['text', 'image']),
-  web_search_tool_type: z.unknown(),
+  web_search_tool_type: z.unknown().optional(),
   upgrade: z
     .union([name, z.object({ model: name }).transform(({ model }) => model)])
     .optional()
