@@ -5,6 +5,7 @@ import type { Secrets } from '../../shared/secrets.ts'
 import { type Emit, eventWriter } from './events.ts'
 import { History } from './history.ts'
 import { ModelClient } from './model-client.ts'
+import { headItems } from './request-body.ts'
 import { type Conversation, runLoop } from './run-loop.ts'
 import { parseHostLine, parseRunRequest } from './run-request.ts'
 import { WorkerClient } from './worker-client.ts'
@@ -60,6 +61,7 @@ class Agent {
   readonly #left: Promise<number>
   #leaveWith!: (exitCode: number) => void
   #idleTimer: NodeJS.Timeout | undefined
+  readonly #kept = new Kept()
   #isClosing = false
   #current: CurrentRun | undefined
 
@@ -69,14 +71,9 @@ class Agent {
     this.#left = new Promise((resolve) => {
       this.#leaveWith = resolve
     })
-    const instructions = {
-      type: 'message',
-      role: 'developer',
-      content: [{ type: 'input_text', text: request.instructions }],
-    }
     this.#conversation = {
       request,
-      history: new History([instructions, ...request.history]),
+      history: new History(headItems(request), request.history),
       client: new ModelClient(request),
       worker: new WorkerClient(request),
     }
@@ -128,6 +125,7 @@ class Agent {
         this.#current?.takeSecrets(line.secrets)
         break
       case 'kept':
+        this.#kept.upTo(line.seq)
         break
       case 'close':
         this.#isClosing = true
@@ -171,6 +169,8 @@ class Agent {
         emit,
         signal: current.abort.signal,
         messages: current.messages,
+        kept: (seq) =>
+          request.confirmsCalls ? this.#kept.reaches(seq, current.abort.signal) : Promise.resolve(),
         renewSecrets: (signal) => current.secretsWithin(SECRETS_MS, signal),
       })
       const durationMs = Math.round(performance.now() - started)
@@ -186,6 +186,33 @@ class Agent {
     } finally {
       clearTimeout(deadline)
     }
+  }
+}
+
+/** How far the host has come in keeping our events. */
+class Kept {
+  #seq = 0
+  readonly #waiting = new Set<() => void>()
+
+  upTo(seq: number): void {
+    this.#seq = Math.max(this.#seq, seq)
+    for (const check of this.#waiting) check()
+  }
+
+  /** Rejects when `signal` is aborted before. */
+  reaches(seq: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const check = () => {
+        if (this.#seq < seq && !signal.aborted) return
+        this.#waiting.delete(check)
+        signal.removeEventListener('abort', check)
+        if (this.#seq >= seq) resolve()
+        else reject(new Error('interrupted'))
+      }
+      this.#waiting.add(check)
+      signal.addEventListener('abort', check, { once: true })
+      check()
+    })
   }
 }
 

@@ -1,8 +1,8 @@
 import type { EventBody } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 
-/** Writes one event of a run. */
-export type Emit = (event: EventBody) => void
+/** Writes one event of a run; returns its number. */
+export type Emit = (event: EventBody) => number
 
 /** Numbers the events of the whole process, over all its runs: a gap or a repeat shows a forger. */
 export function eventWriter(write: (line: string) => void): (runId: string) => Emit {
@@ -10,5 +10,6 @@ export function eventWriter(write: (line: string) => void): (runId: string) => E
   return (runId) => (event) => {
     seq++
     write(`${JSON.stringify({ v: PROTOCOL_VERSION, seq, runId, ...event })}\n`)
+    return seq
   }
 }

@@ -1,23 +1,123 @@
 import type { Item } from '../../shared/items.ts'
 
+/** Characters of JSON that make a token, roughly; the service counts four bytes of output as one. */
+const BYTES_PER_TOKEN = 4
+
 /**
- * The conversation as it is sent: it only ever grows, so the service can cache its prefix. Each item
- * is encoded once; turn 300 would otherwise encode a megabyte that it has encoded 299 times before.
+ * The conversation as it is sent: it only ever grows, so the service can cache its prefix, until it is
+ * compacted. Each item is encoded once; turn 300 would otherwise encode a megabyte that it has encoded
+ * 299 times before.
  */
 export class History {
-  readonly #encoded: string[]
+  readonly #head: readonly string[]
+  #entries: Entry[]
+  /** What the service counted last, and what has come since. */
+  #counted = 0
+  #bytesSince: number
 
-  constructor(items: readonly Item[]) {
-    this.#encoded = items.map((item) => JSON.stringify(item))
+  /** `head` stays in front whatever happens: instructions, and what a model wants to have there. */
+  constructor(head: readonly Item[], items: readonly Item[]) {
+    this.#head = head.map((item) => JSON.stringify(item))
+    this.#entries = items.map(entryOf)
+    this.#bytesSince = bytesOf(this.#head) + sizeOf(this.#entries)
+  }
+
+  /** An estimate between two answers of the service. */
+  get tokens(): number {
+    return this.#counted + Math.ceil(this.#bytesSince / BYTES_PER_TOKEN)
+  }
+
+  /** Everything but the head. */
+  get items(): Item[] {
+    return this.#entries.map(({ encoded }) => JSON.parse(encoded))
+  }
+
+  get callIds(): string[] {
+    return this.#entries.flatMap(({ callId }) => callId ?? [])
   }
 
   push(item: Item): void {
-    this.#encoded.push(JSON.stringify(item))
+    const entry = entryOf(item)
+    this.#entries.push(entry)
+    this.#bytesSince += entry.encoded.length
   }
 
-  /** The body of a request: `head` with this history as its `input`. */
-  requestBody(head: Record<string, unknown>): string {
+  /** The service has counted everything that is here now. */
+  counted(tokens: number): void {
+    if (tokens === 0) return
+    this.#counted = tokens
+    this.#bytesSince = 0
+  }
+
+  /** The body of a request: `head` with this history, and `more` behind it, as its `input`. */
+  requestBody(head: Record<string, unknown>, more: readonly Item[] = []): string {
     const start = JSON.stringify(head).slice(0, -1)
-    return `${start},"input":[${this.#encoded.join(',')}]}`
+    const input = [
+      ...this.#head,
+      ...this.#entries.map(({ encoded }) => encoded),
+      ...more.map((item) => JSON.stringify(item)),
+    ]
+    return `${start},"input":[${input.join(',')}]}`
+  }
+
+  /** Gives up all reasoning, which is sealed and cannot be read here; says how much it was. */
+  dropReasoning(): number {
+    const kept = this.#entries.filter(({ type }) => type !== 'reasoning')
+    const dropped = this.#entries.length - kept.length
+    this.#entries = kept
+    return dropped
+  }
+
+  /** What the user said, the newest within `maxTokens`, oldest first. */
+  userMessages(maxTokens: number): Item[] {
+    const kept: Item[] = []
+    let room = maxTokens * BYTES_PER_TOKEN
+    for (const { type, role, encoded } of this.#entries.toReversed()) {
+      if (type !== 'message' || role !== 'user') continue
+      room -= encoded.length
+      if (room < 0) break
+      kept.unshift(JSON.parse(encoded))
+    }
+    return kept
+  }
+
+  /** Forgets the older half, so that the rest can be asked about. Calls go with their outputs. */
+  dropOlderHalf(): void {
+    const { length } = this.#entries
+    const late = this.#entries.slice(Math.ceil(length / 2))
+    const calls = new Set(late.filter(isCall).map(({ callId }) => callId))
+    this.replace(
+      late
+        .filter((entry) => !entry.callId || isCall(entry) || calls.has(entry.callId))
+        .map(({ encoded }) => JSON.parse(encoded)),
+    )
+  }
+
+  /** Puts `items` in the place of everything but the head. */
+  replace(items: readonly Item[]): void {
+    this.#entries = items.map(entryOf)
+    this.#counted = 0
+    this.#bytesSince = bytesOf(this.#head) + sizeOf(this.#entries)
   }
 }
+
+interface Entry {
+  type: string
+  role: unknown
+  callId: string | undefined
+  encoded: string
+}
+
+function entryOf(item: Item): Entry {
+  const { type, role, call_id: callId } = item
+  return {
+    type,
+    role,
+    callId: typeof callId === 'string' ? callId : undefined,
+    encoded: JSON.stringify(item),
+  }
+}
+
+const isCall = ({ type }: Entry) => type.endsWith('_call')
+const sizeOf = (entries: readonly Entry[]) => bytesOf(entries.map(({ encoded }) => encoded))
+const bytesOf = (texts: readonly string[]) => texts.reduce((sum, { length }) => sum + length, 0)

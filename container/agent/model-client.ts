@@ -6,15 +6,13 @@ import type { RefusedResponse } from './model-failure.ts'
 
 export type ModelStream =
   | { status: 'streaming'; headers: http.IncomingHttpHeaders; chunks: AsyncIterable<Buffer> }
-  | ({ status: 'refused' } & { response: RefusedResponse })
+  | { status: 'refused'; headers: http.IncomingHttpHeaders; response: RefusedResponse }
 
 export interface PostOptions {
   secrets: Secrets
   /** Headers beside the fixed ones: the turn state. */
   headers: Record<string, string>
   body: string
-  /** Silence, before the headers or between two chunks, after which the request fails. */
-  idleMs: number
   signal: AbortSignal
 }
 
@@ -33,8 +31,8 @@ export class ModelClient {
     this.#agent = new this.#transport.Agent({ keepAlive: true })
   }
 
-  /** Rejects with the system error when the connection fails, with a plain sentence when it is silent. */
-  async post({ secrets, headers, body, idleMs, signal }: PostOptions): Promise<ModelStream> {
+  /** Rejects with the system error when the connection fails. */
+  async post({ secrets, headers, body, signal }: PostOptions): Promise<ModelStream> {
     const { url, socketPath, headers: identity } = this.#endpoint
     const request = this.#transport.request(url, {
       method: 'POST',
@@ -52,18 +50,18 @@ export class ModelClient {
         ...authorizationHeaders(secrets),
       },
     })
-    const silence = setTimeout(() => request.destroy(silent(idleMs)), idleMs)
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
       request.once('response', resolve)
       // Stays attached: an error after the headers also reaches the reader of the response.
       request.on('error', reject)
       request.end(body)
-    }).finally(() => clearTimeout(silence))
+    })
     if (response.statusCode === 200) {
-      return { status: 'streaming', headers: response.headers, chunks: chunksOf(response, idleMs) }
+      return { status: 'streaming', headers: response.headers, chunks: chunksOf(response) }
     }
     return {
       status: 'refused',
+      headers: response.headers,
       response: {
         status: response.statusCode ?? 0,
         headers: response.headers,
@@ -80,15 +78,10 @@ export class ModelClient {
 /** How long the rest of a response may take that nobody waits for; a later request has a new connection. */
 const DRAIN_MS = 1000
 
-async function* chunksOf(response: http.IncomingMessage, idleMs: number): AsyncGenerator<Buffer> {
-  const silence = setTimeout(() => response.destroy(silent(idleMs)), idleMs)
+async function* chunksOf(response: http.IncomingMessage): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of response.iterator({ destroyOnReturn: false })) {
-      silence.refresh()
-      yield chunk
-    }
+    yield* response.iterator({ destroyOnReturn: false })
   } finally {
-    clearTimeout(silence)
     // A reader that has seen enough leaves early; read to its end, the connection can be used again.
     const drain = setTimeout(() => response.destroy(), DRAIN_MS)
     drain.unref()
@@ -96,10 +89,6 @@ async function* chunksOf(response: http.IncomingMessage, idleMs: number): AsyncG
     response.on('error', () => {}) // Whoever reads has had the error; this is the rest.
     response.resume()
   }
-}
-
-function silent(idleMs: number): Error {
-  return new Error(`not a byte came for ${idleMs / 1000} s`)
 }
 
 const MAX_ERROR_BODY_BYTES = 64 * 1024

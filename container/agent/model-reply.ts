@@ -1,3 +1,4 @@
+import { messageOf } from '../../shared/errors.ts'
 import type { CustomToolCallItem, FunctionCallItem, Item } from '../../shared/items.ts'
 import type { Usage } from '../../shared/protocol.ts'
 import { failureOfEvent, failureOfStream, type ModelFailure } from './model-failure.ts'
@@ -5,9 +6,8 @@ import { sseEvents } from './sse.ts'
 
 export type CallItem = FunctionCallItem | CustomToolCallItem
 
-/** What one request brought. Finished items count even when the stream failed after them. */
+/** What one request brought. Finished items were handed on even when the stream failed after them. */
 export interface ModelReply {
-  calls: CallItem[]
   /** Absent after `response.completed`, the only success. */
   failure?: ModelFailure
   usage?: Usage
@@ -16,8 +16,8 @@ export interface ModelReply {
 }
 
 export interface ReplyListener {
-  /** The first event has come. */
-  onStart(): void
+  /** Each event, of whatever type, before what it brings. */
+  onEvent(event: StreamEvent): void
   onItem(item: Item): void
   onText(delta: string): void
   onReasoning(delta: string): void
@@ -32,19 +32,14 @@ export async function readReply(
   chunks: AsyncIterable<Buffer>,
   listener: ReplyListener,
 ): Promise<ModelReply> {
-  const calls: CallItem[] = []
-  let isFirst = true
   try {
     for await (const data of sseEvents(chunks)) {
       const event = parseEvent(data)
       if (!event) continue
-      if (isFirst) listener.onStart()
-      isFirst = false
+      listener.onEvent(event)
       switch (event.type) {
         case 'response.output_item.done':
-          if (!isItem(event.item) || isRefusalAlone(event.item)) break
-          listener.onItem(event.item)
-          if (isCall(event.item)) calls.push(event.item)
+          if (isTyped(event.item)) listener.onItem(event.item)
           break
         case 'response.output_text.delta':
         case 'response.refusal.delta':
@@ -60,23 +55,21 @@ export async function readReply(
         case 'response.completed':
           // What follows is not waited for; leaving the loop ends the response.
           return {
-            calls,
             usage: readUsage(event.response?.usage),
             wantsMore: event.response?.end_turn === false,
           }
         case 'response.failed':
         case 'response.incomplete':
-          return { calls, failure: failureOfEvent(event), wantsMore: false }
+          return { failure: failureOfEvent(event), wantsMore: false }
       }
     }
-    return { calls, failure: failureOfStream('the stream ended too early', true), wantsMore: false }
+    return { failure: failureOfStream('the stream ended too early', true), wantsMore: false }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    return { calls, failure: failureOfStream(reason, true), wantsMore: false }
+    return { failure: failureOfStream(messageOf(error), true), wantsMore: false }
   }
 }
 
-interface StreamEvent {
+export interface StreamEvent {
   type: string
   item?: unknown
   delta?: unknown
@@ -87,33 +80,15 @@ interface StreamEvent {
 function parseEvent(data: string): StreamEvent | undefined {
   try {
     const event: unknown = JSON.parse(data)
-    return isItem(event) ? (event as StreamEvent) : undefined
+    return isTyped(event) ? (event as StreamEvent) : undefined
   } catch {
     return undefined
   }
 }
 
-function isItem(value: unknown): value is Item {
+function isTyped(value: unknown): value is Item {
   return (
     typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
-  )
-}
-
-function isCall(item: Item): item is CallItem {
-  return (
-    (item.type === 'function_call' || item.type === 'custom_tool_call') &&
-    typeof item.call_id === 'string'
-  )
-}
-
-/** The service does not take back a message that holds nothing but a refusal. */
-function isRefusalAlone(item: Item): boolean {
-  const { content } = item
-  return (
-    item.type === 'message' &&
-    Array.isArray(content) &&
-    content.length > 0 &&
-    content.every((part) => part?.type === 'refusal')
   )
 }
 

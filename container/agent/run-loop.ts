@@ -1,14 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf } from '../../shared/errors.ts'
 import type { Item } from '../../shared/items.ts'
+import type { Limits } from '../../shared/limits.ts'
 import type { RunFailure, RunRequest, RunStatus, Usage } from '../../shared/protocol.ts'
 import type { Secrets } from '../../shared/secrets.ts'
-import { answerCalls, declineCalls, toolDefinitions } from './answer-calls.ts'
+import { type AskReply, askModel } from './ask-model.ts'
+import { compact } from './compaction.ts'
 import type { Emit } from './events.ts'
 import type { History } from './history.ts'
+import { mendItem, newId } from './mend-item.ts'
 import type { ModelClient } from './model-client.ts'
-import { failureOfResponse, failureOfStream, type ModelFailure } from './model-failure.ts'
-import { type ModelReply, readReply } from './model-reply.ts'
+import type { ModelFailure } from './model-failure.ts'
+import type { CallItem } from './model-reply.ts'
+import { requestBody, userMessage } from './request-body.ts'
+import { ToolCalls } from './tool-calls.ts'
 import type { WorkerClient } from './worker-client.ts'
 
 /** What stays over the runs of a conversation. */
@@ -20,11 +24,7 @@ export interface Conversation {
 }
 
 /** What one run is given from outside while it goes on. */
-export interface RunInput {
-  /** Undefined: go on where the history ends. */
-  prompt: string | undefined
-  images: string[] | undefined
-  secrets: Secrets
+export interface RunInput extends Pick<RunRequest, 'prompt' | 'images' | 'secrets'> {
   emit: Emit
   /** Aborted to interrupt the run. */
   signal: AbortSignal
@@ -32,6 +32,8 @@ export interface RunInput {
   messages: string[]
   /** Asks the host for new secrets. */
   renewSecrets(signal: AbortSignal): Promise<Secrets>
+  /** See `ToolCallsOptions`. */
+  kept(seq: number): Promise<void>
 }
 
 export interface Outcome {
@@ -42,60 +44,40 @@ export interface Outcome {
   toolCalls: number
 }
 
-/** Retries in a row, whatever the reason; a completed response starts the count anew. */
-const MAX_RETRIES = 5
-const FIRST_RETRY_MS = 200
-
 /**
- * Ask, act, repeat, until the model asks for nothing more. The history only ever grows and is valid
- * after every way out: what the model said stays said, and each call has its output.
+ * Ask, act, repeat, until the model asks for nothing more. The history is valid after every way out:
+ * what was said stays said, and each call has its output.
  */
 export async function runLoop(conversation: Conversation, input: RunInput): Promise<Outcome> {
   const run = new Run(conversation, input)
-  const { maxTurns } = conversation.request.limits
   const { signal, messages } = input
-  let failures = 0
-  let renewed = false
-  if (input.prompt) run.record(userMessage(input.prompt))
-
-  while (run.turns < maxTurns) {
-    const { calls, failure, usage, wantsMore } = await run.ask()
-    if (signal.aborted) {
-      run.recordAll(declineCalls(calls, 'the run was interrupted'))
-      return run.outcome('interrupted')
-    }
-    const isFinal = failure && (failure.remedy === 'give-up' || failures >= MAX_RETRIES)
-    const isRefused = failure?.remedy === 'ask-for-secrets' && renewed
-    if (isFinal || isRefused) {
-      run.recordAll(declineCalls(calls, 'the answer of the model broke off'))
-      return run.outcome('failed', failure)
-    }
-
-    if (!failure) run.countTurn(usage)
-    // The calls of a broken answer count: they are finished items, and the retry is told their output.
-    run.recordAll(await answerCalls(calls, conversation.worker, input.emit))
-    run.toolCalls += calls.length
-    if (signal.aborted) return run.outcome('interrupted')
-
-    if (failure?.remedy === 'ask-for-secrets') {
-      renewed = true
-      if (!(await run.renewSecrets()))
-        return run.outcome(signal.aborted ? 'interrupted' : 'failed', failure)
-      continue
-    }
-    if (failure) {
-      failures++
-      await run.waitBeforeRetry(failure, failures)
-      if (signal.aborted) return run.outcome('interrupted')
-      continue
-    }
-    failures = 0
-    renewed = false
-    const said = messages.splice(0)
-    run.recordAll(said.map(userMessage))
-    if (calls.length === 0 && !wantsMore && said.length === 0) return run.outcome('done')
+  const end = (status: RunStatus, failure?: ModelFailure) => {
+    run.sayAll(messages.splice(0))
+    return run.outcome(signal.aborted ? 'interrupted' : status, failure)
   }
-  return run.outcome('turn-limit')
+
+  const tooLong = await run.compactIfLong()
+  if (input.prompt) run.say(input.prompt, input.images)
+  if (tooLong || signal.aborted) return end('failed', tooLong)
+
+  while (run.turns < conversation.request.limits.maxTurns) {
+    const { failure, calls, wantsMore } = await run.turn()
+    if (failure || signal.aborted) return end('failed', failure)
+    const said = messages.splice(0)
+    run.sayAll(said)
+    if (calls === 0 && !wantsMore && said.length === 0) return end('done')
+    const stillTooLong = await run.compactIfLong()
+    if (stillTooLong || signal.aborted) return end('failed', stillTooLong)
+  }
+  return end('turn-limit')
+}
+
+interface AskOptions {
+  /** Stands behind the history in this request alone. */
+  more?: readonly Item[]
+  onItem: (item: Item) => void
+  /** Whether the user sees the answer come. */
+  isShown?: boolean
 }
 
 /** One run's state and its ways to the outside. */
@@ -108,75 +90,145 @@ class Run {
     outputTokens: 0,
     reasoningTokens: 0,
   }
+  readonly #callIds: Set<string>
+  readonly #retries = new RetryPolicy()
+  /** What was done to get the answer of this turn; each is done once. */
+  readonly #tried = new Set<ModelFailure['remedy']>()
   #secrets: Secrets
   /** Opaque; the first value the service sends in a run goes back with its later requests. */
   #turnState: string | undefined
   #hasShownText = false
-  #firstEventMs = 0
+  #servedBy: string | undefined
+  #limits = ''
+  #attempt = 0
+  #tokensAfter = 0
   turns = 0
-  toolCalls = 0
+  #toolCalls = 0
 
   constructor(conversation: Conversation, input: RunInput) {
     this.#conversation = conversation
     this.#input = input
     this.#secrets = input.secrets
+    this.#callIds = new Set(conversation.history.callIds)
   }
 
-  record(item: Item): void {
-    this.#conversation.history.push(item)
-    this.#input.emit({ type: 'item', item })
-    this.#hasShownText = false
+  say(text: string, images?: readonly string[]): void {
+    this.#record({ ...userMessage(text, images), id: newId('message') })
   }
 
-  recordAll(items: readonly Item[]): void {
-    for (const item of items) this.record(item)
+  sayAll(texts: readonly string[]): void {
+    for (const text of texts) this.say(text)
   }
 
-  /** One request. Never rejects: a failure is part of the reply. */
-  async ask(): Promise<ModelReply> {
-    const { client, request } = this.#conversation
-    const { emit, signal } = this.#input
-    const sentAt = performance.now()
-    let hadHeaders = false
-    try {
-      const answer = await client.post({
-        secrets: this.#secrets,
-        headers: this.#turnState ? { 'x-codex-turn-state': this.#turnState } : {},
-        body: this.#requestBody(),
-        idleMs: request.limits.streamIdleMs,
-        signal,
+  /** The next answer of the model with all that it asks for done. Never rejects. */
+  async turn(): Promise<{ failure?: ModelFailure; calls: number; wantsMore: boolean }> {
+    let calls = 0
+    const reply = await this.#untilAnswered(async () => {
+      const running = this.#newToolCalls()
+      const answer = await this.#ask({
+        onItem: (item) => this.#takeItem(item, running),
+        isShown: true,
       })
-      if (answer.status === 'refused') {
-        return { calls: [], failure: failureOfResponse(answer.response), wantsMore: false }
-      }
-      hadHeaders = true
-      this.#turnState ??= headerValue(answer.headers['x-codex-turn-state'])
-      return await readReply(answer.chunks, {
-        onStart: () => {
-          this.#firstEventMs = Math.round(performance.now() - sentAt)
-        },
-        onItem: (item) => this.record(item),
-        onText: (text) => {
-          this.#hasShownText = true
-          emit({ type: 'text.delta', text })
-        },
-        onReasoning: (text) => emit({ type: 'reasoning.delta', text }),
-      })
-    } catch (error) {
-      const failure = failureOfStream(messageOf(error), hadHeaders)
-      return { calls: [], failure, wantsMore: false }
+      // Nobody waits for minutes to be told of a failure that is certain.
+      if (answer.failure?.remedy === 'give-up') this.#conversation.worker.cancel()
+      // The calls of a broken answer count: they are finished items, and the retry has their output.
+      for (const output of await running.outputs()) this.#record(output)
+      calls = running.count
+      this.#toolCalls += running.count
+      return answer
+    })
+    if (!reply.failure) {
+      this.turns++
+      this.#tried.clear()
+    }
+    return { ...reply, calls }
+  }
+
+  /** Undefined also when there is nothing to do. */
+  async compactIfLong(): Promise<ModelFailure | undefined> {
+    const { request, history } = this.#conversation
+    const { compactAtTokens } = request.form
+    // What is left after one time may be long already; it has to have grown for a second.
+    const isLong = history.tokens >= Math.max(compactAtTokens ?? Infinity, 1.5 * this.#tokensAfter)
+    return isLong ? this.#compact() : undefined
+  }
+
+  outcome(status: RunStatus, failure?: ModelFailure): Outcome {
+    return {
+      status,
+      ...(status === 'failed' && failure ? { error: asRunFailure(failure) } : {}),
+      usage: this.#usage,
+      turns: this.turns,
+      toolCalls: this.#toolCalls,
     }
   }
 
-  countTurn(usage: Usage | undefined): void {
-    this.turns++
-    if (!usage) return
-    for (const key of Object.keys(usage) as (keyof Usage)[]) this.#usage[key] += usage[key]
-    this.#input.emit({ type: 'usage', usage, firstEventMs: this.#firstEventMs })
+  async #compact(): Promise<ModelFailure | undefined> {
+    const { request, history } = this.#conversation
+    const tokensBefore = history.tokens
+    const failure = await compact(request, history, (more, items) =>
+      this.#untilAnswered(() => this.#ask({ more, onItem: (item) => items.push(item) })),
+    )
+    if (failure) return failure
+    this.#callIds.clear()
+    const { items, tokens: tokensAfter } = history
+    this.#tokensAfter = tokensAfter
+    this.#input.emit({ type: 'compacted', items, tokensBefore, tokensAfter })
+    return undefined
+  }
+
+  /** Asks until there is an answer, or no remedy for the failure. */
+  async #untilAnswered(ask: () => Promise<AskReply>): Promise<AskReply> {
+    for (;;) {
+      const reply = await ask()
+      if (!reply.failure) {
+        this.#retries.succeeded()
+        this.#attempt = 0
+        return reply
+      }
+      const failure = this.#input.signal.aborted ? reply.failure : await this.#mend(reply.failure)
+      if (failure) return { ...reply, failure }
+    }
+  }
+
+  /** Undefined: it is worth asking again. Else what to say of it. */
+  async #mend(failure: ModelFailure): Promise<ModelFailure | undefined> {
+    const { remedy } = failure
+    if (remedy === 'give-up') return failure
+    if (remedy === 'retry') return this.#waitForRetry(failure)
+    if (this.#tried.has(remedy)) return failure
+    this.#tried.add(remedy)
+    switch (remedy as string) {
+      case 'ask-for-secrets':
+        return (await this.#renewSecrets()) ? undefined : failure
+      case 'drop-reasoning':
+        return this.#dropReasoning() ? undefined : failure
+      case 'compact':
+        return this.#makeRoom(failure)
+    }
+    return failure
+  }
+
+  async #waitForRetry(failure: ModelFailure): Promise<ModelFailure | undefined> {
+    const { emit, signal } = this.#input
+    const next = this.#retries.next(failure)
+    if ('giveUp' in next) return { ...failure, ...next.giveUp, code: failure.code, remedy: 'give-up' }
+    this.#attempt++
+    emit({
+      type: 'retry',
+      attempt: this.#attempt,
+      delayMs: next.delayMs,
+      reason: asRunFailure(failure),
+      discardsText: this.#hasShownText,
+    })
+    this.#hasShownText = false
+    // Rejects when interrupted, which the loop looks at itself.
+    await sleep(next.delayMs, undefined, { signal }).catch(() => {})
+    return undefined
   }
 
   /** False when the host has none. */
-  async renewSecrets(): Promise<boolean> {
+  async #renewSecrets(): Promise<boolean> {
     try {
       this.#input.emit({ type: 'secrets.needed' })
       this.#secrets = await this.#input.renewSecrets(this.#input.signal)
@@ -187,48 +239,104 @@ class Run {
     }
   }
 
-  async waitBeforeRetry(failure: ModelFailure, attempt: number): Promise<void> {
+  #dropReasoning(): boolean {
+    const dropped = this.#conversation.history.dropReasoning()
+    if (dropped === 0) return false
+    const message = `the service can no longer read the model's earlier reasoning; ${dropped} items are left out`
+    this.#input.emit({ type: 'repair', message, drops: 'reasoning' })
+    return true
+  }
+
+  /** The service says that the conversation is too long, whatever we counted. */
+  async #makeRoom(failure: ModelFailure): Promise<ModelFailure | undefined> {
+    const { history } = this.#conversation
+    if (!(await this.#compact())) return undefined
+    if (this.#input.signal.aborted) return failure
+    // Too long even to be summed up.
+    history.dropOlderHalf()
+    const message = 'the conversation is too long even to be summed up; its older half is left out'
+    this.#input.emit({ type: 'repair', message })
+    return this.#compact()
+  }
+
+  async #ask({ more, onItem, isShown = false }: AskOptions): Promise<AskReply> {
+    const { client, request, history } = this.#conversation
     const { emit, signal } = this.#input
-    // Ten percent of jitter, so that many agents do not come back in the same moment.
-    const backoffMs = FIRST_RETRY_MS * 2 ** (attempt - 1) * (0.9 + Math.random() * 0.2)
-    const delayMs = Math.round(failure.waitMs ?? backoffMs)
-    emit({
-      type: 'retry',
-      attempt,
-      delayMs,
-      reason: asRunFailure(failure),
-      discardsText: this.#hasShownText,
-    })
+    const reply = await askModel(
+      client,
+      {
+        secrets: this.#secrets,
+        headers: {
+          ...(this.#turnState ? { 'x-codex-turn-state': this.#turnState } : {}),
+          ...(request.form.lite ? { 'x-openai-internal-codex-responses-lite': 'true' } : {}),
+        },
+        body: requestBody(request, history, more),
+        limits: request.limits,
+        signal,
+      },
+      {
+        onHeaders: (headers) => {
+          this.#turnState ??= headerValue(headers['x-codex-turn-state'])
+          const model = headerValue(headers['openai-model'])
+          this.#servedBy = model === request.model ? undefined : model
+          this.#tellLimits(readLimits(headers, Date.now()))
+        },
+        onEvent: () => {},
+        onItem,
+        onText: (text) => {
+          if (!isShown) return
+          this.#hasShownText = true
+          emit({ type: 'text.delta', text })
+        },
+        onReasoning: (text) => {
+          if (isShown) emit({ type: 'reasoning.delta', text })
+        },
+      },
+    )
+    if (reply.usage) this.#countUsage(reply.usage, reply.firstEventMs)
+    return reply
+  }
+
+  #newToolCalls(): ToolCalls {
+    const { request, worker } = this.#conversation
+    const { emit, kept, signal } = this.#input
+    return new ToolCalls({ form: request.form, worker, emit, kept, signal })
+  }
+
+  #takeItem(item: Item, calls: ToolCalls): void {
+    const { item: mended, repair } = mendItem(item, this.#callIds)
+    if (repair) this.#input.emit({ type: 'repair', message: repair })
+    if (!mended) return
+    const seq = this.#record(mended)
+    if (!isCall(mended)) return
+    this.#callIds.add(mended.call_id)
+    calls.start(mended, seq)
+  }
+
+  #record(item: Item): number {
+    this.#conversation.history.push(item)
     this.#hasShownText = false
-    // Rejects when interrupted, which the loop looks at itself.
-    await sleep(delayMs, undefined, { signal }).catch(() => {})
+    return this.#input.emit({ type: 'item', item })
   }
 
-  outcome(status: RunStatus, failure?: ModelFailure): Outcome {
-    return {
-      status,
-      ...(status === 'failed' && failure ? { error: asRunFailure(failure) } : {}),
-      usage: this.#usage,
-      turns: this.turns,
-      toolCalls: this.toolCalls,
-    }
+  #countUsage(usage: Usage, firstEventMs: number): void {
+    for (const key of Object.keys(usage) as (keyof Usage)[]) this.#usage[key] += usage[key]
+    this.#conversation.history.counted(usage.inputTokens + usage.outputTokens)
+    const servedBy = this.#servedBy
+    this.#input.emit({ type: 'usage', usage, firstEventMs, ...(servedBy ? { servedBy } : {}) })
   }
 
-  #requestBody(): string {
-    const { request, history } = this.#conversation
-    return history.requestBody({
-      model: request.model,
-      stream: true,
-      store: false,
-      tools: toolDefinitions,
-      tool_choice: 'auto',
-      parallel_tool_calls: true,
-      reasoning: request.reasoning,
-      include: ['reasoning.encrypted_content'],
-      prompt_cache_key: request.conversationId,
-      ...(request.verbosity ? { text: { verbosity: request.verbosity } } : {}),
-    })
+  /** Only what has changed: every answer says it. */
+  #tellLimits(limits: Limits | undefined): void {
+    const text = JSON.stringify(limits)
+    if (!limits || text === this.#limits) return
+    this.#limits = text
+    this.#input.emit({ type: 'limits', limits })
   }
+}
+
+function isCall(item: Item): item is CallItem {
+  return item.type === 'function_call' || item.type === 'custom_tool_call'
 }
 
 /** What the loop does about a failure is its own business and no part of the event. */
@@ -236,10 +344,21 @@ function asRunFailure({ remedy: _remedy, waitMs: _waitMs, ...failure }: ModelFai
   return failure
 }
 
-function userMessage(text: string): Item {
-  return { type: 'message', role: 'user', content: [{ type: 'input_text', text }] }
-}
-
 function headerValue(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value
+}
+
+// TEMPORARY until retry-policy.ts and read-limits.ts are there.
+class RetryPolicy {
+  #failures = 0
+  next(failure: ModelFailure): { delayMs: number } | { giveUp: RunFailure } {
+    if (++this.#failures > 5) return { giveUp: asRunFailure(failure) }
+    return { delayMs: failure.waitMs ?? Math.round(200 * 2 ** (this.#failures - 1)) }
+  }
+  succeeded(): void {
+    this.#failures = 0
+  }
+}
+function readLimits(_headers: unknown, _now: number): Limits | undefined {
+  return undefined
 }

@@ -35,7 +35,7 @@ export function parseRunRequest(line: string): RunRequest {
     },
     verbosity: request.optionalString('verbosity'),
     outputSchema: request.has('outputSchema') ? request.object('outputSchema').values() : undefined,
-    confirmsCalls: request.flag('confirmsCalls'),
+    confirmsCalls: request.has('confirmsCalls') ? request.flag('confirmsCalls') : undefined,
     workspace: request.string('workspace'),
     worker: worker && { uid: worker.integer('uid', 0), gid: worker.integer('gid', 0) },
     limits: parseLimits(request.object('limits')),
@@ -171,9 +171,8 @@ class Fields {
     return this.has(name) ? this.string(name) : undefined
   }
 
-  /** Absent is false. */
   flag(name: string): boolean {
-    const value = this.get(name) ?? false
+    const value = this.get(name)
     if (typeof value !== 'boolean') throw this.#wrong(name, 'true or false')
     return value
   }

@@ -42,6 +42,10 @@ function describe(line: SessionLine): string | undefined {
       return `\n── ${new Date(line.at).toLocaleString()} · ${line.provider} · ${line.model} · ${line.workspace}`
     case 'item':
       return describeItem(line.item)
+    case 'compacted':
+      return '── the conversation was shortened'
+    case 'reasoning-dropped':
+      return undefined
     case 'finished': {
       const error = line.error ? `${line.error.message}\n` : ''
       return `${error}── ${totals({ ...line, type: 'finished', v: 1, seq: 1 })}`

@@ -1,18 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { CodexboxError } from '../../shared/errors.ts'
-import type { RunLimits, RunRequest } from '../../shared/protocol.ts'
+import type { EventBody, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import type { Config, CredentialsMode, NetworkMode } from '../config.ts'
 import type { Engine } from '../engine/engine.ts'
 import { GATEWAY_URL, openGateway } from '../gateway/gateway.ts'
+import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
 import { historyOf } from './history.ts'
 import { instructions } from './instructions.ts'
 import { LiveAgent } from './live-agent.ts'
+import type { OutputSchema } from './output-schema.ts'
 import { type Finished, Run } from './run.ts'
 import type { SessionLog } from './session-log.ts'
 import type { Workspace } from './workspace.ts'
+
+/** What a run begins with. */
+type Asked = Pick<RunRequest, 'prompt' | 'images'>
 
 /** What a conversation is made of; `openConversation` finds and checks it. */
 export interface Parts {
@@ -22,6 +27,8 @@ export interface Parts {
   engine: Engine
   log: SessionLog
   limits: RunLimits
+  outputSchema: OutputSchema | undefined
+  webSearch: boolean
   notices: string[]
 }
 
@@ -32,6 +39,8 @@ export interface Parts {
 export class Conversation {
   readonly #parts: Parts
   #connection: ModelConnection | undefined
+  /** Chosen with the first run. */
+  #settings!: RequestSettings
   #live: LiveAgent | undefined
   #current: Run | undefined
   #closing: Promise<void> | undefined
@@ -72,7 +81,7 @@ export class Conversation {
 
   /** Known once the first run has begun. */
   get model(): string | undefined {
-    return this.#parts.config.model ?? this.#connection?.defaultModel
+    return this.#settings?.model ?? this.#parts.config.model
   }
 
   /** What the user should know before the first run. */
@@ -80,15 +89,30 @@ export class Conversation {
     return this.#parts.notices
   }
 
-  /** Asks the agent something. One run at a time. */
-  run(prompt: string): Run {
+  /** Asks the agent something. One run at a time. `images` are data URLs. */
+  run(prompt: string, { images }: { images?: readonly string[] } = {}): Run {
+    if (prompt.trim() === '') throw new CodexboxError('wrong-use', 'The prompt is empty.')
+    return this.#begin({ prompt, ...(images?.length ? { images: [...images] } : {}) })
+  }
+
+  /** Goes on where the session ends, without saying anything: after a crash, a failure or a limit. */
+  resume(): Run {
+    if (!this.#parts.log.lines.some(({ type }) => type === 'item')) {
+      throw new CodexboxError(
+        'wrong-use',
+        `There is nothing to go on with: the session ${this.session} is empty. Give a prompt.`,
+      )
+    }
+    return this.#begin({})
+  }
+
+  #begin(asked: Asked): Run {
     if (this.#closing) throw new CodexboxError('wrong-use', 'This conversation is closed.')
     if (this.#current)
       throw new CodexboxError('wrong-use', 'The run before this one still goes on.')
-    if (prompt.trim() === '') throw new CodexboxError('wrong-use', 'The prompt is empty.')
     const run = new Run(randomUUID())
     this.#current = run
-    void this.#drive(run, prompt)
+    void this.#drive(run, asked)
     return run
   }
 
@@ -108,12 +132,13 @@ export class Conversation {
   }
 
   /** Never rejects: every way out is a `finished` event, said when all is cleaned up behind the run. */
-  async #drive(run: Run, prompt: string): Promise<void> {
+  async #drive(run: Run, asked: Asked): Promise<void> {
     let end: Finished
     try {
       const connection = await this.#connect()
+      await this.#settle(run, connection)
       this.#logRun(run, connection)
-      end = await this.#ask(run, prompt, connection)
+      end = this.#checked(await this.#ask(run, asked, connection), run)
     } catch (error) {
       end = run.failure(error)
       await this.#stopAgent('at-once')
@@ -128,7 +153,7 @@ export class Conversation {
   }
 
   /** Has the agent do the run: the one that is still there from the run before, or a new one. */
-  async #ask(run: Run, prompt: string, connection: ModelConnection): Promise<Finished> {
+  async #ask(run: Run, asked: Asked, connection: ModelConnection): Promise<Finished> {
     const { limits, log } = this.#parts
     if (this.#live?.hasExited) await this.#stopAgent('at-once')
     this.#live ??= await this.#startAgent(run, connection)
@@ -137,16 +162,17 @@ export class Conversation {
     const end = await live.follow(run, {
       line: (secrets) =>
         isNew
-          ? this.#request(run, prompt, secrets, live, connection)
-          : { type: 'prompt', runId: run.id, prompt, secrets },
+          ? this.#request(run, asked, secrets, live, connection)
+          : { type: 'prompt', runId: run.id, ...asked, secrets },
       runMs: limits.runMs,
       onEvent: (event) => {
-        if (event.type === 'item') log.append({ type: 'item', runId: run.id, item: event.item })
+        const line = lineOf(event)
+        if (line) log.append({ ...line, runId: run.id })
       },
     })
     if (end) return end
     await this.#stopAgent('at-once')
-    return this.#ask(run, prompt, connection)
+    return this.#ask(run, asked, connection)
   }
 
   async #connect(): Promise<ModelConnection> {
@@ -160,6 +186,14 @@ export class Conversation {
     this.#connection ??= await provider.connect()
     checkReach(config, engine, this.#connection.responsesUrl)
     return this.#connection
+  }
+
+  /** Chooses once how the model is asked, and says what could not be had as it was wanted. */
+  async #settle(run: Run, connection: ModelConnection): Promise<void> {
+    if (this.#settings) return
+    const { config, webSearch } = this.#parts
+    this.#settings = await connection.settingsFor({ ...config, webSearch })
+    for (const message of this.#settings.notices) run.emit({ type: 'repair', message })
   }
 
   async #startAgent(run: Run, connection: ModelConnection): Promise<LiveAgent> {
@@ -183,12 +217,13 @@ export class Conversation {
 
   #request(
     run: Run,
-    prompt: string,
+    asked: Asked,
     secrets: Secrets,
     { agent: { view }, gateway }: LiveAgent,
     connection: ModelConnection,
   ): RunRequest {
-    const { config, limits, log } = this.#parts
+    const { limits, log, outputSchema } = this.#parts
+    const settings = this.#settings
     const { items, repairs } = historyOf(log.lines, connection.owner)
     for (const message of [...log.repairs.splice(0), ...repairs])
       run.emit({ type: 'repair', message })
@@ -196,7 +231,7 @@ export class Conversation {
       version: PROTOCOL_VERSION,
       runId: run.id,
       conversationId: log.id,
-      prompt,
+      ...asked,
       history: items,
       secrets,
       endpoint: {
@@ -204,34 +239,36 @@ export class Conversation {
         ...(gateway && view.socketPath ? { socketPath: view.socketPath } : {}),
         headers: connection.headers,
       },
-      model: config.model ?? connection.defaultModel,
-      form: {
-        lite: false,
-        applyPatch: false,
-        images: false,
-        webSearch: false,
-        compaction: 'summary',
-      },
+      model: settings.model,
+      form: settings.form,
       instructions: instructions(view.workspace),
-      reasoning: {
-        ...(config.effort ? { effort: config.effort } : {}),
-        ...(config.summary ? { summary: config.summary } : {}),
-      },
-      ...(config.verbosity ? { verbosity: config.verbosity } : {}),
+      reasoning: settings.reasoning,
+      ...(settings.verbosity ? { verbosity: settings.verbosity } : {}),
+      ...(outputSchema ? { outputSchema: outputSchema.json } : {}),
+      confirmsCalls: true,
       workspace: view.workspace,
       ...(view.worker ? { worker: view.worker } : {}),
       limits,
     }
   }
 
+  /** An answer in another form than was asked for is no success. */
+  #checked(end: Finished, run: Run): Finished {
+    const { outputSchema } = this.#parts
+    const wrong = end.status === 'done' ? outputSchema?.wrong(run.text) : undefined
+    if (!wrong) return end
+    const message = `The answer does not follow the schema: ${wrong}.`
+    return { ...end, status: 'failed', error: { code: 'output-invalid', message } }
+  }
+
   #logRun(run: Run, connection: ModelConnection): void {
-    const { config, log, provider, workspace } = this.#parts
+    const { log, provider, workspace } = this.#parts
     log.append({
       type: 'run',
       runId: run.id,
       at: new Date().toISOString(),
       provider: provider.name,
-      model: config.model ?? connection.defaultModel,
+      model: this.#settings.model,
       owner: connection.owner,
       workspace: workspace.path,
     })
@@ -241,6 +278,20 @@ export class Conversation {
     const live = this.#live
     this.#live = undefined
     await live?.stop(how)
+  }
+}
+
+/** What of an event is kept. */
+function lineOf(event: EventBody) {
+  switch (event.type) {
+    case 'item':
+      return { type: 'item', item: event.item } as const
+    case 'compacted':
+      return { type: 'compacted', items: event.items } as const
+    case 'repair':
+      return event.drops === 'reasoning' ? ({ type: 'reasoning-dropped' } as const) : undefined
+    default:
+      return undefined
   }
 }
 

@@ -46,21 +46,35 @@ function unpaired(items: readonly Item[]) {
   return { open, strays }
 }
 
-/** Encrypted reasoning can only be read by the account it was made for. */
+/** What is sealed can only be read by the account it was made for. */
 function ownItems(lines: readonly SessionLine[], owner: string) {
   const owners = new Map<string, string>()
-  const items: Item[] = []
+  let items: Item[] = []
   let foreign = 0
   for (const line of lines) {
     if (line.type === 'run') owners.set(line.runId, line.owner)
-    if (line.type !== 'item') continue
-    if (line.item.type === 'reasoning' && owners.get(line.runId) !== owner) foreign++
-    else items.push(line.item)
+    if (line.type === 'session' || line.type === 'run') continue
+    const isOwn = owners.get(line.runId) === owner
+    switch (line.type) {
+      case 'item':
+        if (line.item.type === 'reasoning' && !isOwn) foreign++
+        else items.push(line.item)
+        break
+      case 'compacted':
+        // Of another account's the whole of what was compacted is still here, and can be read.
+        if (isOwn || !line.items.some(({ type }) => type === 'compaction')) items = [...line.items]
+        break
+      case 'reasoning-dropped':
+        items = items.filter(({ type }) => type !== 'reasoning')
+        break
+    }
   }
   return { items, foreign }
 }
 
-const isCall = (item: Item) => item.type === 'function_call' || item.type === 'custom_tool_call'
+/** Whether it is for a tool of ours. */
+export const isCall = (item: Item) =>
+  item.type === 'function_call' || item.type === 'custom_tool_call'
 const isOutput = (item: Item) =>
   item.type === 'function_call_output' || item.type === 'custom_tool_call_output'
 const isAnswer = (output: Item, call: Item) =>

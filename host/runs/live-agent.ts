@@ -4,6 +4,7 @@ import type { Secrets } from '../../shared/secrets.ts'
 import type { AgentProcess } from '../engine/engine.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import type { ModelConnection } from '../providers/provider.ts'
+import { isCall } from './history.ts'
 import { readEvents } from './read-events.ts'
 import type { Finished, Run } from './run.ts'
 
@@ -17,7 +18,10 @@ export interface FollowOptions {
   /** The line that begins the run. */
   line: (secrets: Secrets) => RunRequest | HostLine
   runMs: number
-  /** Gets each event before the run hands it on; throwing ends the run. */
+  /**
+   * Gets each event before the run hands it on; throwing ends the run. What it has to keep is on the
+   * disk when it returns.
+   */
   onEvent: (event: EventBody) => void
 }
 
@@ -103,9 +107,10 @@ export class LiveAgent {
         if (done) throw new OutputEndedError(hasBegun)
         if (event.runId !== run.id) throw violation(`an event of another run (${event.type})`)
         hasBegun = true
-        const { v: _v, seq: _seq, runId: _runId, ...body } = event
+        const { v: _v, seq, runId: _runId, ...body } = event
         if (body.type === 'finished') return body
         onEvent(body)
+        if (body.type === 'item' && isCall(body.item)) this.#write({ type: 'kept', seq })
         run.emit(body)
         // Rejects with the reason when there are none, which tells more than the service's refusal.
         if (body.type === 'secrets.needed') await renewSecrets()

@@ -4,6 +4,7 @@ import { type Config, readConfig } from '../config.ts'
 import { chooseEngine } from '../engine/choose-engine.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
 import { Conversation } from './conversation.ts'
+import { readOutputSchema } from './output-schema.ts'
 import { newSessionName, SessionLog } from './session-log.ts'
 import { openWorkspace } from './workspace.ts'
 
@@ -29,6 +30,10 @@ export interface ConversationOptions {
   /** Replaces single settings of the environment and the `.env`. */
   settings?: Partial<Config>
   limits?: Partial<RunLimits>
+  /** JSON Schema (an object's) that the last message of each run has to follow. */
+  outputSchema?: Record<string, unknown>
+  /** Whether the service may search the web for the model. Default: no. */
+  webSearch?: boolean
 }
 
 /**
@@ -38,6 +43,7 @@ export interface ConversationOptions {
  * `image-missing`, `session-invalid`, `session-busy`
  */
 export async function openConversation(options: ConversationOptions = {}): Promise<Conversation> {
+  const outputSchema = options.outputSchema && readOutputSchema(options.outputSchema)
   const config: Config = { ...readConfig(), ...options.settings }
   const workspace = openWorkspace(options.workspace ?? process.cwd(), config.dataDir)
   const { provider, notice } = chooseProvider(config)
@@ -50,6 +56,8 @@ export async function openConversation(options: ConversationOptions = {}): Promi
     engine,
     log,
     limits: checkLimits(options.limits),
+    outputSchema,
+    webSearch: options.webSearch ?? false,
     notices: [
       notice,
       missing && `${missing.message} Until then the demo runs without a container.`,

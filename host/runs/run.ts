@@ -66,6 +66,11 @@ export class Run implements AsyncIterable<RunEvent> {
     if (!this.#finished) this.#control?.kill()
   }
 
+  /** The model's last words so far. */
+  get text(): string {
+    return this.#text
+  }
+
   // ---- for the conversation that drives the run ----
 
   attach(control: RunControl): void {

@@ -40,6 +40,10 @@ export const SessionLine = z.discriminatedUnion('type', [
     workspace: z.string(),
   }),
   z.object({ type: z.literal('item'), runId: z.string(), item: Item }),
+  /** From here on the conversation is `items`, in the place of everything before. */
+  z.object({ type: z.literal('compacted'), runId: z.string(), items: z.array(Item) }),
+  /** The service could not read the reasoning before this any more. */
+  z.object({ type: z.literal('reasoning-dropped'), runId: z.string() }),
   z.object({
     type: z.literal('finished'),
     runId: z.string(),

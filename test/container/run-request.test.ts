@@ -18,7 +18,15 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
 /** A request in which everything is said that can be said. */
 const whole = {
-  ...aRunRequest({ secrets, verbosity: 'low', worker: { uid: 1000, gid: 1000 } }),
+  ...aRunRequest({
+    secrets,
+    images: ['data:image/png;base64,AAAA'],
+    form: { compactAtTokens: 1000 },
+    verbosity: 'low',
+    outputSchema: { type: 'object' },
+    confirmsCalls: true,
+    worker: { uid: 1000, gid: 1000 },
+  }),
   reasoning: { effort: 'low', summary: 'auto' },
   history: [{ type: 'message', role: 'user' }],
 } as unknown as { [key: string]: Json }

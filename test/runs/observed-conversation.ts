@@ -81,6 +81,8 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
         engine: { ...observed(processEngine, starts), ...engine },
         log,
         limits: { ...LIMITS, ...limits },
+        outputSchema: undefined,
+        webSearch: false,
         notices: [],
       })
       opened.push(conversation)
