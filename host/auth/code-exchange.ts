@@ -1,10 +1,11 @@
 import { authorizationCodeGrantRequest, customFetch, None } from 'oauth4webapi'
 import { z } from 'zod'
 import { CodexboxError } from '../../shared/errors.ts'
+import { NoAnswerError } from '../net/no-answer-error.ts'
 import { USER_AGENT } from './client-identity.ts'
 import { oauthClient, oauthServer, oauthTransport } from './oauth-server.ts'
 import { type Pause, pauseFor } from './pause.ts'
-import { NoAnswerError, readReply, sendOnce, type TokenReply } from './token-endpoint.ts'
+import { ask, type RawReply, type TokenReply, tokenReply } from './token-endpoint.ts'
 import { type Tokens, tokensFrom } from './tokens.ts'
 
 export interface CodeExchange {
@@ -58,11 +59,14 @@ async function postCode(exchange: CodeExchange): Promise<TokenReply> {
     {
       ...oauthTransport(issuer),
       headers: { 'user-agent': USER_AGENT },
-      [customFetch]: (url, { method, headers, body }) =>
-        sendOnce(url, { method, headers, body }, { code: 'sign-in-failed', signal, timeoutMs }),
+      [customFetch]: async (url, { method, headers, body }) => {
+        const sent = { method, headers, body: String(body), signal, timeoutMs }
+        return Response.json(await ask(new URL(url), { ...sent, code: 'sign-in-failed' }))
+      },
     },
   )
-  return readReply(response)
+  // It comes back as it was handed over.
+  return tokenReply((await response.json()) as RawReply)
 }
 
 /**

@@ -1,4 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
+import { NoAnswerError } from '../net/no-answer-error.ts'
 import { codeAlone } from './authorization-response.ts'
 import { exchangeCode } from './code-exchange.ts'
 import {
@@ -10,7 +11,7 @@ import {
   readDevicePoll,
 } from './device-code.ts'
 import { type Pause, pauseFor } from './pause.ts'
-import { issuerUrl, NoAnswerError, type TokenReply } from './token-endpoint.ts'
+import { issuerUrl, type TokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
 
 export interface DeviceSignInOptions {

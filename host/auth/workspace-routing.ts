@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { CodexboxError } from '../../shared/errors.ts'
+import { NoAnswerError } from '../net/no-answer-error.ts'
 import { USER_AGENT } from './client-identity.ts'
 import { type Pause, pauseFor } from './pause.ts'
-import { NoAnswerError, readReply, sendOnce, type TokenReply } from './token-endpoint.ts'
+import { ask, type TokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
 import { withDeadline } from './with-deadline.ts'
 
@@ -156,9 +157,9 @@ function askPatiently(
   const { pause = pauseFor } = options
   const timeoutMs = options.timeoutMs ?? (isService ? TIMEOUT_MS : FOREIGN_TIMEOUT_MS)
   return withDeadline(timeoutMs, undefined, async (signal) => {
-    const ask = () => getAccountsCheck(tokens, options.codexBaseUrl, { signal, timeoutMs })
+    const attempt = () => getAccountsCheck(tokens, options.codexBaseUrl, { signal, timeoutMs })
     for (const waitMs of isService ? RETRY_AFTER_MS : []) {
-      const reply = await ask().catch((error: unknown) => {
+      const reply = await attempt().catch((error: unknown) => {
         if (!(error instanceof NoAnswerError) || signal.aborted) throw error
         return undefined
       })
@@ -166,29 +167,28 @@ function askPatiently(
       // When the time is over, the next attempt says so.
       await pause(waitMs, signal).catch(() => {})
     }
-    return ask()
+    return attempt()
   })
 }
 
-async function getAccountsCheck(
+function getAccountsCheck(
   { access_token, account_id = '' }: Tokens,
   codexBaseUrl: URL,
   limits: { signal: AbortSignal; timeoutMs: number },
 ): Promise<TokenReply> {
-  const response = await sendOnce(
-    accountsCheckUrl(codexBaseUrl).href,
-    {
-      method: 'GET',
-      headers: {
-        'user-agent': USER_AGENT,
-        authorization: `Bearer ${access_token}`,
-        'chatgpt-account-id': account_id,
-        accept: '*/*',
-      },
+  return ask(accountsCheckUrl(codexBaseUrl), {
+    ...limits,
+    method: 'GET',
+    headers: {
+      'user-agent': USER_AGENT,
+      authorization: `Bearer ${access_token}`,
+      'chatgpt-account-id': account_id,
+      accept: '*/*',
     },
-    { ...limits, code: 'model-unreachable' },
-  )
-  return readReply(response)
+    code: 'model-unreachable',
+    // The run's own requests go the same way in a moment.
+    keepsAlive: true,
+  })
 }
 
 const refused = (what: string) => new CodexboxError('model-refused', `${ASKED} ${what}`)

@@ -1,8 +1,8 @@
-import http from 'node:http'
-import https from 'node:https'
+import type http from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { CodexboxError } from '../../shared/errors.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
+import { type IncomingAnswer, send } from '../net/send.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 
 /** What a container may say in headers. Everything else is ours. */
@@ -11,12 +11,6 @@ const FROM_CONTAINER = ['session-id', 'thread-id', 'x-codex-turn-state']
 /** What the service may say back. Cookies, for one, stay on the host. */
 const TO_CONTAINER =
   /^(content-type|retry-after|openai-model|x-request-id|x-oai-request-id|cf-ray|cf-mitigated|x-models-etag|x-codex-.*)$/
-
-/** One kept connection to the service for all runs of this process. */
-const agents = {
-  'http:': new http.Agent({ keepAlive: true }),
-  'https:': new https.Agent({ keepAlive: true }),
-}
 
 export interface ContainerRequest {
   body: Buffer
@@ -27,7 +21,8 @@ export interface ContainerRequest {
 /**
  * Sends a container's request to the service with the real credentials, and the answer back as it
  * comes. A refused token is renewed on the host and the request repeated once, so a run outlives its
- * token. Rejects with the system error when the service cannot be reached.
+ * token.
+ * @throws NoAnswerError
  */
 export async function sendUpstream(
   connection: ModelConnection,
@@ -36,18 +31,18 @@ export async function sendUpstream(
 ): Promise<void> {
   let secrets = await connection.getSecrets()
   let answer = await post(connection, request, secrets)
-  if (answer.statusCode === 401) {
+  if (answer.status === 401) {
     const renewed = await renewedSecrets(connection, secrets)
     if (renewed) {
-      answer.resume()
+      answer.body.resume()
       secrets = renewed
       answer = await post(connection, request, secrets)
     }
   }
-  response.writeHead(answer.statusCode ?? 502, allowed(answer.headers))
+  response.writeHead(answer.status, allowed(answer.headers))
   // Before the first byte of the body: the wait for it is the longest of all.
   response.flushHeaders()
-  if (answer.statusCode === 200) await pipeline(answer, response)
+  if (answer.status === 200) await pipeline(answer.body, response)
   else response.end(masked(await readRefusal(answer), secrets), 'latin1')
 }
 
@@ -66,9 +61,9 @@ async function renewedSecrets(connection: ModelConnection, rejected: Secrets) {
 const MAX_REFUSAL_BYTES = 64 * 1024
 
 /** As latin1, which is one character for each byte and so loses none. */
-async function readRefusal(answer: http.IncomingMessage): Promise<string> {
+async function readRefusal({ body }: IncomingAnswer): Promise<string> {
   let text = ''
-  for await (const chunk of answer) {
+  for await (const chunk of body) {
     text += chunk.toString('latin1')
     if (text.length > MAX_REFUSAL_BYTES) break
   }
@@ -81,35 +76,28 @@ function masked(text: string, { CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: acc
   return account ? withoutToken.replaceAll(account, '<account>') : withoutToken
 }
 
-/** Redirects are not followed: node:http does not, and the token would go along. */
 function post(
   { responsesUrl, headers: identity }: ModelConnection,
   { body, headers, signal }: ContainerRequest,
   secrets: Secrets,
-): Promise<http.IncomingMessage> {
-  const isSecure = responsesUrl.protocol === 'https:'
-  const send = isSecure ? https.request : http.request
+): Promise<IncomingAnswer> {
   const said = FROM_CONTAINER.flatMap((name) => {
     const value = headers[name]
     return typeof value === 'string' ? [[name, value]] : []
   })
-  return new Promise((resolve, reject) => {
-    const upstream = send(responsesUrl, {
-      method: 'POST',
-      agent: agents[isSecure ? 'https:' : 'http:'],
-      signal,
-      headers: {
-        ...Object.fromEntries(said),
-        ...identity,
-        accept: 'text/event-stream',
-        'content-type': 'application/json',
-        'content-length': body.length,
-        ...authorizationHeaders(secrets),
-      },
-    })
-    upstream.once('response', resolve)
-    upstream.on('error', reject)
-    upstream.end(body)
+  return send(responsesUrl, {
+    method: 'POST',
+    headers: {
+      ...Object.fromEntries(said),
+      ...identity,
+      accept: 'text/event-stream',
+      'content-type': 'application/json',
+      ...authorizationHeaders(secrets),
+    },
+    body,
+    signal,
+    keepsAlive: true,
+    code: 'model-unreachable',
   })
 }
 

@@ -66,9 +66,6 @@ async function play(exchanges: readonly Exchange[]) {
 type Difference = readonly [where: string, what: string, theirs: string, ours: string]
 const NONE = 'none'
 
-/** Put on by Node's `fetch`, and not the same in all its versions. */
-const OF_FETCH = ['accept-encoding', 'accept-language', 'sec-fetch-mode']
-
 /** Headers that belong to the connection and not to the message. */
 const OF_THE_CONNECTION = ['host', 'connection', 'content-length']
 
@@ -82,10 +79,6 @@ function compare(where: string, theirs: Sent | undefined, ours: Sent | undefined
   add('path', theirs.path, ours.path)
   for (const name of new Set([...Object.keys(theirs.headers), ...Object.keys(ours.headers)])) {
     if (OF_THE_CONNECTION.includes(name)) continue
-    if (OF_FETCH.includes(name)) {
-      add('headers of fetch', theirs.headers[name], 'some')
-      continue
-    }
     add(name, theirs.headers[name], ours.headers[name]?.replace(packageVersion, '<version>'))
   }
   const [one, other] = [fields(theirs.body), fields(ours.body)]

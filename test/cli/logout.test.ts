@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { signOut } from '../../host/auth/sign-out.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
@@ -18,7 +18,6 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  vi.unstubAllEnvs()
   await issuer.close()
   rmSync(dataDir, { recursive: true, force: true })
 })
@@ -88,18 +87,6 @@ test.each<[string, Reply, RegExp]>([
 
   expect(result).toEqual({ status: 'not-revoked', why: expect.stringMatching(why) })
   expect(await store().read()).toBeUndefined()
-})
-
-test('a proxy that Node was not told to use is named when the network fails', async () => {
-  vi.stubEnv('HTTPS_PROXY', 'http://user:canary@127.0.0.1:9')
-  vi.stubEnv('NODE_USE_ENV_PROXY', '')
-  await put()
-  issuer.revokeReplies = ['cut']
-
-  const result = await leave()
-
-  expect(result).toMatchObject({ why: expect.stringContaining('NODE_USE_ENV_PROXY=1') })
-  expect(JSON.stringify(result)).not.toContain('canary')
 })
 
 test('a sign-in that the service gave up is not revoked once more', async () => {

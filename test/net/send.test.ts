@@ -1,0 +1,229 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import http from 'node:http'
+import https from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { inspect } from 'node:util'
+import { afterEach, expect, test } from 'vitest'
+import { type OutgoingRequest, send } from '../../host/net/send.ts'
+import { packageRoot } from '../../host/package-root.ts'
+import { type ConnectProxyOptions, startConnectProxy } from './connect-proxy.ts'
+
+const cleanups: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp()
+})
+
+const fixture = (name: string) => readFileSync(join(packageRoot, 'test', 'fixtures', 'net', name))
+
+/** A service on a port of this machine, that counts its connections. */
+async function startService(answer: http.RequestListener, isSecure = false): Promise<Service> {
+  const secrets = { key: fixture('key.pem'), cert: fixture('certificate.pem') }
+  const server = isSecure ? https.createServer(secrets, answer) : http.createServer(answer)
+  const service = { port: 0, connections: 0 }
+  server.on('connection', () => {
+    service.connections++
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  service.port = (server.address() as AddressInfo).port
+  cleanups.push(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return service
+}
+
+interface Service {
+  port: number
+  connections: number
+}
+
+const echo: http.RequestListener = async (request, response) => {
+  response.end(`${request.method} ${request.url} ${request.headers.host} ${await text(request)}`)
+}
+
+async function startProxy(options: ConnectProxyOptions) {
+  const proxy = await startConnectProxy(options)
+  cleanups.push(proxy.close)
+  return proxy
+}
+
+const ask = (url: string, env: NodeJS.Dict<string>, about: Partial<OutgoingRequest> = {}) =>
+  send(
+    new URL(url),
+    {
+      method: 'POST',
+      headers: {},
+      body: 'canary-body',
+      signal: new AbortController().signal,
+      keepsAlive: false,
+      code: 'model-unreachable',
+      ...about,
+    },
+    env,
+  )
+
+const failure = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'no failure',
+    (error: unknown) => error,
+  )
+
+test('without a proxy it is a plain request', async () => {
+  const { port } = await startService(echo)
+
+  const answer = await ask(`http://127.0.0.1:${port}/a?b=c`, {})
+
+  expect(answer.status).toBe(200)
+  expect(await text(answer.body)).toBe(`POST /a?b=c 127.0.0.1:${port} canary-body`)
+})
+
+test('with one, it goes through a tunnel, with name and password', async () => {
+  const { port } = await startService(echo)
+  const proxy = await startProxy({ leadsTo: port, credentials: 'ada:canary%2Fpass' })
+
+  const answer = await ask('http://service.test/a?b=c', { HTTP_PROXY: proxy.url })
+
+  expect(await text(answer.body)).toBe('POST /a?b=c service.test canary-body')
+  expect(proxy.tunnels).toEqual(['service.test:80'])
+})
+
+test('what NO_PROXY names and what is on this machine goes around it', async () => {
+  const { port } = await startService(echo)
+  const proxy = await startProxy({ leadsTo: port })
+  const env = { HTTP_PROXY: proxy.url, NO_PROXY: 'service.invalid' }
+
+  const answer = await ask(`http://127.0.0.1:${port}/`, env)
+  // Nobody knows this name, so without the proxy there is no way to it.
+  const error = await failure(ask('http://service.invalid/', env))
+
+  expect(answer.status).toBe(200)
+  expect(error).toMatchObject({ message: expect.stringMatching(/ENOTFOUND|EAI_AGAIN/) })
+  expect(proxy.tunnels).toEqual([])
+})
+
+test.each(['directly', 'through a proxy'])(
+  'a connection that may be kept is used again, another is not (%s)',
+  async (way) => {
+    const service = await startService(echo)
+    const proxy = await startProxy({ leadsTo: service.port })
+    const url = way === 'directly' ? `http://127.0.0.1:${service.port}/` : 'http://service.test/'
+
+    for (const keepsAlive of [true, true, true, false, false]) {
+      const { body } = await ask(url, { HTTP_PROXY: proxy.url }, { keepsAlive })
+      await text(body)
+      // The connection is free in the turn after the last byte.
+      await new Promise(setImmediate)
+    }
+
+    // At best the first of those that are not kept is the last on a connection that was.
+    expect(service.connections).toBe(way === 'directly' ? 3 : 2)
+  },
+)
+
+test('an answer is handed on as it comes, through a proxy too', async () => {
+  const { port } = await startService((_, response) => {
+    response.write('first')
+  })
+  const proxy = await startProxy({ leadsTo: port })
+  const stop = new AbortController()
+
+  const { body } = await ask(
+    'http://service.test/',
+    { HTTP_PROXY: proxy.url },
+    { signal: stop.signal },
+  )
+  const [chunk] = await once(body, 'data')
+  stop.abort()
+
+  expect(String(chunk)).toBe('first')
+  await expect(once(body, 'end')).rejects.toThrow()
+})
+
+test('a signal ends the wait at a proxy that does not answer', async () => {
+  const silent = http.createServer()
+  silent.on('connect', () => {})
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  cleanups.push(async () => silent.close())
+  const { port } = silent.address() as AddressInfo
+  const stop = new AbortController()
+
+  const asking = ask(
+    'http://service.test/',
+    { HTTP_PROXY: `http://127.0.0.1:${port}` },
+    { signal: stop.signal },
+  )
+  const [, socket] = await once(silent, 'connect')
+  stop.abort(new Error('Took too long'))
+
+  await expect(asking).rejects.toThrow('Took too long')
+  socket.destroy()
+})
+
+test.each<[string, Partial<ConnectProxyOptions>, string, RegExp]>([
+  ['asks for a password', { credentials: 'ada:canary' }, '', /asks for a name and pass.*NAME:PASS/],
+  ['turns a password down', { credentials: 'ada:canary' }, 'ada:canary-wrong@', /does not accept/],
+  ['refuses', { status: 403 }, 'ada:canary@', /refused with status 403. Check HTTP_PROXY/],
+  ['is in trouble', { status: 502 }, 'ada:canary@', /refused with status 502. Check HTTP_PROXY/],
+])(
+  'a proxy that %s is named in one sentence, and nothing was sent',
+  async (_, kind, given, why) => {
+    const service = await startService(echo)
+    const proxy = await startProxy({ leadsTo: service.port, ...kind })
+    const address = `http://${given}${new URL(proxy.url).host}`
+
+    const error = await failure(ask('http://service.test/', { HTTP_PROXY: address }))
+
+    expect(error).toMatchObject({
+      code: 'model-unreachable',
+      mayHaveArrived: false,
+      message: expect.stringMatching(why),
+    })
+    expect(String(error)).toContain(
+      `Asked http://service.test through the proxy http://${new URL(proxy.url).host}: `,
+    )
+    expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary')
+    expect(service.connections).toBe(0)
+  },
+)
+
+test('a proxy that is not there is named, without its password', async () => {
+  const proxy = await startProxy({ leadsTo: 9 })
+  await proxy.close()
+  cleanups.pop()
+  const { host } = new URL(proxy.url)
+
+  const error = await failure(
+    ask('https://service.test/', { HTTPS_PROXY: `http://ada:canary@${host}` }),
+  )
+
+  expect(error).toMatchObject({ mayHaveArrived: false })
+  expect(String(error)).toMatch(/the proxy cannot be reached \(ECONNREFUSED\)\. Check HTTPS_PROXY/)
+  expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary')
+})
+
+test('an address that is none is said by the name of its variable alone', async () => {
+  const error = await failure(ask('https://service.test/', { https_proxy: 'ada:canary at home' }))
+
+  expect(error).toMatchObject({ code: 'model-unreachable', mayHaveArrived: false })
+  expect(String(error)).toMatch(/https_proxy is no address of an HTTP proxy\. Set https_proxy like/)
+  expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary')
+})
+
+test.each(['directly', 'through a proxy'])(
+  'a certificate of a private authority is said with what to do (%s)',
+  async (way) => {
+    const { port } = await startService(echo, true)
+    const proxy = await startProxy({ leadsTo: port })
+    const url = way === 'directly' ? `https://127.0.0.1:${port}/` : 'https://service.test/'
+
+    const error = await failure(ask(url, { HTTPS_PROXY: proxy.url }))
+
+    expect(String(error)).toMatch(/no authority that is trusted here.*NODE_EXTRA_CA_CERTS/)
+    expect(proxy.tunnels).toEqual(way === 'directly' ? [] : ['service.test:443'])
+  },
+)
