@@ -1,7 +1,10 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import { notSignedIn } from './not-signed-in.ts'
+import { PauseAskedError } from './pause-asked-error.ts'
 import { postRefresh, readTokenResponse } from './refresh.ts'
+import { retryAfterMs } from './retry-after.ts'
 import type { TokenStore } from './token-store.ts'
+import type { DeadReason } from './tokens.ts'
 
 /**
  * Renews what is stored, unless that has another access token by now; what came of it is in the
@@ -46,10 +49,11 @@ export function renewUnderLock(options: RenewalOptions): Renew {
         }),
       )
       const outcome = readTokenResponse(reply, current, now())
-      if (outcome.status === 'failed') throw refreshFailed(outcome.why)
+      if (outcome.status === 'failed') {
+        throw refreshFailed(outcome.why, retryAfterMs(reply.retryAfter, now()))
+      }
       if (outcome.status === 'renewed') return outcome.tokens
-      // Then the first use was most likely our own.
-      const dead = outcome.reason === 'reused' && isRepeat ? 'lost' : outcome.reason
+      const dead = isRepeat && ENDS_OF_A_REPEAT.has(outcome.reason) ? 'lost' : outcome.reason
       // An access token that was refused has ended, whatever its own word.
       const expires_at = wasRejected ? Math.min(current.expires_at, now()) : current.expires_at
       return { ...current, dead, expires_at }
@@ -57,9 +61,12 @@ export function renewUnderLock(options: RenewalOptions): Renew {
   }
 }
 
-function refreshFailed(why: string): CodexboxError {
-  return new CodexboxError(
-    'refresh-failed',
-    `Could not renew the sign-in: ${why}. It is kept; try again in a moment.`,
-  )
+/** The first use was most likely our own; a third finds the sign-in revoked because of the second. */
+const ENDS_OF_A_REPEAT: ReadonlySet<DeadReason> = new Set(['reused', 'revoked'])
+
+function refreshFailed(why: string, pauseMs: number | undefined): CodexboxError {
+  const kept = `Could not renew the sign-in: ${why}. It is kept;`
+  if (!pauseMs) return new CodexboxError('refresh-failed', `${kept} try again in a moment.`)
+  const seconds = Math.ceil(pauseMs / 1000)
+  return new PauseAskedError(`${kept} the service asks for a pause of ${seconds} s.`, pauseMs)
 }

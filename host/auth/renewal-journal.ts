@@ -45,9 +45,10 @@ export function renewalJournal(tokensPath: string, lock: HeldLock): RenewalJourn
       const { answer, unanswered } = await orNothingSent(leftBehind(tokensPath, current))
       if (answer) {
         answered.push(answer.path)
-        return { reply: answer.reply, isRepeat: false }
+        return answer
       }
-      const entry = await orNothingSent(begin(tokensPath, current, lock))
+      const isRepeat = unanswered.length > 0
+      const entry = await orNothingSent(begin({ tokensPath, current, isRepeat, lock }))
       for (const path of unanswered) await removeIfThere(path).catch(() => {})
       const reply = await send().catch(async (error: unknown) => {
         await entry.write(UNKNOWN)
@@ -55,7 +56,7 @@ export function renewalJournal(tokensPath: string, lock: HeldLock): RenewalJourn
       })
       await entry.write(reply)
       if (isReadable(reply)) answered.push(entry.path)
-      return { reply, isRepeat: unanswered.length > 0 }
+      return { reply, isRepeat }
     },
     clear: async () => {
       // One that stays is seen to be stored already.
@@ -98,7 +99,7 @@ async function orNothingSent<T>(work: Promise<T>): Promise<T> {
 }
 
 interface Leftovers {
-  answer?: { path: string; reply: TokenReply }
+  answer?: Spent & { path: string }
   /** Entries of renewals with this token that nobody will ever hear of. */
   unanswered: string[]
 }
@@ -111,8 +112,9 @@ async function leftBehind(tokensPath: string, current: Tokens): Promise<Leftover
     const entry = read(path)
     if (entry?.fingerprint !== fingerprintOf(current) || isStored(entry.reply, current)) {
       await removeIfThere(path)
-    } else if (entry.reply) found.answer = { path, reply: entry.reply }
-    else if (entry.running === undefined) found.unanswered.push(path)
+    } else if (entry.reply) {
+      found.answer = { path, reply: entry.reply, isRepeat: entry.isRepeat }
+    } else if (entry.running === undefined) found.unanswered.push(path)
     else running.push(entry.running)
   }
   const [pid] = running
@@ -134,12 +136,17 @@ function stillRunning(pid: number): CodexboxError {
 
 interface Entry {
   fingerprint: string
+  isRepeat: boolean
   reply: TokenReply | undefined
   /** The process that may still bring the answer. */
   running: number | undefined
 }
 
-const Intent = z.object({ refresh_token_sha256: z.string(), process: z.unknown() })
+const Intent = z.object({
+  refresh_token_sha256: z.string(),
+  is_repeat: z.boolean(),
+  process: z.unknown(),
+})
 const Reply = z.object({
   status: z.number(),
   body: z.string(),
@@ -160,6 +167,7 @@ function read(path: string): Entry | undefined {
   const mayAnswer = process && !raw && outcome !== UNKNOWN && stateOf(process) === 'alive'
   return {
     fingerprint: intent.refresh_token_sha256,
+    isRepeat: intent.is_repeat,
     reply: reply && isReadable(reply) ? reply : undefined,
     running: mayAnswer ? process.pid : undefined,
   }
@@ -194,11 +202,20 @@ interface OpenEntry {
 /** More than any sign-in takes. */
 const RESERVED_BYTES = 64 * 1024
 
-async function begin(tokensPath: string, current: Tokens, lock: HeldLock): Promise<OpenEntry> {
+interface Beginning {
+  tokensPath: string
+  current: Tokens
+  isRepeat: boolean
+  lock: HeldLock
+}
+
+async function begin(beginning: Beginning): Promise<OpenEntry> {
+  const { tokensPath, current, isRepeat, lock } = beginning
   const path = `${tokensPath}.${randomUUID()}${ENDING}`
   const intent = {
     refresh_token_sha256: fingerprintOf(current),
     started_at: Date.now(),
+    is_repeat: isRepeat,
     process: thisProcess(),
   }
   const line = `${JSON.stringify(intent)}\n`

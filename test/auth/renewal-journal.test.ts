@@ -62,12 +62,14 @@ interface Left {
   /** The line of the answer, where it is not one. */
   text?: string
   process?: object
+  isRepeat?: boolean
 }
 
 /** What a process leaves that dies after it has begun a renewal. */
-function leave({ refreshToken, answer, body, text, process = GONE }: Left): string {
+function leave(left: Left): string {
+  const { refreshToken, answer, body, text, process = GONE, isRepeat: is_repeat = false } = left
   const path = `${file}.left.renewal`
-  const intent = { refresh_token_sha256: sha256(refreshToken), started_at: 0, process }
+  const intent = { refresh_token_sha256: sha256(refreshToken), started_at: 0, is_repeat, process }
   const received = body ?? (answer ? JSON.stringify(answer) : undefined)
   const second = text ?? (received ? JSON.stringify({ status: 200, body: received }) : '')
   writeFileSync(path, `${JSON.stringify(intent)}\n${second}\n`.padEnd(65536, ' '), { mode: 0o600 })
@@ -263,6 +265,30 @@ test('T7: an answer of success that cannot be read, from a server in between: th
 
   expect(await store.read()).toEqual(after)
   expect(leftovers()).toEqual([])
+})
+
+test.each([
+  ['who was the first to send the token', false, 'reused'],
+  ['who repeated what had broken off', true, 'lost'],
+])('T6: a refusal that a dead process had received, %s', async (_, isRepeat, dead) => {
+  const before = await signedIn()
+  const text = JSON.stringify({ status: 401, body: '{"error":{"code":"refresh_token_reused"}}' })
+  leave({ refreshToken: before.refresh_token, text, isRepeat })
+
+  expect(await failure(ask())).toMatchObject({ code: 'not-signed-in' })
+
+  expect(await store.read()).toEqual({ ...before, dead })
+  expect(issuer.counts.refresh).toBe(0)
+})
+
+test('T6: a third try, after two that broke off, finds the sign-in revoked, and lost all the same', async () => {
+  const before = await signedIn()
+  issuer.refreshReplies = ['lost', 'lost']
+
+  for (const _ of [1, 2, 3]) await failure(ask())
+
+  expect(issuer.reuses.length).toBe(1)
+  expect(await store.read()).toEqual({ ...before, dead: 'lost' })
 })
 
 test('T6: a connection cut before the service did anything: the next attempt renews', async () => {
