@@ -6,6 +6,7 @@ import { RenewalResult } from './renewal-order.ts'
 import { takeTurn } from './renewal-turn.ts'
 import type { RenewalAnswer } from './start-renewal-process.ts'
 import { fileTokenStore } from './token-store.ts'
+import { isWithin } from './tokens.ts'
 
 export interface RenewApartOptions {
   dataDir: string
@@ -24,18 +25,36 @@ export interface RenewApartOptions {
 export function renewApart({ issuer, ...options }: RenewApartOptions): Renew {
   const { dataDir, staleMs } = options
   const carryOut = keptRenewalProcess()
+  let pause: Pause | undefined
   return async (due) => {
+    const isSame = pause?.accessToken === due.accessToken
+    if (pause && isSame && isWithin(pause.ms, pause.since, Date.now())) throw pause.error
     const endTurn = await takeTurn({ tokensPath: join(dataDir, 'codex-tokens.json'), staleMs })
     try {
       const current = fileTokenStore(dataDir).peek()
       if (current && current.access_token !== due.accessToken) return
       const result = resultOf(await carryOut({ ...options, ...due, issuer: issuer.href }))
-      if (result.status === 'failed') throw new CodexboxError(result.code, result.message)
+      if (result.status === 'ok') return
+      const error = new CodexboxError(result.code, result.message)
+      const ms = Math.min(result.pauseMs ?? 0, MAX_PAUSE_MS)
+      pause = { accessToken: due.accessToken, since: Date.now(), ms, error }
+      throw error
     } finally {
       await endTurn()
     }
   }
 }
+
+/** What the service has asked for when it could not renew this access token. */
+interface Pause {
+  accessToken: string
+  since: number
+  ms: number
+  error: CodexboxError
+}
+
+/** A service that asks for more is asked all the same: a person waits for it. */
+const MAX_PAUSE_MS = 15 * 60_000
 
 function resultOf(answer: RenewalAnswer): RenewalResult {
   if (answer.status === 'answered') return RenewalResult.parse(JSON.parse(answer.line))

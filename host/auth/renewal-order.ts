@@ -19,6 +19,8 @@ export const RenewalResult = z.discriminatedUnion('status', [
     status: z.literal('failed'),
     code: z.enum(['not-signed-in', 'refresh-failed', 'tokens-invalid']),
     message: z.string(),
+    /** For how long the service wants no further try. */
+    pauseMs: z.number().optional(),
   }),
 ])
 export type RenewalResult = z.infer<typeof RenewalResult>

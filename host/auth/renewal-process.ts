@@ -5,6 +5,7 @@
  */
 import { CodexboxError } from '../../shared/errors.ts'
 import { readLines } from '../../shared/read-lines.ts'
+import { PauseAskedError } from './pause-asked-error.ts'
 import { renewUnderLock } from './renew-under-lock.ts'
 import { RenewalOrder, RenewalResult } from './renewal-order.ts'
 import { fileTokenStore } from './token-store.ts'
@@ -29,6 +30,8 @@ async function carryOut(order: RenewalOrder): Promise<RenewalResult> {
     return { status: 'ok' }
   } catch (error) {
     if (!(error instanceof CodexboxError)) throw error
-    return RenewalResult.parse({ status: 'failed', code: error.code, message: error.message })
+    const { code, message } = error
+    const pauseMs = error instanceof PauseAskedError ? error.pauseMs : undefined
+    return RenewalResult.parse({ status: 'failed', code, message, pauseMs })
   }
 }
