@@ -9,7 +9,9 @@ export interface Bundled {
   file: string
   /** The script that is started for a renewal. */
   renewalFile: string
-  /** Resolves when no renewal is under way that a process of this script has begun. */
+  /** The processes for renewals that hosts of this script have started, at work or not. */
+  renewalPids(): number[]
+  /** Resolves when the last of them has ended. */
   idle(): Promise<void>
   remove(): void
 }
@@ -41,12 +43,19 @@ export async function bundled(script: string): Promise<Bundled> {
       js: "import { createRequire as newRequire } from 'node:module'; const require = newRequire(import.meta.url);",
     },
   })
+  // Their parents may be dead, so there is nobody to tell of them.
+  const renewalPids = () => {
+    const lines = execFileSync('ps', ['-A', '-o', 'pid=,args=']).toString().split('\n')
+    return lines
+      .filter((line) => line.includes(renewalFile))
+      .map((line) => Number.parseInt(line, 10))
+  }
   return {
     file,
     renewalFile,
-    // Their parents may be dead, so there is nobody to tell of their end.
+    renewalPids,
     idle: async () => {
-      while (execFileSync('ps', ['-A', '-o', 'args=']).includes(renewalFile)) await pause(20)
+      while (renewalPids().length > 0) await pause(20)
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }

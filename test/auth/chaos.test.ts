@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +13,7 @@ import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { type Bundled, bundled } from './bundled.ts'
-import { renewalPid } from './renewal-pid.ts'
+import { renewalEntries, renewalPid } from './renewal-entries.ts'
 import type { TokenProcessOptions } from './token-process.ts'
 
 /** `CHAOS=full` runs everything at the size that is promised, which takes some minutes. */
@@ -183,64 +184,172 @@ test('T9: who was stopped in the middle, and is woken when somebody signed out, 
   expect(await store.read()).toBeUndefined()
 }, 60_000)
 
+interface Rage {
+  /** Whether the processes of the renewals are killed too. */
+  killsRenewals: boolean
+}
+
+interface Toll {
+  started: number
+  kills: number
+  stops: number
+  renewalKills: number
+  /** Hashes of the refresh tokens whose answer a killed process may have had, and not on the disk. */
+  mayBeLost: Set<string>
+  /** Why sign-ins have ended. Each was followed by a new one. */
+  deaths: string[]
+  /** What hosts said that is neither a token nor that there is none for now or any more. */
+  strange: string[]
+  seconds: number
+}
+
+/** Eight hosts that are all the time in need of a renewal, and are killed and stopped at random. */
+async function rage({ killsRenewals }: Rage): Promise<Toll> {
+  // By this clock every token is due, and every failure is forgotten, when it is looked at again.
+  const clock = { since: Date.now(), speed: 2400 }
+  const lock = { staleMs: 400, lockTimeoutMs: 4_000 }
+  const store = fileTokenStore(root, lock)
+  const signIn = () =>
+    store.replace(someTokens({ ...issuer.grant(), expires_at: 0, last_refresh: 0 }))
+  await signIn()
+  const toll: Toll = {
+    started: 0,
+    kills: 0,
+    stops: 0,
+    renewalKills: 0,
+    mayBeLost: new Set(),
+    deaths: [],
+    strange: [],
+    seconds: 0,
+  }
+  let isOver = false
+
+  /** One place in the crowd: a process, and after its death the next. */
+  const place = async () => {
+    while (!isOver) {
+      toll.started++
+      const { child, lines } = start('keepAsking', { clock, ...lock })
+      const nemesis = (async () => {
+        await pause(500 + Math.random() * 4000)
+        while (isRunning(child) && !isOver && Math.random() < 0.5) {
+          toll.stops++
+          child.kill('SIGSTOP')
+          await pause(Math.random() * 1000)
+          child.kill('SIGCONT')
+          await pause(Math.random() * 1000)
+        }
+        if (isOver) return
+        toll.kills++
+        await kill(child)
+      })()
+      let answersAfter = 0
+      for await (const line of lines) {
+        if (!EXPECTED.test(line)) toll.strange.push(line)
+        // Whoever is left gets his answer.
+        if (isOver && ++answersAfter === 2) child.kill('SIGKILL')
+      }
+      await nemesis
+    }
+  }
+  const renewalNemesis = async () => {
+    while (killsRenewals && !isOver) {
+      await pause(Math.random() * 500)
+      // Most are at rest, so every other time it is one in the middle of its work.
+      const [entry] = Math.random() < 0.5 ? renewalEntries(root) : []
+      const pids = script.renewalPids()
+      const pid = entry?.pid ?? pids[Math.floor(Math.random() * pids.length)]
+      if (pid === undefined || !pids.includes(pid)) continue
+      for (const { sha256 } of renewalEntries(root).filter(
+        (each) => each.pid === pid && !each.isAnswered,
+      )) {
+        toll.mayBeLost.add(sha256)
+      }
+      if (killIfThere(pid)) toll.renewalKills++
+    }
+  }
+  const person = async () => {
+    while (!isOver) {
+      // It throws for a file that is torn.
+      const tokens = store.peek()
+      if (tokens?.dead) {
+        toll.deaths.push(tokens.dead)
+        await signIn()
+      }
+      await pause(20)
+    }
+  }
+
+  const since = Date.now()
+  const crowd = Promise.all([renewalNemesis(), person(), ...Array.from({ length: 8 }, place)])
+  await pause(SIZE.nemesisMs)
+  // A machine that is busy takes longer for the same number.
+  const isEnough = () => issuer.counts.refresh > SIZE.renewals
+  while (!isFull && !isEnough() && Date.now() < since + 10 * SIZE.nemesisMs) await pause(100)
+  toll.seconds = Math.round((Date.now() - since) / 1000)
+  isOver = true
+  await crowd
+  await script.idle()
+
+  report(
+    `${issuer.counts.refresh} renewals in ${toll.seconds} s by ${toll.started} processes, ` +
+      `${toll.kills} kills, ${toll.stops} stops, ${toll.renewalKills} kills of renewal processes; ` +
+      `${issuer.reuses.length} reuses; ended sign-ins: ${toll.deaths.join(' ') || 'none'}`,
+  )
+  return toll
+}
+
+/** What a host may say. The last is what a person reads who has to sign in again. */
+const EXPECTED =
+  /^(ready|token \S+|error refresh-failed .*|error not-signed-in A renewal of the sign-in broke off before .*)$/
+
+function killIfThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGKILL')
+  } catch {
+    return false // It has just ended.
+  }
+}
+
+/** The newest tokens, after a renewal that nobody disturbs. */
+async function renewedOnce() {
+  const store = fileTokenStore(root)
+  const { access_token: rejected } = (await store.read()) ?? someTokens()
+  const renew = renewUnderLock({ store, issuer: issuer.url })
+  const after = await usableTokens({ store, renew })(rejected)
+  expect(after.access_token).not.toBe(rejected)
+}
+
 test(
   `T9: 8 processes, killed and stopped at random for ${SIZE.nemesisMs / 1000} s, lose nothing and spend no token twice`,
   async () => {
-    // By this clock every token is due, and every failure is forgotten, when it is looked at again.
-    const clock = { since: Date.now(), speed: 2400 }
-    const lock = { staleMs: 400, lockTimeoutMs: 4_000 }
-    const store = fileTokenStore(root, lock)
-    await store.replace(someTokens({ ...issuer.grant(), expires_at: 0, last_refresh: 0 }))
-    let started = 0
-    let kills = 0
-    let stops = 0
-    const lost: string[] = []
-    let isOver = false
-    const latestEndAt = Date.now() + 10 * SIZE.nemesisMs
+    const { deaths, strange } = await rage({ killsRenewals: false })
 
-    /** One place in the crowd: a process, and after its death the next. */
-    const place = async () => {
-      while (!isOver) {
-        started++
-        const { child, lines } = start('keepAsking', { clock, ...lock })
-        const nemesis = (async () => {
-          await pause(500 + Math.random() * 4000)
-          while (isRunning(child) && !isOver && Math.random() < 0.5) {
-            stops++
-            child.kill('SIGSTOP')
-            await pause(Math.random() * 1000)
-            child.kill('SIGCONT')
-            await pause(Math.random() * 1000)
-          }
-          kills++
-          await kill(child)
-        })()
-        for await (const line of lines) {
-          if (line.startsWith('error not-signed-in')) lost.push(line)
-        }
-        await nemesis
-      }
-    }
-    const crowd = Promise.all(Array.from({ length: 8 }, place))
-    await pause(SIZE.nemesisMs)
-    // A machine that is busy takes longer for the same number.
-    while (issuer.counts.refresh <= SIZE.renewals && Date.now() < latestEndAt) await pause(100)
-    isOver = true
-    await crowd
-    await script.idle()
-
-    report(
-      `${issuer.counts.refresh} renewals for ${started} processes, ${kills} kills, ${stops} stops; ` +
-        `${issuer.reuses.length} reuses; ${lost.length} answers that the sign-in is lost`,
-    )
     expect(issuer.reuses).toEqual([])
-    expect(lost).toEqual([])
+    expect({ deaths, strange }).toEqual({ deaths: [], strange: [] })
     expect(issuer.counts.refresh).toBeGreaterThan(SIZE.renewals)
     // And what is left is of use.
-    const { access_token: rejected } = (await store.read()) ?? someTokens()
-    const renew = renewUnderLock({ store, issuer: issuer.url })
-    const after = await usableTokens({ store, renew })(rejected)
-    expect(after.access_token).not.toBe(rejected)
+    await renewedOnce()
+  },
+  TIMEOUT_MS,
+)
+
+test(
+  `T6, T9: the same with the processes of the renewals killed too: only what one of them had just been told is lost, and known as lost`,
+  async () => {
+    const { deaths, strange, mayBeLost, renewalKills } = await rage({ killsRenewals: true })
+
+    // The last sign-in works, or is the last of those that were lost.
+    await renewedOnce().catch((error: unknown) => {
+      expect(String(error)).toContain('A renewal of the sign-in broke off before')
+      deaths.push(String(fileTokenStore(root).peek()?.dead))
+    })
+    expect(strange).toEqual([])
+    expect(deaths).toEqual(issuer.reuses.map(() => 'lost'))
+    for (const { refreshToken } of issuer.reuses) {
+      expect(mayBeLost).toContain(createHash('sha256').update(refreshToken).digest('hex'))
+    }
+    expect(renewalKills).toBeGreaterThan(SIZE.renewals / 20)
+    expect(issuer.counts.refresh).toBeGreaterThan(SIZE.renewals / 2)
   },
   TIMEOUT_MS,
 )

@@ -12,7 +12,7 @@ import type { Tokens } from '../../host/auth/tokens.ts'
 import { type FakeIssuer, refusal, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { type Bundled, bundled } from './bundled.ts'
-import { renewalPid } from './renewal-pid.ts'
+import { renewalPid } from './renewal-entries.ts'
 
 let dataDir: string
 let store: TokenStore

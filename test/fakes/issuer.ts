@@ -53,7 +53,7 @@ export interface FakeIssuer {
   accountsReplies: Reply[]
   counts: { authorize: number; exchange: number; refresh: number }
   /** Every second use of a refresh token: who had used it first, and who was the second. */
-  reuses: { first: Use; second: Use }[]
+  reuses: { refreshToken: string; first: Use; second: Use }[]
   /** Bodies and headers of the token requests, as they came. */
   tokenRequests: { headers: IncomingMessage['headers']; body: string }[]
   /** Every request, as it came. */
@@ -266,7 +266,7 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
     const use = { by, at: Date.now() }
     if (family.current !== given) {
       family.revoked = true
-      issuer.reuses.push({ first: uses.get(given) ?? use, second: use })
+      issuer.reuses.push({ refreshToken: given, first: uses.get(given) ?? use, second: use })
       return refusal('refresh_token_reused')
     }
     uses.set(given, use)
