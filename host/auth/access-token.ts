@@ -76,7 +76,7 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
       // A renewal that somebody else began did not know which token was refused here.
       if (!joined) break
     }
-    if (tokens.dead && !isUsable(tokens, rejected, now())) throw deadError(tokens.dead)
+    if (tokens.dead && !isUsable(tokens, rejected, now())) throw deadError(tokens.dead, tokens)
     return tokens
   }
 }

@@ -46,7 +46,22 @@ export function readCodexSignIn(path: string, now: number): Tokens {
   if (account_id && imported.account_id && account_id !== imported.account_id) {
     throw failed(path, 'its parts belong to different accounts')
   }
-  return { ...imported, ...(account_id ? { account_id } : {}) }
+  return { ...imported, ...(account_id ? { account_id } : {}), imported_from: path }
+}
+
+/** The file in which Codex has a sign-in of the same account, if it can be seen. */
+export function codexFileOfSameAccount(
+  { account_id }: Pick<Tokens, 'account_id'>,
+  env: NodeJS.Dict<string>,
+): string | undefined {
+  const path = codexAuthFile(env)
+  try {
+    const isSame = account_id && readCodexSignIn(path, 0).account_id === account_id
+    return isSame ? path : undefined
+  } catch {
+    // There is none, or none that can be read.
+    return undefined
+  }
 }
 
 const text = z.string().optional().catch(undefined)

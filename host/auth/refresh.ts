@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { CodexboxError } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 import { CLIENT_ID, ORIGINATOR } from './client-identity.ts'
+import { codexFileOfSameAccount } from './codex-import.ts'
 import { postToken, type TokenReply } from './token-endpoint.ts'
 import { type DeadReason, type Tokens, tokensFrom } from './tokens.ts'
 
@@ -67,17 +68,41 @@ export function readTokenResponse(
   return { status: 'renewed', tokens: { ...kept, ...fresh } }
 }
 
-/** What there is to do about a refresh token that is of no more use. */
-export function deadError(reason: DeadReason): CodexboxError {
-  const signIn = `Sign in again: \`${setupCommand('codex-auth')}\`.`
-  return new CodexboxError('not-signed-in', `${DEAD[reason]} ${signIn}`)
+/** What there is to do about a refresh token that is of no more use, and who has used it. */
+export function deadError(
+  reason: DeadReason,
+  tokens: Pick<Tokens, 'account_id' | 'imported_from'> = {},
+  env: NodeJS.Dict<string> = process.env,
+): CodexboxError {
+  const why = reason === 'reused' ? usedElsewhere(tokens, env) : DEAD[reason]
+  return new CodexboxError(
+    'not-signed-in',
+    `${why} Sign in again: \`${setupCommand('codex-auth')}\`.`,
+  )
 }
 
-const DEAD: Record<DeadReason, string> = {
+function usedElsewhere(
+  tokens: Pick<Tokens, 'account_id' | 'imported_from'>,
+  env: NodeJS.Dict<string>,
+): string {
+  if (tokens.imported_from) {
+    return (
+      `The Codex CLI, whose sign-in in ${tokens.imported_from} this one was imported from, has used ` +
+      'the refresh token, which works only once; an own sign-in, not imported, is shared with nobody.'
+    )
+  }
+  const file = codexFileOfSameAccount(tokens, env)
+  const who = file
+    ? `most likely the Codex CLI, which has one of the same account in ${file}`
+    : 'the Codex CLI or an editor extension'
+  return (
+    `Another program that shares the sign-in (${who}) has used its refresh token, which works only ` +
+    'once; end that program or give it a sign-in of its own.'
+  )
+}
+
+const DEAD: Record<Exclude<DeadReason, 'reused'>, string> = {
   expired: 'The sign-in has expired: it was not used for too long.',
-  reused:
-    'Another program that shares the sign-in (the Codex CLI or an editor extension) has used its ' +
-    'refresh token, which works only once; end that program or give it a sign-in of its own.',
   lost:
     'A renewal of the sign-in broke off before its answer was here, and the service gives an answer ' +
     'only once.',

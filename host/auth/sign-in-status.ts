@@ -20,6 +20,8 @@ export interface SignInStatus {
   /** When the access token ends; it is renewed before. */
   expiresAt?: string
   renewedAt?: string
+  /** The file of another client that shares this sign-in. */
+  importedFrom?: string
   /** Where it is kept. */
   file: string
 }
@@ -30,14 +32,15 @@ export function signInStatus(dataDir: string): SignInStatus {
   try {
     const tokens = fileTokenStore(dataDir).peek()
     if (!tokens) return { signedIn: false, message: notSignedIn().message, file }
-    const { dead, email, plan, expires_at, last_refresh } = tokens
+    const { dead, email, plan, expires_at, last_refresh, imported_from } = tokens
     return {
       signedIn: dead === undefined,
-      ...(dead ? { dead, message: deadError(dead).message } : {}),
+      ...(dead ? { dead, message: deadError(dead, tokens).message } : {}),
       ...(email ? { account: maskedEmail(email) } : {}),
       ...(plan ? { plan } : {}),
       expiresAt: new Date(expires_at).toISOString(),
       renewedAt: new Date(last_refresh).toISOString(),
+      ...(imported_from ? { importedFrom: imported_from } : {}),
       file,
     }
   } catch (error) {

@@ -19,6 +19,8 @@ export const Tokens = z.object({
   last_refresh: epochMs,
   email: z.string().optional(),
   plan: z.string().optional(),
+  /** The file of another client that it was imported from, and is shared with since. */
+  imported_from: z.string().optional(),
   /** Set when the service refused this refresh token for good; a new sign-in has no such field. */
   dead: DeadReason.optional(),
 })

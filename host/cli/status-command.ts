@@ -12,7 +12,7 @@ export function statusCommand(options: { json?: boolean }): number {
 }
 
 function describe(status: SignInStatus, now: number): string {
-  const { signedIn, account, plan, expiresAt, renewedAt, file, message } = status
+  const { signedIn, account, plan, expiresAt, renewedAt, importedFrom, file, message } = status
   const who = `${account ? ` as ${account}` : ''}${plan ? `, plan ${plan}` : ''}`
   const lines = [
     signedIn ? `Signed in to ChatGPT${who}.` : (message ?? 'Not signed in to ChatGPT.'),
@@ -20,6 +20,7 @@ function describe(status: SignInStatus, now: number): string {
   if (!signedIn && account) lines.push(`  account   ${account}${plan ? `, plan ${plan}` : ''}`)
   if (expiresAt) lines.push(`  token     ${untilWhen(Date.parse(expiresAt), now, signedIn)}`)
   if (renewedAt) lines.push(`  renewed   ${new Date(renewedAt).toLocaleString()}`)
+  if (importedFrom) lines.push(`  imported  from ${importedFrom}; shared with Codex since`)
   lines.push(`  file      ${file}`)
   return lines.join('\n')
 }

@@ -1,13 +1,17 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { usableTokens } from '../../host/auth/access-token.ts'
 import { codexAuthFile, readCodexSignIn } from '../../host/auth/codex-import.ts'
 import type { Ask } from '../../host/auth/lines-from-person.ts'
+import { postRefresh } from '../../host/auth/refresh.ts'
+import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { type SignInOptions, signIn } from '../../host/auth/sign-in.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { actAsBrowser } from '../fakes/browser.ts'
 import { type FakeIssuer, type Grant, startFakeIssuer, unsignedJwt } from '../fakes/issuer.ts'
+import { someTokens } from '../fakes/some-tokens.ts'
 
 const NOW = Date.UTC(2026, 10, 21)
 
@@ -26,6 +30,7 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
+  vi.unstubAllEnvs()
   await issuer.close()
   rmSync(folder, { recursive: true, force: true })
 })
@@ -76,6 +81,66 @@ test('a sign-in of Codex becomes ours, with a warning and without a request', as
   expect(said.join()).toMatch(/whoever renews second is signed out/)
   expect(issuer.requests).toEqual([])
 })
+
+test('where a sign-in was imported from is known until there is an own one', async () => {
+  put(authFile())
+  const store = fileTokenStore(join(folder, 'data'))
+  await importing({ way: 'import' })
+  const imported = await store.read()
+  const renew = renewUnderLock({ store, issuer: issuer.url })
+
+  await renew({ accessToken: imported?.access_token ?? '', wasRejected: true })
+  const renewed = await store.read()
+  issuer.device.approved = true
+  await importing({ way: 'device' })
+
+  expect(imported?.imported_from).toBe(file)
+  expect(renewed?.access_token).not.toBe(imported?.access_token)
+  expect(renewed?.imported_from).toBe(file)
+  expect(await store.read()).not.toHaveProperty('imported_from')
+})
+
+test('an imported sign-in that Codex has renewed names Codex and its file', async () => {
+  put(authFile())
+  await importing({ way: 'import' })
+  await renewAsCodex(grant.refresh_token)
+
+  const error = await ask().catch((thrown: unknown) => thrown)
+
+  expect(error).toMatchObject({
+    code: 'not-signed-in',
+    message: expect.stringMatching(/The Codex CLI, .* imported from, has used .*codex-auth/),
+  })
+  expect(String(error)).toContain(file)
+})
+
+test('a sign-in shared in another way names Codex if that has one of the same account', async () => {
+  put(authFile())
+  const store = fileTokenStore(join(folder, 'data'))
+  await store.replace(someTokens(grant))
+  await renewAsCodex(grant.refresh_token)
+  vi.stubEnv('CODEX_HOME', folder)
+
+  await expect(ask()).rejects.toThrow('most likely the Codex CLI, which has one of the same')
+  await expect(ask()).rejects.toThrow(file)
+  put(authFile({}, { account_id: undefined, id_token: otherAccount }))
+  await expect(ask()).rejects.toThrow('(the Codex CLI or an editor extension)')
+  rmSync(file)
+  await expect(ask()).rejects.toThrow('(the Codex CLI or an editor extension)')
+})
+
+/** What the official client does with the token it shares with us. */
+async function renewAsCodex(refreshToken: string) {
+  const reply = await postRefresh({ issuer: issuer.url, refreshToken, reason: 'proactive_expiry' })
+  expect(reply.status).toBe(200)
+}
+
+/** As a run does whose access token was refused. */
+async function ask() {
+  const store = fileTokenStore(join(folder, 'data'))
+  const rejected = (await store.read())?.access_token
+  await usableTokens({ store, renew: renewUnderLock({ store, issuer: issuer.url }) })(rejected)
+}
 
 test('the file of Codex stays as it is, byte for byte', async () => {
   put(authFile())

@@ -84,6 +84,19 @@ test('it says the same to a person, and no token', async () => {
   for (const secret of issuer.secrets) expect(stdout).not.toContain(secret)
 })
 
+test('it says when the sign-in was imported, and from where', async () => {
+  await put({ imported_from: '/home/ada/.codex/auth.json' })
+
+  const forPrograms = await status('--json')
+  const forPeople = await status()
+
+  expect(JSON.parse(forPrograms.stdout)).toMatchObject({
+    signedIn: true,
+    importedFrom: '/home/ada/.codex/auth.json',
+  })
+  expect(forPeople.stdout).toMatch(/imported +from \/home\/ada\/\.codex\/auth\.json/)
+})
+
 test('nobody signed in ends with 3, and makes no folder', async () => {
   const { code, stdout } = await status('--json')
 
