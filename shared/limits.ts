@@ -32,5 +32,7 @@ export const Limits = z.object({
     .optional(),
   /** The id of the limit that stopped a request. */
   reached: z.string().optional(),
+  /** What kind of limit that was, in the service's words: of a workspace's credits, for one. */
+  reachedType: z.string().optional(),
 })
 export type Limits = z.infer<typeof Limits>

@@ -1,0 +1,229 @@
+import { systemCodeOf } from '../../shared/errors.ts'
+import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
+import { readLimits } from '../../shared/read-limits.ts'
+import type { Where } from './failure-table.ts'
+import { hintedWaitMs, retryAfterMs } from './failure-wait.ts'
+
+/** A response with a status other than 200. `body` is its text, possibly cut. */
+export interface RefusedResponse {
+  status: number
+  headers: NodeJS.Dict<string | string[]>
+  body: string
+}
+
+/** What is known about a failure, whatever form it came in. */
+export interface FailureFacts {
+  where: Where
+  status?: number
+  /** Codes and types by which the service or the system calls it. */
+  names: readonly string[]
+  /** All that was said, for looking things up in it. */
+  text: string
+  /** The same in one short line, for a person. */
+  said: string
+  headers: NodeJS.Dict<string | string[]>
+  isPage: boolean
+  param?: string | undefined
+  plan?: string | undefined
+  /** Epoch ms. */
+  resetsAt?: number | undefined
+  /** The name of the limit that stopped the request, where it is not the general one. */
+  limitName?: string | undefined
+  waitMs?: number | undefined
+}
+
+export function factsOfResponse(response: RefusedResponse, now: number): FailureFacts {
+  const { status, headers } = response
+  const body = response.body.slice(0, MAX_SEARCHED)
+  const error = parseError(response.body)
+  // The gateway's own word for a failure that we would have seen ourselves in its place.
+  if (error.code === UPSTREAM_UNREACHABLE && status !== 401) {
+    return factsOfConnection(error.message ?? 'the gateway does not say why', 'connecting')
+  }
+  const isPage = isHtml(headers, body)
+  const text = (error.message ?? body).slice(0, MAX_SEARCHED)
+  const limits = readLimits(headers, now)
+  return {
+    where: 'http',
+    status,
+    names: [error.code, error.type, encodedCode(headers)].filter((name) => name !== undefined),
+    text,
+    said: oneLine(isPage ? titleOf(body) : text),
+    headers,
+    isPage,
+    param: error.param,
+    plan: error.plan ?? limits?.plan,
+    resetsAt: error.resetsAt ?? limitEnd(limits),
+    limitName: limits?.limits.find(({ id }) => id === limits.reached && id !== 'codex')?.name,
+    waitMs: retryAfterMs(headers['retry-after'], now) ?? hintedWaitMs(text),
+  }
+}
+
+/** `event`: a parsed `response.failed` or `response.incomplete`. */
+export function factsOfEvent(event: unknown): FailureFacts {
+  const response = field(event, 'response')
+  if (field(event, 'type') === 'response.incomplete') {
+    const reason = string(field(field(response, 'incomplete_details'), 'reason'))
+    return { ...nothing, where: 'incomplete', names: reason ? [reason] : [], said: oneLine(reason) }
+  }
+  const error = readError(field(response, 'error'))
+  const text = (error.message ?? error.code ?? '').slice(0, MAX_SEARCHED)
+  return {
+    ...nothing,
+    where: 'failed',
+    names: [error.code, error.type].filter((name) => name !== undefined),
+    text,
+    said: oneLine(text),
+    param: error.param,
+    plan: error.plan,
+    resetsAt: error.resetsAt,
+    waitMs: hintedWaitMs(text),
+  }
+}
+
+/** `reason`: what was thrown, or a sentence. */
+export function factsOfConnection(reason: unknown, where: 'connecting' | 'reading'): FailureFacts {
+  const text = systemText(reason).slice(0, MAX_SEARCHED)
+  return {
+    ...nothing,
+    where,
+    names: text.match(/\bE[A-Z_]{3,}\b/g) ?? [],
+    text,
+    said: oneLine(text),
+  }
+}
+
+/** What the service said of itself, for whoever is asked for help. */
+export function traceOf(headers: FailureFacts['headers']): string {
+  const ids = [
+    label('request', headerOf(headers, 'x-request-id') ?? headerOf(headers, 'x-oai-request-id')),
+    label('cf-ray', headerOf(headers, 'cf-ray')),
+    label('authorization error', headerOf(headers, 'x-openai-authorization-error')),
+    label('error code', encodedCode(headers)),
+  ].filter((id) => id !== undefined)
+  return ids.length > 0 ? ` (${ids.join(', ')})` : ''
+}
+
+export function headerOf(headers: FailureFacts['headers'], name: string): string | undefined {
+  const value = headers[name]
+  return string(Array.isArray(value) ? value[0] : value)
+}
+
+/** One line without control characters and credentials, of at most `length` characters. */
+export function oneLine(text: string | undefined, length = 500): string {
+  const line = (text ?? '')
+    .slice(0, MAX_SEARCHED)
+    .replace(CREDENTIALS, '<secret>')
+    .replace(/[\s\p{Cc}\p{Cf}\p{Cs}]+/gu, ' ')
+    .trim()
+  if (line === '') return 'no reason given'
+  return line.length > length ? `${line.slice(0, length).replace(/[\uD800-\uDBFF]$/, '')}…` : line
+}
+
+/** No error has its point behind so many characters, and patterns stay fast. */
+const MAX_SEARCHED = 8192
+
+const nothing = { names: [], text: '', said: '', headers: {}, isPage: false } as const
+
+/** JSON Web Tokens, API keys, and what follows `Bearer`: an error may quote the request. */
+const CREDENTIALS =
+  /\beyJ[\w-]{8,}(\.[\w-]*){0,2}|\bsk-[\w*-]{8,}|(?<=\bBearer\s{1,9})[^\s"'<>]{8,}/gi
+
+interface ServiceError {
+  code?: string | undefined
+  type?: string | undefined
+  message?: string | undefined
+  param?: string | undefined
+  plan?: string | undefined
+  /** Epoch ms. */
+  resetsAt?: number | undefined
+}
+
+/** The service's own form is `{"error": {...}}`; its gateway's is `{"detail": "..."}`. */
+function parseError(body: string): ServiceError {
+  let json: unknown
+  try {
+    json = JSON.parse(body)
+  } catch {
+    return {}
+  }
+  const error = field(json, 'error')
+  if (error !== undefined && error !== null) return readError(error)
+  const detail = field(json, 'detail')
+  if (typeof detail === 'string') return { message: detail }
+  const code = string(field(detail, 'code'))
+  return {
+    code,
+    message: string(field(detail, 'message')) ?? (detail ? JSON.stringify(detail) : undefined),
+  }
+}
+
+function readError(error: unknown): ServiceError {
+  if (typeof error === 'string') return { code: error, message: error }
+  const resetsAt = field(error, 'resets_at')
+  return {
+    code: string(field(error, 'code')),
+    type: string(field(error, 'type')),
+    message: string(field(error, 'message')),
+    param: string(field(error, 'param')),
+    plan: string(field(error, 'plan_type')),
+    resetsAt: typeof resetsAt === 'number' ? epochMs(resetsAt) : undefined,
+  }
+}
+
+/** Undefined for what is no point in time a date can hold. */
+function epochMs(seconds: number): number | undefined {
+  const ms = Math.round(seconds * 1000)
+  return ms >= 0 && ms <= 8.64e15 ? ms : undefined
+}
+
+/** When the used-up window ends; with two of them, the later. */
+function limitEnd(limits: ReturnType<typeof readLimits>): number | undefined {
+  const stopped = limits?.limits.find(({ id }) => id === (limits.reached ?? 'codex'))
+  const ends = [stopped?.primary, stopped?.secondary].flatMap((window) =>
+    window && window.usedPercent >= 100 && window.resetsAt !== undefined ? [window.resetsAt] : [],
+  )
+  return ends.length > 0 ? Math.max(...ends) : undefined
+}
+
+/** `x-error-json` holds an error in base64, for answers whose body is somebody else's. */
+function encodedCode(headers: FailureFacts['headers']): string | undefined {
+  const encoded = headerOf(headers, 'x-error-json')
+  if (!encoded) return undefined
+  return parseError(Buffer.from(encoded, 'base64').toString('utf8')).code
+}
+
+/**
+ * The code and the message. Where each address of a name was tried, the error is a bundle of one for
+ * each, and has no message.
+ */
+function systemText(reason: unknown): string {
+  if (reason instanceof AggregateError && reason.errors.length > 0) {
+    return reason.errors.map(systemText).join('; ')
+  }
+  if (!(reason instanceof Error)) return String(reason)
+  const code = systemCodeOf(reason)
+  return code && !reason.message.includes(code) ? `${reason.message} (${code})` : reason.message
+}
+
+function isHtml(headers: FailureFacts['headers'], body: string): boolean {
+  const type = headerOf(headers, 'content-type') ?? ''
+  return /\btext\/html\b|\bxhtml\b/i.test(type) || /^\s*<(!doctype|html|head|body)\b/i.test(body)
+}
+
+function titleOf(page: string): string | undefined {
+  return /<(title|h1)\b[^>]{0,200}>([^<]{1,1000})/i.exec(page)?.[2]
+}
+
+function label(name: string, value: string | undefined): string | undefined {
+  return value && `${name} ${oneLine(value, 100)}`
+}
+
+function field(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined
+  return (value as Record<string, unknown>)[name]
+}
+
+function string(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
