@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from '../command.ts'
 import { type FunctionTool, ToolError } from '../tool.ts'
+import { applyPatch } from './apply-patch.ts'
 
 export const bash: FunctionTool = {
   name: 'bash',
@@ -35,13 +36,17 @@ export const bash: FunctionTool = {
     additionalProperties: false,
   },
 
-  async run(args, { workspace, limits, signal, sessions, onOutput }) {
+  async run(args, context) {
+    const { workspace, limits, signal, sessions, onOutput } = context
     const commandLine = args.string('command')
     const yieldMs = args.optionalInteger('yield_time_ms', 0) ?? 10_000
     const timeoutMs = args.optionalInteger('timeout_ms', 1) ?? limits.toolMs
     const openStdin = args.flag('open_stdin')
     // NUL ends an argument; bash would run the first half of what was meant.
     if (commandLine.includes('\0')) throw new ToolError('The command contains a NUL character.')
+
+    const patch = patchIn(commandLine)
+    if (patch !== undefined) return applyPatch.run(patch, context)
 
     const { bashArgs, cleanUp } = await prepare(commandLine)
     const command = new Command(bashArgs, {
@@ -63,6 +68,13 @@ export const bash: FunctionTool = {
 
 const MIN_YIELD_MS = 250
 const MAX_YIELD_MS = 30_000
+
+/** Models know apply_patch as a command as well; here it is one that stands alone. */
+function patchIn(commandLine: string): string | undefined {
+  const [, , , patch] =
+    /^\s*apply_patch\s*<<\s*(['"]?)(\w+)\1[ \t]*\n([\s\S]*)\n\2\s*$/.exec(commandLine) ?? []
+  return patch
+}
 
 /** Linux takes 128 KiB for one argument (MAX_ARG_STRLEN) and fails with E2BIG above. */
 const MAX_ARGUMENT_BYTES = 100 * 1024

@@ -1,7 +1,6 @@
-import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
+import { readTextBytes } from '../read-file-bytes.ts'
 import { type FunctionTool, ToolError } from '../tool.ts'
 
 export const readFile: FunctionTool = {
@@ -25,14 +24,8 @@ export const readFile: FunctionTool = {
     const offset = args.optionalInteger('offset', 1) ?? 1
     const limit = args.optionalInteger('limit', 1)
 
-    // Without O_NONBLOCK opening a named pipe would wait for a writer for ever.
-    const file = await open(resolve(workspace, path), constants.O_RDONLY | constants.O_NONBLOCK)
-    let text: string
-    try {
-      text = await readText(file, path)
-    } finally {
-      await file.close()
-    }
+    const bytes = await readTextBytes(resolve(workspace, path), path, MAX_FILE_BYTES)
+    const text = bytes.toString('utf8')
     // Each line keeps its newline, so that a part is the text as it is, too.
     const lines = text.split(/(?<=\n)/)
     if (offset === 1 && limit === undefined) {
@@ -52,21 +45,3 @@ export const readFile: FunctionTool = {
 }
 
 const MAX_FILE_BYTES = 32 * 1024 * 1024
-
-async function readText(file: FileHandle, path: string): Promise<string> {
-  const stats = await file.stat()
-  if (stats.isDirectory()) throw new ToolError(`${path} is a folder; use list_files.`)
-  if (!stats.isFile()) throw new ToolError(`${path} is not a regular file.`)
-  if (stats.size > MAX_FILE_BYTES) {
-    throw new ToolError(
-      `${path} has ${stats.size} bytes; look at parts of it with bash (head, sed).`,
-    )
-  }
-  const bytes = await file.readFile()
-  if (bytes.includes(0)) {
-    throw new ToolError(
-      `${path} is not a text file (${bytes.length} bytes); use bash to inspect it.`,
-    )
-  }
-  return bytes.toString('utf8')
-}

@@ -1,0 +1,134 @@
+import { randomUUID } from 'node:crypto'
+import { copyFile, link, mkdir, open, rename, rm, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { messageOf } from '../../shared/errors.ts'
+import type { existing } from './follow-links.ts'
+import { ToolError } from './tool.ts'
+
+/** What is to stand at a path. */
+export interface FileWrite {
+  /** Absolute, no link: see `followLinks`. */
+  target: string
+  /** What is there now. */
+  before: Awaited<ReturnType<typeof existing>>
+  /** Undefined: nothing, from then on. */
+  content: string | undefined
+  /** Absent: that of a new file. */
+  mode: number | undefined
+}
+
+/**
+ * Writes all of them or none. Missing folders are made. New contents are written beside their targets
+ * first, where a full disk shows, and then renamed: whoever looks, or comes after a crash, finds at
+ * each path the old file or the new one.
+ * @throws ToolError when what was done could not be undone; otherwise whatever went wrong, and all is
+ * as it was.
+ */
+export async function commitFiles(writes: readonly FileWrite[]): Promise<void> {
+  const steps = writes.map((write) => new Step(write))
+  let done = 0
+  try {
+    // A single rename needs no way back.
+    for (const step of steps) await step.prepare(steps.length > 1)
+    for (const step of steps) {
+      await step.commit()
+      done++
+    }
+  } catch (error) {
+    const failures = await undo(steps.slice(0, done))
+    for (const step of steps) await step.removeFolders()
+    if (failures.length === 0) throw error
+    throw new ToolError(
+      `${messageOf(error)}; and these files could not be put back: ${failures.join(', ')}`,
+    )
+  } finally {
+    for (const step of steps) await step.cleanUp()
+  }
+}
+
+/** Returns what could not be undone. */
+async function undo(steps: readonly Step[]): Promise<string[]> {
+  const failures: string[] = []
+  for (const step of [...steps].reverse()) {
+    await step.undo().catch((error) => failures.push(`${step.target} (${messageOf(error)})`))
+  }
+  return failures
+}
+
+class Step {
+  readonly #write: FileWrite
+  /** The new content, until it is in its place. */
+  readonly #staged: string
+  /** The old file, until it is no longer needed. */
+  readonly #kept: string
+  #firstFolderMade: string | undefined
+
+  constructor(write: FileWrite) {
+    this.#write = write
+    this.#staged = besideFile(write.target)
+    this.#kept = besideFile(write.target)
+  }
+
+  get target(): string {
+    return this.#write.target
+  }
+
+  async prepare(canBeUndone: boolean): Promise<void> {
+    const { target, before, content, mode } = this.#write
+    this.#firstFolderMade = await mkdir(dirname(target), { recursive: true })
+    if (content !== undefined) await stage(this.#staged, content, mode)
+    if (before && canBeUndone) await keep(target, this.#kept)
+  }
+
+  async commit(): Promise<void> {
+    const { target, content } = this.#write
+    if (content === undefined) await rm(target)
+    else await rename(this.#staged, target)
+  }
+
+  async undo(): Promise<void> {
+    const { target, before } = this.#write
+    if (before) await rename(this.#kept, target)
+    else await rm(target, { force: true })
+  }
+
+  /** Those that were made for it, if nobody has put anything into them. */
+  async removeFolders(): Promise<void> {
+    await this.cleanUp()
+    const first = this.#firstFolderMade
+    if (first === undefined) return
+    for (let folder = dirname(this.target); ; folder = dirname(folder)) {
+      try {
+        await rmdir(folder)
+      } catch {
+        return // Somebody uses it.
+      }
+      if (folder === first) return
+    }
+  }
+
+  async cleanUp(): Promise<void> {
+    // What cannot be removed is an odd file beside the right ones, and no failure of the whole.
+    for (const path of [this.#staged, this.#kept]) await rm(path, { force: true }).catch(() => {})
+  }
+}
+
+async function stage(path: string, content: string, mode: number | undefined): Promise<void> {
+  const file = await open(path, 'wx', mode === undefined ? 0o666 : mode & 0o777)
+  try {
+    await file.writeFile(content)
+    if (mode !== undefined) await file.chmod(mode & 0o777)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Not every file system has hard links. */
+async function keep(target: string, kept: string): Promise<void> {
+  await link(target, kept).catch(() => copyFile(target, kept))
+}
+
+/** Not its name with something added, which may be too long then. */
+function besideFile(target: string): string {
+  return join(dirname(target), `.${randomUUID()}.tmp`)
+}

@@ -1,0 +1,69 @@
+import { ToolError } from '../tool.ts'
+
+/** Some seconds; a patch that repeats one line ten thousand times could take hours. */
+const MAX_COMPARISONS = 50_000_000
+
+/** How lines may differ and still count as the same, in the order in which it is tried. */
+const READINGS: readonly ((line: string) => string)[] = [
+  (line) => line,
+  (line) => line.trimEnd(),
+  (line) => line.trim(),
+  (line) => plainPunctuation(line).trim(),
+]
+
+/** Finds runs of lines in a file. */
+export class LineSearch {
+  /** The file in each reading, made when it is first needed. */
+  readonly #read: string[][]
+  readonly length: number
+  #comparisons = 0
+
+  constructor(lines: string[]) {
+    this.#read = [lines]
+    this.length = lines.length
+  }
+
+  /** Where `pattern` first stands at or after `from`, in the strictest reading that finds it. */
+  find(pattern: readonly string[], from: number): number | undefined {
+    return this.#search(pattern, from, this.length - pattern.length)
+  }
+
+  /** The same, if it is what the file ends with. */
+  findAtEnd(pattern: readonly string[], from: number): number | undefined {
+    const start = this.length - pattern.length
+    return this.#search(pattern, Math.max(from, start), start)
+  }
+
+  #search(pattern: readonly string[], first: number, last: number): number | undefined {
+    for (const [index, reading] of READINGS.entries()) {
+      this.#read[index] ??= (this.#read[0] ?? []).map(reading)
+      const lines = this.#read[index]
+      const wanted = pattern.map(reading)
+      for (let start = first; start <= last; start++) {
+        if (this.#isAt(start, lines, wanted)) return start
+      }
+    }
+    return undefined
+  }
+
+  #isAt(start: number, lines: readonly string[], wanted: readonly string[]): boolean {
+    for (const [offset, line] of wanted.entries()) {
+      if (++this.#comparisons > MAX_COMPARISONS) {
+        throw new ToolError(
+          'The patch takes too long to place in this file; make smaller ones, with longer context.',
+        )
+      }
+      if (lines[start + offset] !== line) return false
+    }
+    return true
+  }
+}
+
+/** Models write the plain sign where a file has its typographic relative. */
+function plainPunctuation(line: string): string {
+  return line
+    .replace(/[\u2010-\u2015\u2212]/g, '-')
+    .replace(/[\u2018-\u201B]/g, "'")
+    .replace(/[\u201C-\u201F]/g, '"')
+    .replace(/[\u00A0\u2002-\u200A\u202F\u205F\u3000]/g, ' ')
+}

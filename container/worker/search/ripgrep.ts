@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { systemCodeOf } from '../../../shared/errors.ts'
+import { readLines } from '../../../shared/read-lines.ts'
+import { ToolError } from '../tool.ts'
+import { MAX_SEARCHED_FILE_BYTES, type Match, type Search, UNSEARCHED } from './search.ts'
+
+/** A line of the longest file, every byte of it escaped. */
+const MAX_LINE_BYTES = 8 * MAX_SEARCHED_FILE_BYTES
+
+/** Whether `rg` is there to be run. */
+export async function hasRipgrep(): Promise<boolean> {
+  const child = spawn('rg', ['--version'], { stdio: 'ignore' })
+  try {
+    const [code] = await once(child, 'exit')
+    return code === 0
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+/**
+ * The matches as ripgrep finds them, in the order of their paths.
+ * @throws ToolError for a pattern that is none.
+ */
+export async function* ripgrepMatches(search: Search): AsyncGenerator<Match> {
+  const { folder, signal } = search
+  const child = spawn('rg', argsFor(search), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  const exited = once(child, 'exit')
+  const kill = () => void child.kill('SIGKILL')
+  signal.addEventListener('abort', kill, { once: true })
+  let complaint = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    if (complaint.length < 2000) complaint += text
+  })
+  try {
+    for await (const line of readLines(child.stdout, MAX_LINE_BYTES)) {
+      const event = JSON.parse(line) as RipgrepEvent
+      if (event.type === 'match') yield matchOf(event.data)
+    }
+    const [code] = await exited
+    // Files that cannot be read are 2 as well, but nothing is said of them.
+    if (code === 2 && complaint !== '') throw new ToolError(complaint.trim().slice(0, 2000))
+  } finally {
+    signal.removeEventListener('abort', kill)
+    kill()
+  }
+}
+
+function argsFor({ pattern, ignoreCase, file, glob }: Search): string[] {
+  const leftOut = UNSEARCHED.flatMap((name) => ['--glob', `!**/${name}/**`])
+  return [
+    ...['--no-config', '--json', '--sort=path', '--no-messages', '--no-ignore', '--hidden'],
+    ...(ignoreCase ? ['--ignore-case'] : []),
+    `--max-filesize=${MAX_SEARCHED_FILE_BYTES}`,
+    ...(glob === undefined ? [] : ['--glob', glob]),
+    ...leftOut,
+    ...['--regexp', pattern, '--', `./${file ?? ''}`],
+  ]
+}
+
+/** Text, or bytes in base64 where they are no UTF-8. */
+type RipgrepText = { text: string } | { bytes: string }
+type RipgrepEvent =
+  | { type: 'match'; data: { path: RipgrepText; lines: RipgrepText; line_number: number } }
+  | { type: 'begin' | 'end' | 'summary' }
+
+function matchOf({
+  path,
+  lines,
+  line_number: line,
+}: {
+  path: RipgrepText
+  lines: RipgrepText
+  line_number: number
+}): Match {
+  return {
+    path: textOf(path).replace(/^\.\//, ''),
+    line,
+    text: textOf(lines).replace(/\r?\n$/, ''),
+  }
+}
+
+function textOf(value: RipgrepText): string {
+  return 'text' in value ? value.text : Buffer.from(value.bytes, 'base64').toString('utf8')
+}

@@ -1,0 +1,162 @@
+import { isUtf8 } from 'node:buffer'
+import { lstat, realpath } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { messageOf } from '../../../shared/errors.ts'
+import { commitFiles, type FileWrite } from '../commit-files.ts'
+import { existing, followLinks } from '../follow-links.ts'
+import { applySections } from '../patch/apply-sections.ts'
+import { type FileChange, PATCH_GRAMMAR, parsePatch } from '../patch/parse-patch.ts'
+import { readTextBytes } from '../read-file-bytes.ts'
+import { type FreeFormTool, ToolError, type ToolResult } from '../tool.ts'
+
+export const applyPatch: FreeFormTool = {
+  name: 'apply_patch',
+  description:
+    'Change files with a patch: the text itself, not JSON. Lines kept or taken out have to be in ' +
+    'the file; three lines of context on each side are enough, and `@@ line` names a line further ' +
+    'up where they are not. Paths are relative to the workspace. All of it is done or nothing.',
+  grammar: PATCH_GRAMMAR,
+
+  run(input, { workspace }) {
+    // Two patches at once for one file would each undo the other.
+    const result = last.then(() => applyAll(input, workspace))
+    last = result
+    return result
+  },
+}
+
+let last: Promise<unknown> = Promise.resolve()
+
+const MAX_FILE_BYTES = 10 * 1024 * 1024
+
+/** Never rejects, in the shape that models know of this tool. */
+async function applyAll(input: string, workspace: string): Promise<ToolResult> {
+  const started = performance.now()
+  const files = new PatchedFiles(workspace)
+  try {
+    for (const change of parsePatch(input)) await files.take(change)
+  } catch (error) {
+    return failed(`apply_patch verification failed: ${messageOf(error)}`)
+  }
+  try {
+    await commitFiles(files.writes)
+  } catch (error) {
+    const isUndone = !(error instanceof ToolError)
+    const outcome = isUndone ? 'Nothing was changed' : 'The patch is half done'
+    return failed(`apply_patch failed: ${messageOf(error)}\n${outcome}.`)
+  }
+  const seconds = Math.round((performance.now() - started) / 100) / 10
+  const list = files.summary.map((line) => `${line}\n`).join('')
+  return {
+    ok: true,
+    output:
+      `Exit code: 0\nWall time: ${seconds} seconds\nOutput:\n` +
+      `Success. Updated the following files:\n${list}`,
+    summary: files.summary.join(', '),
+  }
+}
+
+function failed(output: string): ToolResult {
+  return { ok: false, output, summary: output.split('\n', 1)[0] ?? '' }
+}
+
+/** The files of a patch as they will be: nothing is written here. A later change builds on an earlier. */
+class PatchedFiles {
+  readonly #workspace: string
+  readonly #writes = new Map<string, FileWrite>()
+  readonly #touched: { letter: 'A' | 'M' | 'D'; path: string }[] = []
+
+  constructor(workspace: string) {
+    this.#workspace = workspace
+  }
+
+  get writes(): FileWrite[] {
+    // What was made and removed again is not worth a step.
+    return [...this.#writes.values()].filter(
+      ({ before, content }) => before || content !== undefined,
+    )
+  }
+
+  /** The paths as the patch has them, with what happened to each. */
+  get summary(): string[] {
+    const lines = this.#touched.map(({ letter, path }) => `${letter} ${path}`)
+    const order = (line: string) => 'AMD'.indexOf(line[0] ?? '')
+    return [...new Set(lines)].sort((a, b) => order(a) - order(b))
+  }
+
+  async take(change: FileChange): Promise<void> {
+    const path = this.#inside(change.path)
+    if (change.type === 'add') {
+      await this.#put(path, change.content)
+      this.#touched.push({ letter: 'A', path: change.path })
+    } else if (change.type === 'delete') {
+      await this.#remove(path)
+      this.#touched.push({ letter: 'D', path: change.path })
+    } else {
+      const { text, mode } = await this.#read(path)
+      const content = applySections(text, change.sections, path)
+      const { moveTo } = change
+      if (moveTo === undefined) {
+        await this.#put(path, content)
+      } else {
+        await this.#remove(path)
+        await this.#put(this.#inside(moveTo), content, mode)
+      }
+      this.#touched.push({ letter: 'M', path: moveTo ?? change.path })
+    }
+  }
+
+  /** @throws ToolError for a path that leads out of the workspace. Links may: bash could as well. */
+  #inside(path: string): string {
+    const full = resolve(this.#workspace, path)
+    const way = relative(this.#workspace, full)
+    if (way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way)) {
+      throw new ToolError(`${path} is outside the workspace; use a path relative to it.`)
+    }
+    return full
+  }
+
+  async #read(path: string): Promise<{ text: string; mode: number | undefined }> {
+    const target = await this.#targetOf(path)
+    const write = this.#writes.get(target)
+    if (write?.content !== undefined) return { text: write.content, mode: write.mode }
+    const before = write ? undefined : await existing(target)
+    if (!before) throw new ToolError(`Failed to read ${path}: there is no such file`)
+    const bytes = await readTextBytes(target, path, MAX_FILE_BYTES)
+    if (!isUtf8(bytes)) throw new ToolError(`${path} is not UTF-8 text; use bash to change it.`)
+    return { text: bytes.toString('utf8'), mode: before.mode }
+  }
+
+  async #put(path: string, content: string, mode?: number): Promise<void> {
+    const target = await this.#targetOf(path)
+    const before = this.#writes.has(target)
+      ? this.#writes.get(target)?.before
+      : await existing(target)
+    if (before && !before.isFile()) throw new ToolError(`${path} exists and is not a regular file.`)
+    this.#writes.set(target, { target, before, content, mode: mode ?? before?.mode })
+  }
+
+  /** A link is removed itself, not what it points to. */
+  async #remove(path: string): Promise<void> {
+    const target = await entryOf(path)
+    const write = this.#writes.get(target)
+    const before = write ? write.before : await lstat(target).catch(() => undefined)
+    if (write ? write.content === undefined : !before) {
+      throw new ToolError(`Failed to delete ${path}: there is no such file`)
+    }
+    if (before?.isDirectory()) throw new ToolError(`${path} is a folder; remove it with bash.`)
+    this.#writes.set(target, { target, before, content: undefined, mode: undefined })
+  }
+
+  async #targetOf(path: string): Promise<string> {
+    const entry = await entryOf(path)
+    // A link that the patch has removed leads nowhere any more.
+    return this.#writes.has(entry) ? entry : followLinks(path)
+  }
+}
+
+/** The path itself, be it a link or not, by the real way to it. */
+async function entryOf(path: string): Promise<string> {
+  const folder = await realpath(dirname(path)).catch(() => dirname(path))
+  return join(folder, basename(path))
+}

@@ -1,0 +1,91 @@
+import { stat } from 'node:fs/promises'
+import { basename, dirname, relative, resolve } from 'node:path'
+import { clip } from '../clipped-output.ts'
+import { ownMatches } from '../search/own-search.ts'
+import { hasRipgrep, ripgrepMatches } from '../search/ripgrep.ts'
+import type { Search } from '../search/search.ts'
+import type { FunctionTool } from '../tool.ts'
+
+export const searchFiles: FunctionTool = {
+  name: 'search_files',
+  description:
+    'Search the text of files for a regular expression, line by line. Returns `path:line:text` of ' +
+    'each line that matches. What .git and node_modules hold, and binary files, are left out.',
+  parameters: {
+    type: 'object',
+    properties: {
+      pattern: { type: 'string', description: 'Regular expression.' },
+      path: {
+        type: 'string',
+        description: 'Folder or file, relative to the workspace; default: the workspace.',
+      },
+      glob: {
+        type: 'string',
+        description:
+          'Only files with such a name or path below the folder: *.ts, src/**/*.ts, !*.md',
+      },
+      ignore_case: { type: 'boolean', description: 'Default: false.' },
+    },
+    required: ['pattern'],
+    additionalProperties: false,
+  },
+
+  async run(args, { workspace, limits, signal }) {
+    const pattern = args.string('pattern')
+    const path = resolve(workspace, args.optionalString('path') ?? '.')
+    const glob = args.optionalString('glob')
+    const ignoreCase = args.flag('ignore_case')
+
+    const isFolder = (await stat(path)).isDirectory()
+    const where = isFolder
+      ? { folder: path, file: undefined }
+      : { folder: dirname(path), file: basename(path) }
+    const prefix = relative(workspace, where.folder)
+    const stop = new AbortController()
+    const timer = setTimeout(() => stop.abort(), Math.min(MAX_MS, limits.toolMs))
+    const onAbort = () => stop.abort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      const found = await collect(
+        { ...where, pattern, ignoreCase, glob, signal: stop.signal },
+        prefix,
+      )
+      return report(found, stop.signal.aborted, limits.toolOutputBytes)
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+    }
+  },
+}
+
+const MAX_MS = 20_000
+const MAX_MATCHES = 200
+const MAX_LINE_LENGTH = 400
+
+/** At most one more than is shown. */
+async function collect(search: Search, prefix: string): Promise<string[]> {
+  const found: string[] = []
+  const matches = (await hasRipgrep()) ? ripgrepMatches(search) : ownMatches(search)
+  for await (const { path, line, text } of matches) {
+    const name = prefix === '' ? path : `${prefix}/${path}`
+    found.push(`${name}:${line}:${shortened(text)}`)
+    if (found.length > MAX_MATCHES) break
+  }
+  return found
+}
+
+function shortened(text: string): string {
+  return text.length > MAX_LINE_LENGTH ? `${text.slice(0, MAX_LINE_LENGTH)} […]` : text
+}
+
+function report(found: readonly string[], isCutShort: boolean, limitBytes: number) {
+  const shown = found.slice(0, MAX_MATCHES)
+  const isMore = found.length > MAX_MATCHES
+  const count = isMore ? `the first ${MAX_MATCHES} matches` : `${shown.length} matches`
+  const notes = [
+    ...(isMore ? [`[only ${count} are shown]`] : []),
+    ...(isCutShort ? ['[the search took too long and was ended before it was through]'] : []),
+  ]
+  const lines = shown.length > 0 || isCutShort ? [...shown, ...notes] : ['(no match)']
+  return { ok: true, output: clip(lines.join('\n'), limitBytes), summary: count }
+}
