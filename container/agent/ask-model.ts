@@ -1,5 +1,4 @@
 import type http from 'node:http'
-import { messageOf } from '../../shared/errors.ts'
 import type { RunLimits } from '../../shared/protocol.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import type { ModelClient } from './model-client.ts'
@@ -74,7 +73,7 @@ export async function askModel(
   } catch (error) {
     const failure =
       silentForMs === undefined
-        ? failureOfStream(messageOf(error), hadHeaders)
+        ? failureOfStream(error, hadHeaders)
         : silence(silentForMs, hadHeaders)
     return { failure, wantsMore: false, firstEventMs }
   } finally {

@@ -56,7 +56,9 @@ export class ModelClient {
       request.on('error', reject)
       request.end(body)
     })
-    if (response.statusCode === 200) {
+    // A page where a stream was expected is somebody else's answer, whatever its status.
+    const isPage = String(response.headers['content-type']).includes('text/html')
+    if (response.statusCode === 200 && !isPage) {
       return { status: 'streaming', headers: response.headers, chunks: chunksOf(response) }
     }
     return {

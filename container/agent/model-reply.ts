@@ -1,4 +1,3 @@
-import { messageOf } from '../../shared/errors.ts'
 import type { CustomToolCallItem, FunctionCallItem, Item } from '../../shared/items.ts'
 import type { Usage } from '../../shared/protocol.ts'
 import { failureOfEvent, failureOfStream, type ModelFailure } from './model-failure.ts'
@@ -65,7 +64,7 @@ export async function readReply(
     }
     return { failure: failureOfStream('the stream ended too early', true), wantsMore: false }
   } catch (error) {
-    return { failure: failureOfStream(messageOf(error), true), wantsMore: false }
+    return { failure: failureOfStream(error, true), wantsMore: false }
   }
 }
 

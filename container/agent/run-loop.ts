@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Item } from '../../shared/items.ts'
 import type { Limits } from '../../shared/limits.ts'
 import type { RunFailure, RunRequest, RunStatus, Usage } from '../../shared/protocol.ts'
+import { readLimits } from '../../shared/read-limits.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import { type AskReply, askModel } from './ask-model.ts'
 import { compact } from './compaction.ts'
@@ -9,9 +10,10 @@ import type { Emit } from './events.ts'
 import type { History } from './history.ts'
 import { mendItem, newId } from './mend-item.ts'
 import type { ModelClient } from './model-client.ts'
-import type { ModelFailure } from './model-failure.ts'
+import { type ModelFailure, runFailureOf } from './model-failure.ts'
 import type { CallItem } from './model-reply.ts'
 import { requestBody, userMessage } from './request-body.ts'
+import { RetryPolicy } from './retry-policy.ts'
 import { ToolCalls } from './tool-calls.ts'
 import type { WorkerClient } from './worker-client.ts'
 
@@ -100,7 +102,6 @@ class Run {
   #hasShownText = false
   #servedBy: string | undefined
   #limits = ''
-  #attempt = 0
   #tokensAfter = 0
   turns = 0
   #toolCalls = 0
@@ -156,7 +157,7 @@ class Run {
   outcome(status: RunStatus, failure?: ModelFailure): Outcome {
     return {
       status,
-      ...(status === 'failed' && failure ? { error: asRunFailure(failure) } : {}),
+      ...(status === 'failed' && failure ? { error: runFailureOf(failure) } : {}),
       usage: this.#usage,
       turns: this.turns,
       toolCalls: this.#toolCalls,
@@ -183,7 +184,6 @@ class Run {
       const reply = await ask()
       if (!reply.failure) {
         this.#retries.succeeded()
-        this.#attempt = 0
         return reply
       }
       const failure = this.#input.signal.aborted ? reply.failure : await this.#mend(reply.failure)
@@ -194,31 +194,31 @@ class Run {
   /** Undefined: it is worth asking again. Else what to say of it. */
   async #mend(failure: ModelFailure): Promise<ModelFailure | undefined> {
     const { remedy } = failure
-    if (remedy === 'give-up') return failure
-    if (remedy === 'retry') return this.#waitForRetry(failure)
-    if (this.#tried.has(remedy)) return failure
+    const isFirst = !this.#tried.has(remedy)
     this.#tried.add(remedy)
-    switch (remedy as string) {
+    switch (remedy) {
+      case 'give-up':
+        return failure
+      case 'retry':
+        return this.#waitForRetry(failure)
       case 'ask-for-secrets':
-        return (await this.#renewSecrets()) ? undefined : failure
+        return isFirst && (await this.#renewSecrets()) ? undefined : failure
       case 'drop-reasoning':
-        return this.#dropReasoning() ? undefined : failure
+        return isFirst && this.#dropReasoning() ? undefined : failure
       case 'compact':
-        return this.#makeRoom(failure)
+        return isFirst ? this.#makeRoom(failure) : failure
     }
-    return failure
   }
 
   async #waitForRetry(failure: ModelFailure): Promise<ModelFailure | undefined> {
     const { emit, signal } = this.#input
     const next = this.#retries.next(failure)
-    if ('giveUp' in next) return { ...failure, ...next.giveUp, code: failure.code, remedy: 'give-up' }
-    this.#attempt++
+    if ('giveUp' in next)
+      return { ...failure, ...next.giveUp, code: failure.code, remedy: 'give-up' }
     emit({
       type: 'retry',
-      attempt: this.#attempt,
-      delayMs: next.delayMs,
-      reason: asRunFailure(failure),
+      ...next,
+      reason: runFailureOf(failure),
       discardsText: this.#hasShownText,
     })
     this.#hasShownText = false
@@ -339,26 +339,6 @@ function isCall(item: Item): item is CallItem {
   return item.type === 'function_call' || item.type === 'custom_tool_call'
 }
 
-/** What the loop does about a failure is its own business and no part of the event. */
-function asRunFailure({ remedy: _remedy, waitMs: _waitMs, ...failure }: ModelFailure): RunFailure {
-  return failure
-}
-
 function headerValue(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value
-}
-
-// TEMPORARY until retry-policy.ts and read-limits.ts are there.
-class RetryPolicy {
-  #failures = 0
-  next(failure: ModelFailure): { delayMs: number } | { giveUp: RunFailure } {
-    if (++this.#failures > 5) return { giveUp: asRunFailure(failure) }
-    return { delayMs: failure.waitMs ?? Math.round(200 * 2 ** (this.#failures - 1)) }
-  }
-  succeeded(): void {
-    this.#failures = 0
-  }
-}
-function readLimits(_headers: unknown, _now: number): Limits | undefined {
-  return undefined
 }

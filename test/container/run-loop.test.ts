@@ -1,0 +1,139 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { addedItems, eventsOf, outline, play, start } from '../conformance/replay.ts'
+import { callsAnswer, failedAnswer, itemsAnswer, textAnswer } from '../fakes/model-server.ts'
+
+const touch = callsAnswer(['bash', { command: 'echo once >> ran' }])
+
+test('no tool begins before the host has the call on its disk', async (t) => {
+  const { agent, workspace } = await start(t, [touch, textAnswer()], { confirmsCalls: true })
+  await agent.until('item')
+  const { seq } = await agent.until('item')
+  await agent.until('usage')
+  // The answer is complete, and the host has confirmed all but the call.
+  agent.send({ type: 'kept', seq: seq - 1 })
+  expect(eventsOf(agent, 'tool.started')).toEqual([])
+  expect(existsSync(join(workspace, 'ran'))).toBe(false)
+
+  agent.send({ type: 'kept', seq })
+  expect(await agent.finished()).toMatchObject({ status: 'done', toolCalls: 1 })
+  expect(readFileSync(join(workspace, 'ran'), 'utf8')).toBe('once\n')
+})
+
+test('a call that waits for the host when the run is interrupted is not run, and says so', async (t) => {
+  const { agent, workspace } = await start(t, [touch, textAnswer()], { confirmsCalls: true })
+  await agent.until('usage')
+  agent.send({ type: 'interrupt' })
+
+  expect((await agent.finished()).status).toBe('interrupted')
+  expect(existsSync(join(workspace, 'ran'))).toBe(false)
+  expect(eventsOf(agent, 'item').at(-1)?.item).toMatchObject({
+    type: 'function_call_output',
+    call_id: 'call_1',
+    output: expect.stringContaining('not run'),
+  })
+})
+
+test('a run without a prompt goes on where the history ends', async (t) => {
+  const history = [
+    { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Do it.' }] },
+    { type: 'function_call', call_id: 'c', name: 'bash', arguments: '{}' },
+    { type: 'function_call_output', call_id: 'c', output: 'done' },
+  ]
+  const { server, finished } = await play(t, [textAnswer()], {
+    history,
+    prompt: undefined as unknown as string,
+  })
+
+  expect(finished.status).toBe('done')
+  expect(server.requests[0]?.body.input.slice(1)).toEqual(history)
+})
+
+test('images stand in front of the prompt', async (t) => {
+  const url = 'data:image/png;base64,AAAA'
+  const { server } = await play(t, [textAnswer()], { images: [url] })
+
+  expect(server.requests[0]?.body.input.at(-1)).toMatchObject({
+    role: 'user',
+    content: [
+      { type: 'input_image', image_url: url },
+      { type: 'input_text', text: 'Say hello.' },
+    ],
+  })
+})
+
+test('an output schema is a strict format of the text', async (t) => {
+  const outputSchema = { type: 'object', properties: {}, additionalProperties: false }
+  const { server } = await play(t, [textAnswer('{}')], { outputSchema, verbosity: 'low' })
+
+  expect(server.requests[0]?.body.text).toEqual({
+    verbosity: 'low',
+    format: { type: 'json_schema', strict: true, schema: outputSchema, name: 'codexbox_output' },
+  })
+})
+
+test('what was said to a run that fails stays in the conversation', async (t) => {
+  const { agent } = await start(t, [
+    { fault: 'no-answer' },
+    failedAnswer('usage_not_included', 'No.'),
+  ])
+  await agent.until('retry')
+  agent.send({ type: 'message', text: 'Before the boundary.' })
+  const finished = await agent.finished()
+
+  expect(finished).toMatchObject({ status: 'failed' })
+  expect(JSON.stringify(eventsOf(agent, 'item'))).toContain('Before the boundary.')
+})
+
+test('reasoning that the service cannot read any more is dropped once, and that is said', async (t) => {
+  const refused = {
+    status: 400,
+    body: { error: { code: 'invalid_encrypted_content', message: 'The encrypted content …' } },
+  }
+  const reasoning = { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'sealed' }
+  const history = [reasoning]
+  const { agent, finished, server } = await play(t, [refused, textAnswer()], { history })
+
+  expect(finished.status).toBe('done')
+  expect(server.requests[1]?.body.input.map(outline)).toEqual([
+    { type: 'message', role: 'developer' },
+    { type: 'message', role: 'user' },
+  ])
+  expect(eventsOf(agent, 'repair')).toMatchObject([{ drops: 'reasoning' }])
+
+  const again = await play(t, [refused, refused], { history })
+  expect(again.finished).toMatchObject({ status: 'failed', error: { code: 'model-refused' } })
+})
+
+test('a calls output is handed to the host while the tool runs', async (t) => {
+  const { agent } = await start(t, [
+    callsAnswer(['bash', { command: 'echo early; sleep 0.5; echo late' }]),
+    textAnswer(),
+  ])
+
+  const first = await agent.until('tool.output')
+  expect(first).toMatchObject({ callId: 'call_1', text: 'early\n' })
+  await agent.finished()
+  const text = eventsOf(agent, 'tool.output').map((event) => event.text)
+  expect(text.join('')).toBe('early\nlate\n')
+})
+
+test('an item that ends the answer is waited for by its call alone', async (t) => {
+  const message = { type: 'message', id: 'msg_9', role: 'assistant', content: [] }
+  const call = {
+    type: 'function_call',
+    id: 'fc_1',
+    call_id: 'call_1',
+    name: 'bash',
+    arguments: '{"command":"true"}',
+  }
+  const { server } = await play(t, [itemsAnswer([call, message]), textAnswer()])
+
+  // All items of an answer first, then the outputs.
+  expect(addedItems(server, 1).map(({ type }) => type)).toEqual([
+    'function_call',
+    'message',
+    'function_call_output',
+  ])
+})
