@@ -2,22 +2,26 @@ import { createInterface } from 'node:readline'
 import { CodexboxError } from '../../shared/errors.ts'
 import { openConversation } from '../runs/open-conversation.ts'
 import { exitCodeOfError } from './exit-code.ts'
-import { conversationOptions, type RunOptions } from './options.ts'
+import { conversationOptions, type OneRunOptions, oneRunOnly } from './options.ts'
 import { introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
 import { terminalText } from './terminal-text.ts'
 
 /** A chat in the terminal. Resolves with the exit code. */
-export async function chatCommand(options: RunOptions): Promise<number> {
+export async function chatCommand(options: OneRunOptions): Promise<number> {
   const screen = new Screen()
   try {
+    const option = oneRunOnly(options)
+    if (option) {
+      throw new CodexboxError('wrong-use', `${option} is for one run: give a prompt as well.`)
+    }
     const conversation = await openConversation(await conversationOptions(options))
     try {
       introduce(conversation, screen)
       screen.note(HINTS[conversation.provider] ?? HINTS.default)
       for await (const prompt of prompts()) {
         if (prompt === '/help') screen.note(HELP)
-        else await oneRun(conversation, prompt, screen, false)
+        else await oneRun(conversation.run(prompt), screen)
       }
     } finally {
       await conversation.close()

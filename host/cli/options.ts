@@ -5,6 +5,7 @@ import type { Config } from '../config.ts'
 import { isCheckout, packageRoot } from '../package-root.ts'
 import type { ConversationOptions } from '../runs/open-conversation.ts'
 import { layOutSampleProject } from '../sample-project.ts'
+import { readInput } from './input-file.ts'
 
 /** The options that chat and run share. */
 export interface RunOptions {
@@ -14,6 +15,24 @@ export interface RunOptions {
   effort?: string
   timeout?: string
   json?: boolean
+  webSearch?: boolean
+  outputSchema?: string
+}
+
+/** And those of one run alone. */
+export interface OneRunOptions extends RunOptions {
+  image?: string[]
+  /** Goes on where the session ends, without a prompt. */
+  continue?: boolean
+  waitForLimit?: boolean
+  minRemaining?: string
+}
+
+/** What makes no sense in a chat, as it is typed. */
+export function oneRunOnly(options: OneRunOptions): string | undefined {
+  if (options.image) return '--image'
+  if (options.waitForLimit) return '--wait-for-limit'
+  return undefined
 }
 
 /** What was asked for on the command line, as the library takes it. @throws CodexboxError */
@@ -25,6 +44,8 @@ export async function conversationOptions(options: RunOptions): Promise<Conversa
   return {
     workspace: options.workspace ?? (await defaultWorkspace()),
     settings,
+    ...(options.webSearch ? { webSearch: true } : {}),
+    ...(options.outputSchema ? { outputSchema: schemaFile(options.outputSchema) } : {}),
     ...(options.session ? { session: options.session } : {}),
     ...(options.timeout ? { limits: { runMs: timeoutMs(options.timeout) } } : {}),
   }
@@ -41,6 +62,24 @@ async function defaultWorkspace(): Promise<string> {
   await layOutSampleProject(folder)
   return folder
 }
+
+function schemaFile(path: string): Record<string, unknown> {
+  const refuse = (what: string) =>
+    new CodexboxError('wrong-use', `--output-schema wants a JSON Schema: ${path} ${what}.`)
+  let schema: unknown
+  try {
+    schema = JSON.parse(readInput(path, MAX_SCHEMA_BYTES).toString('utf8'))
+  } catch (error) {
+    if (error instanceof CodexboxError) throw error
+    throw refuse('is not JSON')
+  }
+  if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) {
+    throw refuse('holds no object')
+  }
+  return { ...schema }
+}
+
+const MAX_SCHEMA_BYTES = 1024 * 1024
 
 function timeoutMs(text: string): number {
   const seconds = Number(text)

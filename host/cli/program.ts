@@ -5,7 +5,7 @@ import { chatCommand } from './chat-command.ts'
 import { exitCodeOfError } from './exit-code.ts'
 import type { LoginOptions } from './login-command.ts'
 import { logoutCommand } from './logout-command.ts'
-import type { RunOptions } from './options.ts'
+import type { OneRunOptions } from './options.ts'
 import { runCommand } from './run-command.ts'
 import { Screen } from './screen.ts'
 import { listCommand, removeCommand, showCommand } from './sessions-command.ts'
@@ -22,8 +22,9 @@ export async function main(argv: readonly string[]): Promise<number> {
 
   withRunOptions(program)
     .argument('[prompt]', 'one run with this prompt; without it a chat')
-    .action(async (prompt: string | undefined, options: RunOptions) => {
-      const isChat = prompt === undefined && process.stdin.isTTY && !options.json
+    .action(async (prompt: string | undefined, options: OneRunOptions) => {
+      const isOneRun = prompt !== undefined || options.continue || options.json
+      const isChat = !isOneRun && process.stdin.isTTY
       if (prompt !== undefined) refuseTypo(prompt)
       exitCode = isChat ? await chatCommand(options) : await runCommand(prompt, options)
     })
@@ -31,7 +32,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   withRunOptions(program.command('run'))
     .description('one run; the prompt as argument, or on stdin')
     .argument('[prompt]', 'the prompt; - or nothing: stdin')
-    .action(async (prompt: string | undefined, _options: RunOptions, command: Command) => {
+    .action(async (prompt: string | undefined, _options: OneRunOptions, command: Command) => {
       // Options may stand before or after `run`.
       exitCode = await runCommand(prompt, command.optsWithGlobals())
     })
@@ -71,6 +72,23 @@ export async function main(argv: readonly string[]): Promise<number> {
       exitCode = statusCommand(command.optsWithGlobals())
     })
 
+  program
+    .command('models')
+    .description('list the models that can be asked')
+    .option('--json', 'as one JSON line')
+    .action(async (_options, command: Command) => {
+      const { modelsCommand } = await import('./models-command.ts')
+      await modelsCommand(command.optsWithGlobals())
+    })
+  program
+    .command('usage')
+    .description('what is left of the plan, and when it begins anew')
+    .option('--json', 'as one JSON line')
+    .action(async (_options, command: Command) => {
+      const { usageCommand } = await import('./usage-command.ts')
+      await usageCommand(command.optsWithGlobals())
+    })
+
   try {
     await program.parseAsync(argv)
     return exitCode
@@ -92,7 +110,17 @@ function withRunOptions(command: Command): Command {
     .option('-m, --model <slug>', 'model to ask')
     .option('-e, --effort <level>', 'reasoning effort, as the model knows it')
     .option('--timeout <seconds>', 'end the run after this time')
+    .option('--image <file>', 'show the model an image; may be given several times', append)
+    .option('--output-schema <file>', 'JSON Schema that the answer has to follow')
+    .option('--web-search', 'let the service search the web for the model')
+    .option('--continue', 'go on where the session ends, without a prompt')
+    .option('--wait-for-limit', 'at the usage limit, wait until it is lifted and go on')
+    .option('--min-remaining <percent>', 'do not begin with less than that left of the plan')
     .option('--json', 'print events as JSON lines')
+}
+
+function append(value: string, values: string[] = []): string[] {
+  return [...values, value]
 }
 
 /** One word is a mistyped command more often than a prompt, and a prompt costs. */

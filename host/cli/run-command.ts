@@ -1,29 +1,43 @@
 import { text } from 'node:stream/consumers'
-import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { CodexboxError } from '../../shared/errors.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
+import { readConfig } from '../config.ts'
+import { chooseProvider } from '../providers/choose-provider.ts'
 import type { Conversation } from '../runs/conversation.ts'
 import { openConversation } from '../runs/open-conversation.ts'
+import type { Run } from '../runs/run.ts'
+import { readPercent, refuseBelow, TooLittleLeftError } from './enough-left.ts'
 import { exitCodeOf, exitCodeOfError } from './exit-code.ts'
-import { conversationOptions, type RunOptions } from './options.ts'
+import { imageFile } from './image-file.ts'
+import { conversationOptions, type OneRunOptions } from './options.ts'
 import { Screen } from './screen.ts'
 import { stopOnSignals } from './stop-signals.ts'
+import { waitForLimit } from './wait-for-limit.ts'
 
 /** One run: `prompt`, or what comes on stdin. Resolves with the exit code. */
-export async function runCommand(prompt: string | undefined, options: RunOptions): Promise<number> {
+export async function runCommand(
+  prompt: string | undefined,
+  options: OneRunOptions,
+): Promise<number> {
   const screen = new Screen()
+  const shown = options.json ? undefined : screen
   try {
-    const asked = prompt === undefined || prompt === '-' ? await text(process.stdin) : prompt
-    if (asked.trim() === '') {
-      throw new CodexboxError(
-        'wrong-use',
-        'The prompt is empty. Give it as an argument or on stdin.',
-      )
+    const begin = await beginning(prompt, options)
+    if (options.minRemaining !== undefined) {
+      await checkRemaining(readPercent(options.minRemaining), screen)
     }
     const conversation = await openConversation(await conversationOptions(options))
     try {
-      if (!options.json) introduce(conversation, screen)
-      return await oneRun(conversation, asked, screen, options.json ?? false)
+      if (shown) introduce(conversation, shown)
+      let end = await oneRun(begin(conversation), shown)
+      while (options.waitForLimit && end.isLimit && end.resetsAt !== undefined) {
+        const { session } = conversation
+        const stopped = await waitForLimit(end.resetsAt, { screen: shown, session })
+        if (stopped !== undefined) return stopped
+        end = await oneRun(conversation.resume(), shown)
+      }
+      return end.exitCode
     } finally {
       await conversation.close()
     }
@@ -35,27 +49,57 @@ export async function runCommand(prompt: string | undefined, options: RunOptions
   }
 }
 
-/** Shows one run from its first event to its last. Resolves with the exit code. */
-export async function oneRun(
-  conversation: Conversation,
-  prompt: string,
-  screen: Screen,
-  json: boolean,
-): Promise<number> {
-  const run = conversation.run(prompt)
+/** How the run begins: with a prompt and its images, or where the session ends. */
+async function beginning(
+  prompt: string | undefined,
+  options: OneRunOptions,
+): Promise<(conversation: Conversation) => Run> {
+  const wrong = (what: string) => new CodexboxError('wrong-use', what)
+  const images = options.image?.map(imageFile)
+  if (options.continue) {
+    if (prompt !== undefined || images) {
+      throw wrong('--continue goes on where the session ends: it takes no prompt and no image.')
+    }
+    if (!options.session) throw wrong('--continue wants to know which session: add --session NAME.')
+    return (conversation) => conversation.resume()
+  }
+  const asked = prompt === undefined || prompt === '-' ? await text(process.stdin) : prompt
+  if (asked.trim() === '') throw wrong('The prompt is empty. Give it as an argument or on stdin.')
+  return (conversation) => conversation.run(asked, images ? { images } : {})
+}
+
+async function checkRemaining(percent: number, screen: Screen): Promise<void> {
+  const { provider } = chooseProvider(readConfig())
+  await refuseBelow(percent, provider, (text) => screen.note(text, 'yellow'))
+}
+
+/** How a run ended, for whoever has to go on from there. */
+export interface RunEnd {
+  exitCode: number
+  /** Whether the usage limit ended it. */
+  isLimit: boolean
+  resetsAt: number | undefined
+}
+
+/** Shows a run from its first event to its last; without a screen, as JSON lines. */
+export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunEnd> {
   const signals = stopOnSignals(run, () => {
-    if (!json) screen.note('Stopping … (Ctrl-C once more: at once)')
+    screen?.note('Stopping … (Ctrl-C once more: at once)')
   })
   try {
-    if (!json) screen.thinking()
+    screen?.waiting('starting')
     for await (const event of run) {
-      if (json) writeLine(event)
-      else screen.show(event)
+      if (screen) screen.show(event)
+      else writeLine(event)
     }
     const result = await run.result
-    return signals.exitCode() ?? exitCodeOf(result)
+    return {
+      exitCode: signals.exitCode() ?? exitCodeOf(result),
+      isLimit: result.error?.code === 'usage-limit',
+      resetsAt: result.error?.resetsAt,
+    }
   } finally {
-    screen.still()
+    screen?.still()
     signals.release()
   }
 }
@@ -89,13 +133,14 @@ function writeLine(event: RunEvent): void {
 
 /** A reader of `--json` gets its one `finished` line even when nothing could be started. */
 function notStarted(error: CodexboxError): RunEvent {
+  const resetsAt = error instanceof TooLittleLeftError ? error.resetsAt : undefined
   return {
     v: PROTOCOL_VERSION,
     seq: 1,
     runId: 'none',
     type: 'finished',
     status: 'failed',
-    error: { code: error.code, message: messageOf(error) },
+    error: { code: error.code, message: error.message, ...(resetsAt ? { resetsAt } : {}) },
     usage: { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 },
     turns: 0,
     toolCalls: 0,

@@ -1,10 +1,12 @@
 import type { WriteStream } from 'node:tty'
 import { styleText } from 'node:util'
+import type { Limits } from '../../shared/limits.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { assistantText } from '../runs/run.ts'
-import { seconds, totals } from './figures.ts'
+import { seconds, short, totals } from './figures.ts'
 import { Spinner } from './spinner.ts'
 import { oneLine, terminalText } from './terminal-text.ts'
+import { localTime, span } from './when.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -20,6 +22,8 @@ export class Screen {
   #isInsideLine = false
   #hasShownText = false
   #reasoning = ''
+  #lastOutput = ''
+  #scarcity: string | undefined
 
   constructor(words = process.stdout, about = process.stderr) {
     this.#words = words
@@ -54,6 +58,7 @@ export class Screen {
         break
       case 'tool.started':
         this.#tools.set(event.callId, callLine(event.name, event.arguments))
+        this.#lastOutput = ''
         break
       case 'tool.finished':
         this.#showTool(event)
@@ -71,10 +76,22 @@ export class Screen {
       case 'finished':
         this.#finish(event)
         return
+      case 'tool.output':
+        this.#lastOutput = event.text.trimEnd().split('\n').at(-1) || this.#lastOutput
+        break
+      case 'limits':
+        this.#showScarcity(event.limits)
+        break
+      case 'compacted':
+        this.note(
+          `The conversation was shortened: ${short(event.tokensBefore)} tokens are now ${short(event.tokensAfter)}.`,
+        )
+        break
       case 'usage':
         break
     }
-    this.#spinner?.show(this.#activity())
+    const output = this.#tools.size > 0 ? oneLine(this.#lastOutput, 100) : ''
+    this.#spinner?.show(this.#activity(), output)
   }
 
   /** Takes the moving line away; the next event brings it back. */
@@ -82,8 +99,9 @@ export class Screen {
     this.#spinner?.hide()
   }
 
-  thinking(): void {
-    this.#spinner?.show('starting')
+  /** A moving line that says what is waited for. */
+  waiting(text: string, detail = ''): void {
+    this.#spinner?.show(text, detail)
   }
 
   #say(text: string): void {
@@ -114,6 +132,13 @@ export class Screen {
     )
   }
 
+  /** Nothing as long as there is plenty; then a line when it has become less. */
+  #showScarcity(limits: Limits): void {
+    const text = scarcityText(limits, Date.now())
+    if (text !== undefined && text !== this.#scarcity) this.note(text)
+    this.#scarcity = text
+  }
+
   #finish(event: Extract<RunEvent, { type: 'finished' }>): void {
     this.#endLine()
     if (event.error) this.error(failureText(event.error))
@@ -137,6 +162,27 @@ export class Screen {
   #style(style: Style, text: string): string {
     return this.#about.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text
   }
+}
+
+/** From here on a person wants to know. */
+const SCARCE_PERCENT = 80
+
+/** The window that is used most, if that is much. */
+function scarcityText({ limits }: Limits, now: number): string | undefined {
+  const [most] = limits
+    .flatMap(({ id, name, primary, secondary }) =>
+      [primary, secondary]
+        .filter((window) => window !== undefined)
+        .map((window) => ({ ...window, whose: name ?? (id === 'codex' ? '' : id) })),
+    )
+    .filter(({ usedPercent }) => usedPercent > SCARCE_PERCENT)
+    .toSorted((one, other) => other.usedPercent - one.usedPercent)
+  if (!most) return undefined
+  const { usedPercent, windowMinutes, resetsAt, whose } = most
+  const length = windowMinutes ? ` for ${span(windowMinutes * 60_000)}` : ''
+  const reset = resetsAt && resetsAt > now ? `; resets ${localTime(resetsAt, now)}` : ''
+  const limit = `${whose ? `${whose} ` : ''}limit${length}`
+  return oneLine(`${Math.round(usedPercent)} % of the ${limit} used${reset}`, 200)
 }
 
 /** A failure as a person wants it: when it is over, in local time. */

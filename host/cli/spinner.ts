@@ -12,6 +12,7 @@ export class Spinner {
   readonly #paint: (text: string) => string
   #timer: NodeJS.Timeout | undefined
   #label = ''
+  #detail = ''
   #since = 0
   #frame = 0
 
@@ -20,9 +21,11 @@ export class Spinner {
     this.#paint = paint
   }
 
-  show(label: string): void {
+  /** `detail` may change all the time; the seconds are counted from when `label` did. */
+  show(label: string, detail = ''): void {
     if (this.#label !== label) this.#since = performance.now()
     this.#label = label
+    this.#detail = detail
     if (this.#timer) return
     this.#timer = setInterval(() => this.#draw(), FRAME_MS)
     this.#timer.unref()
@@ -40,7 +43,9 @@ export class Spinner {
   #draw(): void {
     const elapsed = Math.floor((performance.now() - this.#since) / 1000)
     const frame = FRAMES[this.#frame++ % FRAMES.length]
-    const text = `${frame} ${this.#label}${elapsed > 0 ? ` ${elapsed} s` : ''}`
+    const since = elapsed > 0 ? ` ${elapsed} s` : ''
+    const detail = this.#detail && ` · ${this.#detail}`
+    const text = `${frame} ${this.#label}${since}${detail}`
     this.#out.write(`\r\x1b[K${this.#paint(text.slice(0, (this.#out.columns || 80) - 1))}`)
   }
 }

@@ -1,4 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
+import type { Limits } from '../../shared/limits.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import { usableTokens } from '../auth/access-token.ts'
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
@@ -11,6 +12,7 @@ import type { Tokens } from '../auth/tokens.ts'
 import { type Route, TokenRefusedError, workspaceRouting } from '../auth/workspace-routing.ts'
 import type { Config } from '../config.ts'
 import { modelCatalogue } from '../models/catalogue.ts'
+import { planLimits } from '../models/plan-limits.ts'
 import { settingsFrom, type WantedSettings } from '../models/request-settings.ts'
 import { agentFile } from '../package-root.ts'
 import type { ProviderPlugin } from './provider.ts'
@@ -49,6 +51,19 @@ export function codexProvider(options: CodexProviderOptions) {
       await signIn(options)
     },
 
+    models: async () => {
+      const current = await tokens()
+      const headers = () => identified(current)
+      return modelCatalogue({ ...config, owner: ownerOf(current), headers, now }).ask()
+    },
+
+    limits: async () => {
+      const current = await tokens()
+      return planLimits({ ...config, owner: ownerOf(current), now }).ask(async (isRetry) =>
+        identified(isRetry ? await tokens(current.access_token) : current),
+      )
+    },
+
     connect: async () => {
       const usable = async (rejected?: string) => {
         const current = await tokens(rejected)
@@ -68,7 +83,7 @@ export function codexProvider(options: CodexProviderOptions) {
       const catalogue = modelCatalogue({
         ...config,
         owner,
-        headers: () => identified(current),
+        headers: () => identified(first),
         signal: closing.signal,
         now,
       })
@@ -91,6 +106,7 @@ export function codexProvider(options: CodexProviderOptions) {
         },
         settingsFor: async (wanted: WantedSettings) =>
           settingsFrom((await models).models, wanted, 'codex'),
+        sawLimits: (limits: Limits) => planLimits({ ...config, owner, now }).saw(limits),
         owner,
         getSecrets: async (rejectedToken?: string) => {
           const next = await usable(rejectedToken)

@@ -25,6 +25,8 @@ export function openaiProvider(
     async setup() {
       key()
     },
+    // Its list has names only, and nothing of what they can do.
+    models: async () => ({ models: builtInModels, source: 'built-in' }),
     async connect() {
       return {
         responsesUrl: new URL(`${base}/responses`),

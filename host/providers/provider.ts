@@ -1,5 +1,8 @@
 import type { CodexboxError } from '../../shared/errors.ts'
+import type { Limits } from '../../shared/limits.ts'
 import type { Secrets } from '../../shared/secrets.ts'
+import type { Catalogue } from '../models/catalogue.ts'
+import type { SeenLimits } from '../models/plan-limits.ts'
 import type { RequestSettings, WantedSettings } from '../models/request-settings.ts'
 
 /**
@@ -28,6 +31,15 @@ export interface ProviderPlugin {
   /** Why `isAuthenticated` says no, as the error a run would end with. Local state only. */
   whyNotAuthenticated?(): CodexboxError | undefined
 
+  /** The models that can be asked, as fresh as can be had. Throws like `getSecrets`. */
+  models?(): Promise<Catalogue>
+
+  /**
+   * What is left of the plan; without this member there is none. Throws like `getSecrets`, and
+   * `CodexboxError` (`model-unreachable`, `model-refused`) when nothing is known.
+   */
+  limits?(): Promise<SeenLimits>
+
   /** Opens what one conversation needs to reach the model. The caller closes it. */
   connect?(): Promise<ModelConnection>
 }
@@ -48,6 +60,9 @@ export interface ModelConnection {
    * model can do, by what is known already: it never waits for long, and never fails.
    */
   settingsFor(wanted: WantedSettings): Promise<RequestSettings>
+
+  /** Takes what an answer said about the limits of the plan, for `limits` to know. Never fails. */
+  sawLimits?(limits: Limits): Promise<void>
 
   /**
    * The credentials for the next request. `rejectedToken` is a token the service has just refused:

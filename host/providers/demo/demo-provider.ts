@@ -28,6 +28,8 @@ export function demoProvider(options: DemoProviderOptions = {}): ProviderPlugin 
       print('The demo needs no sign-in: there is nothing to set up.')
     },
 
+    models: async () => ({ models: [demoModel], source: 'built-in' }),
+
     async connect() {
       const token = secrets.CODEX_ACCESS_TOKEN
       const backend = await startDemoBackend({ token, ...(paceMs === undefined ? {} : { paceMs }) })

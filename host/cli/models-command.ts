@@ -1,0 +1,69 @@
+import { readConfig } from '../config.ts'
+import type { Catalogue } from '../models/catalogue.ts'
+import { defaultModel } from '../models/find-model.ts'
+import type { ModelEntry } from '../models/model-entry.ts'
+import { chooseProvider } from '../providers/choose-provider.ts'
+import { short } from './figures.ts'
+import { Screen } from './screen.ts'
+import { terminalText } from './terminal-text.ts'
+import { span } from './when.ts'
+
+/** Lists the models that can be asked. */
+export async function modelsCommand(options: { json?: boolean }): Promise<void> {
+  const { provider, notice } = chooseProvider(readConfig())
+  const catalogue = (await provider.models?.()) ?? { models: [], source: 'built-in' }
+  const byPriority = catalogue.models.toSorted((one, other) => one.priority - other.priority)
+  if (options.json) {
+    print(JSON.stringify({ provider: provider.name, ...catalogue, models: byPriority }))
+    return
+  }
+  if (notice) new Screen().note(notice, 'yellow')
+  const rows = byPriority.map((model) => row(model, defaultModel(catalogue.models)))
+  for (const line of table([HEAD, ...rows])) print(terminalText(line))
+  new Screen().note(origin(catalogue, provider.name, Date.now()))
+}
+
+const HEAD = ['model', 'name', 'efforts', 'window', '']
+
+function row(model: ModelEntry, byDefault: ModelEntry | undefined): string[] {
+  const { slug, name, efforts, defaultEffort, contextWindow, isListed, upgrade } = model
+  const notes = [
+    model === byDefault && 'default',
+    !isListed && 'hidden',
+    upgrade && `on its way out → ${upgrade}`,
+  ]
+  return [
+    slug,
+    name,
+    efforts.map((effort) => (effort === defaultEffort ? `${effort}*` : effort)).join(' ') || '–',
+    contextWindow ? short(contextWindow) : '–',
+    notes.filter(Boolean).join(', '),
+  ]
+}
+
+/** The lines, each column as wide as its widest cell. */
+function table(rows: readonly string[][]): string[] {
+  const widths = HEAD.map((_, column) =>
+    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
+  )
+  return rows.map((cells) =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+function origin({ source, checkedAt, problem }: Catalogue, provider: string, now: number): string {
+  const from = {
+    live: 'as the service has just said',
+    cache: `as the service said ${span(now - (checkedAt ?? now))} ago`,
+    'built-in': `as codexbox knows of itself for ${provider}; others can be asked too`,
+  }[source]
+  const why = problem ? ` ${problem}` : ''
+  return `* the effort if none is named. The list is ${from}.${why}`
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
