@@ -41,7 +41,7 @@ export function factsOfResponse(response: RefusedResponse, now: number): Failure
     return factsOfConnection(error.message ?? 'the gateway does not say why', 'connecting')
   }
   const isPage = isHtml(headers, body)
-  const text = (error.message ?? body).slice(0, MAX_SEARCHED)
+  const text = (error.message ?? error.code ?? body).slice(0, MAX_SEARCHED)
   const limits = readLimits(headers, now)
   return {
     where: 'http',
@@ -151,11 +151,7 @@ function parseError(body: string): ServiceError {
   if (error !== undefined && error !== null) return readError(error)
   const detail = field(json, 'detail')
   if (typeof detail === 'string') return { message: detail }
-  const code = string(field(detail, 'code'))
-  return {
-    code,
-    message: string(field(detail, 'message')) ?? (detail ? JSON.stringify(detail) : undefined),
-  }
+  return { code: string(field(detail, 'code')), message: string(field(detail, 'message')) }
 }
 
 function readError(error: unknown): ServiceError {
