@@ -87,6 +87,43 @@ test('reasoning goes back only to the account it was sealed for', () => {
   })
 })
 
+test('after a compaction the conversation is what the compaction left, and what came behind it', () => {
+  const sealed = { type: 'compaction', encrypted_content: 'sealed' }
+  const lines: SessionLine[] = [
+    ...aRun([message('a'), reasoning, call('1'), output('1')]),
+    { type: 'compacted', runId: 'run-1', items: [message('a'), sealed] },
+    ...aRun([message('b')], OWNER, 'run-2'),
+  ]
+
+  expect(historyOf(lines, OWNER).items).toEqual([message('a'), sealed, message('b')])
+  // Another account cannot read what is sealed, but all that was sealed is still in the log.
+  expect(historyOf(lines, 'openai:1234').items).toEqual([
+    message('a'),
+    call('1'),
+    output('1'),
+    message('b'),
+  ])
+})
+
+test('a summary in plain words is for every account', () => {
+  const lines: SessionLine[] = [
+    ...aRun([message('a'), call('1'), output('1')]),
+    { type: 'compacted', runId: 'run-1', items: [message('summary')] },
+  ]
+
+  expect(historyOf(lines, 'openai:1234').items).toEqual([message('summary')])
+})
+
+test('reasoning that was given up stays given up, what came later is kept', () => {
+  const lines: SessionLine[] = [
+    ...aRun([message('a'), reasoning]),
+    { type: 'reasoning-dropped', runId: 'run-1' },
+    ...aRun([reasoning, message('b')], OWNER, 'run-2'),
+  ]
+
+  expect(historyOf(lines, OWNER).items).toEqual([message('a'), reasoning, message('b')])
+})
+
 test('whatever was kept, each call has one output, no output stands alone, order is kept', () => {
   const id = fc.constantFrom('a', 'b', 'c')
   const someItem = fc.oneof(

@@ -8,6 +8,7 @@ import type { AgentProcess, AgentSpec, Engine } from '../../host/engine/engine.t
 import { processEngine } from '../../host/engine/process-engine.ts'
 import { openaiProvider } from '../../host/providers/openai.ts'
 import { Conversation } from '../../host/runs/conversation.ts'
+import type { OutputSchema } from '../../host/runs/output-schema.ts'
 import { type SessionLine, SessionLog } from '../../host/runs/session-log.ts'
 import type { RunLimits } from '../../shared/protocol.ts'
 import { type Exchange, type ModelServer, startModelServer } from '../fakes/model-server.ts'
@@ -46,6 +47,7 @@ export interface OpenOptions {
   /** Instead of the real container script. */
   agentFile?: string
   engine?: Partial<Engine>
+  outputSchema?: OutputSchema
   /** Called with the session before the conversation has it. */
   prepare?: (log: SessionLog) => void
 }
@@ -68,7 +70,7 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
     workspace,
     dataDir,
     starts,
-    async open({ key = KEY, limits, agentFile, engine, prepare } = {}) {
+    async open({ key = KEY, limits, agentFile, engine, outputSchema, prepare } = {}) {
       const env = { OPENAI_API_KEY: key, OPENAI_BASE_URL: new URL('.', server.endpoint.url).href }
       const config = readConfig({ ...env, CODEX_DATA_DIR: dataDir }, folder)
       const provider = openaiProvider(config)
@@ -81,7 +83,7 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
         engine: { ...observed(processEngine, starts), ...engine },
         log,
         limits: { ...LIMITS, ...limits },
-        outputSchema: undefined,
+        outputSchema,
         webSearch: false,
         notices: [],
       })

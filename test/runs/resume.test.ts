@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readOutputSchema } from '../../host/runs/output-schema.ts'
+import { callsAnswer, failedAnswer, textAnswer } from '../fakes/model-server.ts'
+import { type Bench, openBench } from './observed-conversation.ts'
+
+let bench: Bench
+
+beforeEach(async () => {
+  bench = await openBench()
+})
+
+afterEach(() => bench.clear())
+
+test('a session that ended with a failure goes on where it ended, in another process', async () => {
+  bench.server.play(
+    callsAnswer(['bash', { command: 'mkdir once' }]),
+    failedAnswer('insufficient_quota', 'No more.'),
+    textAnswer('Now it is done.'),
+  )
+  const first = await bench.open()
+  const failed = await first.run('Do it.').result
+  expect(failed).toMatchObject({ status: 'failed', error: { code: 'usage-limit' } })
+  await first.close()
+
+  const second = await bench.open()
+  const resumed = await second.resume().result
+
+  expect(resumed).toMatchObject({ status: 'done', text: 'Now it is done.', toolCalls: 0 })
+  expect(existsSync(join(bench.workspace, 'once'))).toBe(true)
+  const input = bench.server.requests.at(-1)?.body.input ?? []
+  expect(input.map(({ type, role }) => role ?? type)).toEqual([
+    'developer',
+    'user',
+    'function_call',
+    'function_call_output',
+  ])
+})
+
+test('an empty session has nothing to go on with', async () => {
+  const conversation = await bench.open()
+
+  expect(() => conversation.resume()).toThrow(expect.objectContaining({ code: 'wrong-use' }))
+})
+
+test('images go with the prompt they are for, in the first run and in later ones', async () => {
+  bench.server.play(textAnswer(), textAnswer())
+  const conversation = await bench.open()
+  const url = 'data:image/png;base64,AAAA'
+
+  await conversation.run('Look.', { images: [url] }).result
+  await conversation.run('And this.', { images: [url] }).result
+
+  const images = JSON.stringify(bench.server.requests.at(-1)?.body.input).split(url)
+  expect(images).toHaveLength(3)
+})
+
+test('an answer that does not follow the schema is a failure that names what is wrong', async () => {
+  bench.server.play(textAnswer('{"answer":"many"}'), textAnswer('{"answer":42}'))
+  const outputSchema = readOutputSchema({
+    type: 'object',
+    properties: { answer: { type: 'number' } },
+    required: ['answer'],
+    additionalProperties: false,
+  })
+  const conversation = await bench.open({ outputSchema })
+
+  expect(await conversation.run('How many?').result).toMatchObject({
+    status: 'failed',
+    error: { code: 'output-invalid', message: expect.stringContaining('answer') },
+  })
+  expect(await conversation.run('A number!').result).toMatchObject({ status: 'done' })
+  expect(bench.logged().at(-1)).toMatchObject({ type: 'finished', status: 'done' })
+})
