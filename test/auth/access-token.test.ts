@@ -1,30 +1,20 @@
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { inspect } from 'node:util'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
 import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { type FakeIssuer, type Reply, refusal, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
-import { type Bundled, bundled } from './bundled.ts'
-import { renewalPid } from './renewal-pid.ts'
 
 const MINUTE = 60_000
 
 let dataDir: string
 let store: TokenStore
 let issuer: FakeIssuer
-let script: Bundled
-
-beforeAll(async () => {
-  script = await bundled('token-process.ts')
-})
-afterAll(() => script.remove())
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'codexbox-access-'))
@@ -34,7 +24,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await issuer.close()
-  await script.idle()
   rmSync(dataDir, { recursive: true, force: true })
 })
 
@@ -103,45 +92,6 @@ test('ten callers share one failure, too', async () => {
 
   expect(new Set(errors).size).toBe(1)
   expect(issuer.counts.refresh).toBe(1)
-})
-
-test('T9: eight processes with a stale token cause one refresh', async () => {
-  await signedIn(0)
-  const children = Array.from({ length: 8 }, () => startRenewing())
-  const answers = children.map(({ lines }) => lines)
-  await Promise.all(answers.map(async (lines) => expect((await lines.next()).value).toBe('ready')))
-
-  for (const { child } of children) child.stdin.end('go\n')
-  const results = await Promise.all(answers.map(async (lines) => (await lines.next()).value))
-
-  const current = (await store.read())?.access_token
-  expect(results).toEqual(Array(8).fill(`token ${current}`))
-  expect(issuer.counts.refresh).toBe(1)
-}, 60_000)
-
-function startRenewing() {
-  const options = JSON.stringify({ dataDir, issuer: issuer.url.href })
-  const child = spawn(process.execPath, [script.file, 'ask', options], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  return { child, lines: createInterface(child.stdout)[Symbol.asyncIterator]() }
-}
-
-test('a renewal process that is killed does not lock the others out, and is no end of the sign-in', async () => {
-  await signedIn(0)
-  issuer.refreshReplies = ['hang']
-  const { child, lines } = startRenewing()
-  await lines.next()
-  const asked = issuer.nextTokenRequest()
-  child.stdin.end('go\n')
-  await asked
-  process.kill(renewalPid(dataDir), 'SIGKILL')
-  expect((await lines.next()).value).toMatch(/^error refresh-failed .* ended with SIGKILL/)
-
-  const after = await source()()
-
-  expect(await store.read()).toEqual(after)
-  expect(issuer.counts.refresh).toBe(2)
 })
 
 test('a refused token is renewed though it looks fresh, and only once', async () => {

@@ -1,18 +1,12 @@
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { build } from 'esbuild'
 
 export interface Bundled {
   file: string
   /** The script that is started for a renewal. */
   renewalFile: string
-  /** The processes for renewals that hosts of this script have started, at work or not. */
-  renewalPids(): number[]
-  /** Resolves when the last of them has ended. */
-  idle(): Promise<void>
   remove(): void
 }
 
@@ -43,20 +37,9 @@ export async function bundled(script: string): Promise<Bundled> {
       js: "import { createRequire as newRequire } from 'node:module'; const require = newRequire(import.meta.url);",
     },
   })
-  // Their parents may be dead, so there is nobody to tell of them.
-  const renewalPids = () => {
-    const lines = execFileSync('ps', ['-A', '-o', 'pid=,args=']).toString().split('\n')
-    return lines
-      .filter((line) => line.includes(renewalFile))
-      .map((line) => Number.parseInt(line, 10))
-  }
   return {
     file,
     renewalFile,
-    renewalPids,
-    idle: async () => {
-      while (renewalPids().length > 0) await pause(20)
-    },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
 }

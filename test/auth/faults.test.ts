@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,21 +10,21 @@ import type { Tokens } from '../../host/auth/tokens.ts'
 import { CodexboxError } from '../../shared/errors.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
-import { type Bundled, bundled } from './bundled.ts'
 import { type Fault, withFault } from './fs-faults.ts'
 import type { TokenProcessOptions } from './token-process.ts'
+import { isRunning, type TokenProcesses, tokenProcesses } from './token-processes.ts'
 
 // A lock file that a fault has left behind is taken over soon.
 const LOCK = { staleMs: 40, lockTimeoutMs: 5_000 }
 
 let root: string
 let issuer: FakeIssuer
-let script: Bundled
+let hosts: TokenProcesses
 
 beforeAll(async () => {
-  script = await bundled('token-process.ts')
+  hosts = await tokenProcesses()
 })
-afterAll(() => script.remove())
+afterAll(() => hosts.remove())
 
 beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), 'codexbox-faults-'))
@@ -167,13 +166,9 @@ test('T6: a renewal process that dies at any call loses nothing, but at the very
 }, 60_000)
 
 async function renewInChild(options: TokenProcessOptions) {
-  const child = spawn(process.execPath, [script.file, 'renewWithFault', JSON.stringify(options)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let said = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    said += text
-  })
-  const [, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
-  return { signal, lastCall: /^died at (.*)$/m.exec(said)?.[1] }
+  const { child, lines } = hosts.start('renewWithFault', options)
+  let lastCall: string | undefined
+  for await (const line of lines) lastCall = /^died at (.*)$/.exec(line)?.[1] ?? lastCall
+  if (isRunning(child)) await once(child, 'close')
+  return { signal: child.signalCode, lastCall }
 }

@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
 import { renewApart } from '../../host/auth/renew-apart.ts'
@@ -11,18 +9,19 @@ import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { type FakeIssuer, refusal, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
-import { type Bundled, bundled } from './bundled.ts'
 import { renewalPid } from './renewal-entries.ts'
+import type { TokenProcessOptions } from './token-process.ts'
+import { type TokenProcesses, tokenProcesses } from './token-processes.ts'
 
 let dataDir: string
 let store: TokenStore
 let issuer: FakeIssuer
-let script: Bundled
+let hosts: TokenProcesses
 
 beforeAll(async () => {
-  script = await bundled('token-process.ts')
+  hosts = await tokenProcesses()
 })
-afterAll(() => script.remove())
+afterAll(() => hosts.remove())
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'codexbox-apart-'))
@@ -32,7 +31,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await issuer.close()
-  await script.idle()
+  await hosts.end()
   rmSync(dataDir, { recursive: true, force: true })
 })
 
@@ -85,6 +84,17 @@ test('a sign-out that was faster is no failure of the renewal', async () => {
   })
 })
 
+/** A host that asks for a token for each line it is given, beginning with the first. */
+async function host(about: Partial<TokenProcessOptions> = {}) {
+  const started = hosts.start('ask', { dataDir, issuer: issuer.url.href, ...about })
+  expect(await started.nextLine()).toBe('ready')
+  const ask = () => {
+    started.child.stdin.write('go\n')
+    return started.nextLine()
+  }
+  return { ...started, ask }
+}
+
 /** A host that waits for the answer of a renewal; `answer` lets it come. */
 async function renewing() {
   let answer = () => {}
@@ -92,17 +102,11 @@ async function renewing() {
     new Promise((resolve) => {
       answer = resolve
     })
-  const options = JSON.stringify({ dataDir, issuer: issuer.url.href })
-  const child = spawn(process.execPath, [script.file, 'ask', options], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    detached: true, // A group of its own, as a shell would give it.
-  })
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
-  await lines.next()
+  const { child, ask } = await host()
   const asked = issuer.nextTokenRequest()
-  child.stdin.end('go\n')
+  const said = ask()
   await asked
-  return { pid: child.pid ?? 0, child, lines, answer: () => answer() }
+  return { pid: child.pid ?? 0, child, said, answer: () => answer() }
 }
 
 test.each(['SIGKILL', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
@@ -115,7 +119,7 @@ test.each(['SIGKILL', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
     process.kill(-pid, signal)
     expect(await ended).toEqual([null, signal])
     answer()
-    await script.idle()
+    await hosts.idle()
 
     const after = await store.read()
     expect(after?.refresh_token).not.toBe(before.refresh_token)
@@ -130,14 +134,14 @@ test.each(['SIGKILL', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
 
 test('a renewal process that is asked to stop finishes first', async () => {
   await signedIn()
-  const { lines, answer } = await renewing()
+  const { said, answer } = await renewing()
 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.kill(renewalPid(dataDir), signal)
   }
   answer()
 
-  expect((await lines.next()).value).toBe(`token ${(await store.read())?.access_token}`)
+  expect(await said).toBe(`token ${(await store.read())?.access_token}`)
 })
 
 test.skipIf(process.platform !== 'linux')(
@@ -151,26 +155,23 @@ test.skipIf(process.platform !== 'linux')(
     )
     answer()
 
-    expect(shown[0]).toContain(script.renewalFile)
+    expect(shown[0]).toContain(hosts.renewalFile)
     for (const secret of issuer.secrets) expect(shown.join()).not.toContain(secret)
   },
 )
 
 test('who has bundled us into one file is told which one is missing', async () => {
   await signedIn()
-  const alone = await bundled('token-process.ts')
+  const alone = await tokenProcesses()
   rmSync(alone.renewalFile)
 
-  const options = JSON.stringify({ dataDir, issuer: issuer.url.href })
-  const child = spawn(process.execPath, [alone.file, 'ask', options], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
+  const { child, lines } = alone.start('ask', { dataDir, issuer: issuer.url.href })
   child.stdin.end('go\n')
-  const lines = []
-  for await (const line of createInterface(child.stdout)) lines.push(line)
+  const said: string[] = []
+  for await (const line of lines) said.push(line)
   alone.remove()
 
-  expect(lines[1]).toMatch(/^error internal /)
-  expect(lines[1]).toContain(`${alone.renewalFile} is missing`)
+  expect(said[1]).toMatch(/^error internal /)
+  expect(said[1]).toContain(`${alone.renewalFile} is missing`)
   expect(issuer.counts.refresh).toBe(0)
 })
