@@ -6,11 +6,16 @@ import { type IncomingAnswer, send } from '../net/send.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 
 /** What a container may say in headers. Everything else is ours. */
-const FROM_CONTAINER = ['session-id', 'thread-id', 'x-codex-turn-state']
+const FROM_CONTAINER = [
+  'session-id',
+  'thread-id',
+  'x-codex-turn-state',
+  'x-openai-internal-codex-responses-lite',
+]
 
-/** What the service may say back. Cookies, for one, stay on the host. */
+/** What the service may say back: what an answer and its limits are. Cookies, for one, stay on the host. */
 const TO_CONTAINER =
-  /^(content-type|retry-after|openai-model|x-request-id|x-oai-request-id|cf-ray|cf-mitigated|x-models-etag|x-codex-.*)$/
+  /^(content-type|retry-after|openai-model|x-request-id|x-oai-request-id|x-openai-authorization-error|x-error-json|cf-ray|cf-mitigated|x-models-etag|x-codex-.*|x-[a-z0-9-]+-(primary|secondary)-[a-z-]+|x-[a-z0-9-]+-limit-name)$/
 
 export interface ContainerRequest {
   body: Buffer

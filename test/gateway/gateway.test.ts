@@ -118,6 +118,7 @@ test('the real credentials are put on, and what the container says in headers is
     'session-id': 'conversation-1',
     'thread-id': 'conversation-1',
     'x-codex-turn-state': 'state-1',
+    'x-openai-internal-codex-responses-lite': 'true',
   }
 
   const reply = await post(gateway, { headers: { ...hostile, ...own }, body: '{"a":1}' })
@@ -179,6 +180,10 @@ test('only the response headers on the list come back', async () => {
     'x-models-etag': 'etag-1',
     'x-codex-turn-state': 'state-1',
     'x-codex-primary-used-percent': '12',
+    'x-some-model-primary-used-percent': '12',
+    'x-some-model-limit-name': 'Some model',
+    'x-error-json': 'e30=',
+    'x-openai-authorization-error': 'reason',
   }
   const kept = {
     'set-cookie': '__cf_bm=1',
