@@ -34,7 +34,7 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
 
   const stored = async () => {
     const tokens = await store.read()
-    if (!tokens) throw notSignedIn()
+    if (!tokens) throw notSignedIn(store.setAside())
     return tokens
   }
 

@@ -1,10 +1,11 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 
-/** Nobody has signed in yet. */
-export function notSignedIn(): CodexboxError {
+/** Nobody is signed in. `aside` is a damaged file that may be why. */
+export function notSignedIn(aside?: string): CodexboxError {
+  const why = aside ? ` An earlier sign-in was damaged and is now ${aside}.` : ''
   return new CodexboxError(
     'not-signed-in',
-    `Not signed in to ChatGPT. Sign in: \`${setupCommand('codex-auth')}\`.`,
+    `Not signed in to ChatGPT.${why} Sign in: \`${setupCommand('codex-auth')}\`.`,
   )
 }

@@ -40,8 +40,8 @@ export function readPrivateFile(path: string, { repair }: { repair: boolean }): 
     const stats = fstatSync(descriptor)
     if (!stats.isFile()) return { status: 'strange', why: 'it is not a regular file' }
     if (isForeign(stats)) return { status: 'strange', why: 'it belongs to another user' }
-    if (stats.size > MAX_FILE_BYTES) return { status: 'damaged', why: 'it is larger than 1 MB' }
     if (repair && isOpenToOthers(stats)) fchmodSync(descriptor, 0o600)
+    if (stats.size > MAX_FILE_BYTES) return { status: 'damaged', why: 'it is larger than 1 MB' }
     return { status: 'read', text: readFileSync(descriptor, 'utf8') }
   } catch (error) {
     throw notUsed(path, `it cannot be read or secured (${systemCodeOf(error)})`, error)

@@ -30,8 +30,9 @@ export interface SignInStatus {
 export function signInStatus(dataDir: string): SignInStatus {
   const file = join(dataDir, 'codex-tokens.json')
   try {
-    const tokens = fileTokenStore(dataDir).peek()
-    if (!tokens) return { signedIn: false, message: notSignedIn().message, file }
+    const store = fileTokenStore(dataDir)
+    const tokens = store.peek()
+    if (!tokens) return { signedIn: false, message: notSignedIn(store.setAside()).message, file }
     const { dead, email, plan, expires_at, last_refresh, imported_from } = tokens
     return {
       signedIn: dead === undefined,

@@ -56,7 +56,10 @@ export async function signIn(options: SignInOptions): Promise<Tokens> {
   if (signal.aborted) throw stopped()
   const { way, asks } = chooseWayIn(env, platform, isTerminal, wantsImport ? 'import' : options.way)
 
-  const save = store.replace
+  const save = async (tokens: Tokens) => {
+    const aside = await store.replace(tokens)
+    if (aside) say(`The sign-in before was damaged; its file is now ${aside}.`)
+  }
   const about = { issuer: config.authIssuer, say, save, signal, now }
   switch (way) {
     case 'browser':

@@ -1,5 +1,6 @@
+import { readdirSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 import { type HeldLock, withFileLock } from '../storage/file-lock.ts'
@@ -10,11 +11,15 @@ import { Tokens } from './tokens.ts'
 
 /**
  * Where the sign-in is kept. Everything throws CodexboxError `tokens-invalid` for a file that is
- * there but cannot be trusted or read; it is then left as it is.
+ * there but cannot be trusted or read. One that is damaged is set aside by whatever may write; nothing
+ * is ever deleted for being damaged. What is not a file of ours is left as it is.
  */
 export interface TokenStore {
   /** A look without lock, repair or wait. */
   peek(): Tokens | undefined
+  /** The last damaged file that was set aside. A look, too. */
+  setAside(): string | undefined
+  /** Takes the lock only to set a damaged file aside. */
   read(): Promise<Tokens | undefined>
   /**
    * Read, change, write, while no other process can. `change` gets what is stored at that moment
@@ -25,9 +30,9 @@ export interface TokenStore {
   update(change: (current: Tokens | undefined, spend: Spend) => Promise<Tokens>): Promise<Tokens>
   /** Throws now what `replace` would throw later, so that no sign-in is made for nothing. */
   prepare(): Promise<void>
-  /** Puts a new sign-in in the place of whatever is there. A damaged file is set aside, not lost. */
-  replace(tokens: Tokens): Promise<void>
-  /** Signs out: a renewal that is still running brings nothing back. */
+  /** Puts a new sign-in in the place of whatever is there. Returns where a damaged file was put. */
+  replace(tokens: Tokens): Promise<string | undefined>
+  /** Signs out: a renewal that is still running brings nothing back. Damaged files go as well. */
   remove(): Promise<void>
 }
 
@@ -54,12 +59,31 @@ export function fileTokenStore(dataDir: string, options: TokenStoreOptions = {})
   const save = (code: SaveFailure, tokens: Tokens, lock: HeldLock) =>
     orFail(code, path, saveFile(path, `${JSON.stringify(tokens, null, 2)}\n`, lock))
 
+  const setAside = async (code: SaveFailure) => {
+    const aside = `${path}${ASIDE}${Date.now()}`
+    await orFail(code, path, rename(path, aside))
+    return aside
+  }
+
+  /** Under the lock: a file that looks damaged may have been replaced by the time one has it. */
+  const soundTokens = async () => {
+    const loaded = load(path, { repair: true })
+    if (loaded.status !== 'damaged') return tokensOf(loaded, path)
+    throw wasDamaged(path, loaded.why, await setAside('refresh-failed'))
+  }
+
   return {
     peek: () => tokensOf(load(path, { repair: false }), path),
-    read: async () => tokensOf(load(path, { repair: true }), path),
+    setAside: () => damagedFiles(path).at(-1),
+    read: async () => {
+      const loaded = load(path, { repair: true })
+      return loaded.status === 'damaged'
+        ? locked('refresh-failed', soundTokens)
+        : tokensOf(loaded, path)
+    },
     update: (change) =>
       locked('refresh-failed', async (lock) => {
-        const current = tokensOf(load(path, { repair: true }), path)
+        const current = await soundTokens()
         const journal = renewalJournal(path, lock)
         const changed = await change(current, journal.spend).catch(async (error: unknown) => {
           await journal.clear()
@@ -77,16 +101,18 @@ export function fileTokenStore(dataDir: string, options: TokenStoreOptions = {})
     replace: (tokens) =>
       locked('sign-in-failed', async (lock) => {
         const isDamaged = load(path, { repair: true }).status === 'damaged'
-        const aside = `${path}.damaged-${Date.now()}`
-        if (isDamaged) await orFail('sign-in-failed', path, rename(path, aside))
+        const aside = isDamaged ? await setAside('sign-in-failed') : undefined
         await save('sign-in-failed', tokens, lock)
         // What stays is about other tokens, and removed when these are renewed.
         await forgetRenewals(path).catch(() => {})
+        return aside
       }),
     remove: () =>
       locked('sign-in-failed', async () => {
         load(path, { repair: false })
-        await orFail('sign-in-failed', path, removeIfThere(path))
+        for (const each of [path, ...damagedFiles(path)]) {
+          await orFail('sign-in-failed', each, removeIfThere(each))
+        }
         await orFail('sign-in-failed', path, forgetRenewals(path))
       }),
   }
@@ -122,11 +148,31 @@ type Loaded =
 function tokensOf(loaded: Loaded, path: string): Tokens | undefined {
   if (loaded.status === 'none') return undefined
   if (loaded.status === 'tokens') return loaded.tokens
-  throw new CodexboxError(
+  throw new CodexboxError('tokens-invalid', `${path} is damaged: ${loaded.why}. ${REMEDY}`)
+}
+
+const REMEDY = `Sign in again: \`${setupCommand('codex-auth')}\`; or put back a good copy.`
+
+function wasDamaged(path: string, why: string, aside: string): CodexboxError {
+  return new CodexboxError(
     'tokens-invalid',
-    `${path} is damaged: ${loaded.why}. It is left as it is. Put back a good copy, or sign in ` +
-      `again with \`${setupCommand('codex-auth')} --force\`, which sets it aside.`,
+    `${path} was damaged (${why}) and is now ${aside}. ${REMEDY}`,
   )
+}
+
+/** What follows the name of the tokens in that of a damaged file, before the time. */
+const ASIDE = '.damaged-'
+
+/** Oldest first. */
+function damagedFiles(path: string): string[] {
+  try {
+    const start = `${basename(path)}${ASIDE}`
+    const names = readdirSync(dirname(path)).filter((name) => name.startsWith(start))
+    return names.sort().map((name) => join(dirname(path), name))
+  } catch {
+    // No such folder, or none that can be read: then nothing was set aside from here.
+    return []
+  }
 }
 
 /** Says which field is wrong, never what stands in it. */

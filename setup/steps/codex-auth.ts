@@ -28,7 +28,7 @@ export function createCodexAuthStep(parts: Omit<CodexProviderOptions, 'config'> 
       const provider = codexProvider({ ...parts, config, way: ways[0] ?? parts.way })
       try {
         if (args.includes('--check')) return check(provider, config)
-        if (!args.includes('--force') && (await stillWorks(provider)))
+        if (!args.includes('--force') && (await stillWorks(provider, parts.say)))
           return already('A sign-in is there and works.')
         await provider.setup()
         return {
@@ -55,14 +55,22 @@ function check(provider: ProviderPlugin, config: Config): StepResult {
  * Whether the tokens can be used now, after renewing them if that was due. A sign-in that the
  * service gave up does not; a failure that may pass is thrown, since the sign-in may be well.
  */
-async function stillWorks(provider: ProviderPlugin): Promise<boolean> {
+async function stillWorks(
+  provider: ProviderPlugin,
+  say: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
+): Promise<boolean> {
   try {
     await provider.getSecrets()
     // A refresh token that is dead leaves minutes at most.
     return provider.isAuthenticated()
   } catch (error) {
-    if (error instanceof CodexboxError && error.code === 'not-signed-in') return false
-    throw error
+    if (!(error instanceof CodexboxError)) throw error
+    if (error.code === 'not-signed-in') return false
+    // A damaged file was set aside, so nobody is signed in now; any other stays in the way.
+    const isSetAside = provider.whyNotAuthenticated?.()?.code === 'not-signed-in'
+    if (error.code !== 'tokens-invalid' || !isSetAside) throw error
+    say(error.message)
+    return false
   }
 }
 

@@ -14,9 +14,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
+import { holdFileLock } from '../../host/storage/file-lock.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { type Bundled, bundled } from './bundled.ts'
 
@@ -162,34 +163,95 @@ test.each([
   ['with an expiry that is text', JSON.stringify({ ...someTokens(), expires_at: 'canary' })],
   ['with an expiry before time', JSON.stringify({ ...someTokens(), expires_at: -1 })],
   ['with an expiry beyond time', JSON.stringify({ ...someTokens(), expires_at: 1e308 })],
-])('T1, T2: a file that is %s is named, not shown and left as it is', async (_, content) => {
-  put(content)
+])(
+  'T1, T2: a file that is %s is named, not shown, and set aside by who may write',
+  async (_, content) => {
+    const attempts = [
+      () => store.read(),
+      () => store.update(async () => someTokens()),
+      () => fileTokenStore(dataDir).read(),
+    ]
 
-  const attempts = [
-    () => store.read(),
-    () => store.update(async () => someTokens()),
-    async () => store.peek(),
-  ]
+    for (const attempt of attempts) {
+      put(content)
+      chmodSync(file, 0o644)
+      const looked = await failure(async () => store.peek())
+      expect(looked).toMatchObject({ code: 'tokens-invalid' })
+      expect(String(looked)).toContain(`${file} is damaged`)
+      expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
 
-  for (const attempt of attempts) {
-    const error = await attempt().catch((thrown: unknown) => thrown)
-    expect(error).toMatchObject({ code: 'tokens-invalid' })
-    expect((error as Error).message).toContain(file)
-    expect(inspected(error)).not.toContain('canary')
-  }
-  expect(readFileSync(file).equals(Buffer.from(content))).toBe(true)
-  expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+      const error = await failure(attempt)
+
+      const aside = store.setAside() ?? ''
+      expect(readdirSync(dataDir)).toEqual([basename(aside)])
+      expect(readFileSync(aside).equals(Buffer.from(content))).toBe(true)
+      expect(modeOf(aside)).toBe(0o600)
+      expect(error).toMatchObject({ code: 'tokens-invalid' })
+      expect(String(error)).toContain(`${file} was damaged`)
+      expect(String(error)).toContain(`is now ${aside}. Sign in again`)
+      expect(inspected(looked) + inspected(error)).not.toContain('canary')
+      rmSync(aside)
+    }
+  },
+)
+
+const failure = (work: () => Promise<unknown>) =>
+  work().then(
+    () => 'no failure',
+    (error: unknown) => error,
+  )
+
+test('T1: once it is set aside, nobody is signed in, and a good copy put back is', async () => {
+  put('{"torn')
+  await failure(() => store.read())
+
+  expect(await store.read()).toBeUndefined()
+  put(JSON.stringify(someTokens({ email: 'kept@example.com' })))
+
+  expect((await store.read())?.email).toBe('kept@example.com')
+  expect(store.setAside()).toBeDefined()
 })
 
-test('a new sign-in sets a damaged file aside and takes its place', async () => {
+test('T1: what a renewal left behind stays when the file is set aside', async () => {
+  put('{"torn')
+  writeFileSync(`${file}.1.renewal`, '{"an answer that a good copy can take up"}', { mode: 0o600 })
+
+  await failure(() => store.update(async () => someTokens()))
+
+  expect(readdirSync(dataDir)).toContain('codex-tokens.json.1.renewal')
+})
+
+test('T1: a file that was damaged for a moment only is not set aside', async () => {
+  put('{"torn')
+  const release = await holdFileLock(`${file}.lock`, { timeoutMs: 0, code: 'internal' })
+
+  const reading = store.read()
+  put(JSON.stringify(someTokens({ email: 'mended@example.com' })))
+  await release()
+
+  expect(await reading).toMatchObject({ email: 'mended@example.com' })
+})
+
+test('a new sign-in sets a damaged file aside, says where, and takes its place', async () => {
   put('{"torn')
   await store.prepare()
+  expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
 
+  const aside = await store.replace(someTokens())
+
+  expect(aside).toBe(store.setAside())
+  expect(readFileSync(aside ?? '', 'utf8')).toBe('{"torn')
+  expect(await store.read()).toBeDefined()
+  expect(await store.replace(someTokens())).toBeUndefined()
+})
+
+test('removing the sign-in removes what was set aside, for it may hold tokens', async () => {
+  put('{"torn')
   await store.replace(someTokens())
 
-  const aside = readdirSync(dataDir).find((name) => name.includes('.damaged-')) ?? ''
-  expect(readFileSync(join(dataDir, aside), 'utf8')).toBe('{"torn')
-  expect(await store.read()).toBeDefined()
+  await store.remove()
+
+  expect(readdirSync(dataDir)).toEqual([])
 })
 
 const strange: [string, () => void][] = [

@@ -139,6 +139,19 @@ test('it only looks: due tokens, loose modes, a lock and leftovers stay, the fol
   chmodSync(dataDir, 0o700)
 })
 
+test('a damaged file that was set aside is named where nobody is signed in', async () => {
+  await put()
+  writeFileSync(join(dataDir, 'codex-tokens.json'), '{"torn')
+  await expect(fileTokenStore(dataDir).read()).rejects.toThrow('damaged')
+
+  const { code, stdout } = await status('--json')
+
+  expect(code).toBe(3)
+  expect(JSON.parse(stdout).message).toMatch(
+    /Not signed in.* is now .*codex-tokens\.json\.damaged-\d+\. Sign in/,
+  )
+})
+
 test('it only looks at a damaged file, too', async () => {
   await put()
   writeFileSync(join(dataDir, 'codex-tokens.json'), '{"torn canary')

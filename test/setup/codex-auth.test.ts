@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -110,11 +110,28 @@ test('a service that is away for now costs no sign-in', async () => {
   expect(readFileSync(join(dataDir, 'codex-tokens.json'), 'utf8')).toBe(before)
 })
 
+test('a damaged file is set aside and said, and a sign-in takes its place', async () => {
+  writeFileSync(join(dataDir, 'codex-tokens.json'), '{"torn')
+
+  expect(await run()).toMatchObject({ fields: { AUTH_STATUS: 'authenticated' } })
+
+  const aside = readdirSync(dataDir).find((name) => name.includes('.damaged-')) ?? 'none'
+  expect(said[0]).toContain(`is now ${join(dataDir, aside)}.`)
+  expect(readFileSync(join(dataDir, aside), 'utf8')).toBe('{"torn')
+})
+
+test('what is no file of ours is not set aside', async () => {
+  mkdirSync(join(dataDir, 'codex-tokens.json'))
+
+  expect(await run()).toMatchObject({ status: 'failed' })
+  expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+})
+
 test('--force signs in anew, also over a damaged file', async () => {
   writeFileSync(join(dataDir, 'codex-tokens.json'), '{"torn')
 
-  expect(await run()).toMatchObject({ status: 'failed' })
   expect(await run('--force')).toMatchObject({ fields: { AUTH_STATUS: 'authenticated' } })
+  expect(said.join('\n')).toMatch(/was damaged; its file is now .*\.damaged-/)
   expect(await run('--force')).toMatchObject({ fields: { AUTH_STATUS: 'authenticated' } })
   expect(issuer.counts.exchange).toBe(2)
 })
