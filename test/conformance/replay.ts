@@ -21,9 +21,46 @@ import { aRunRequest } from '../fakes/run-request.ts'
 export interface Recording {
   name: string
   about: string
+  /** How it ended for the official client. */
+  outcome: 'done' | 'failed'
   /** How many requests the official client made. */
   requests: number
+  /** How long it waited before each further request, if there was a failure to wait after. */
+  waits?: 'as asked' | 'growing'
+  /** What the user said in each run, where there are several. */
+  prompts?: string[]
+  /** The first request of the official client. */
+  sent?: SentRequest
+  /** What it had for a sign-in, and what it asked beside the model. */
+  credentials?: RecordedCredentials
   exchanges: RecordedExchange[]
+}
+
+/** A request as it was recorded; `…` stands for what is different each time or says who asks. */
+export interface SentRequest {
+  /** In the order of the wire. */
+  headers: Record<string, string>
+  /** Without `input`, in the order of the wire. */
+  body: Record<string, unknown>
+  /** The items of `input`. */
+  layout: Outline[]
+}
+
+export interface RecordedCredentials {
+  /** How long the access token was still good. Default: for an hour. */
+  leftMs?: number
+  /** Whether the access token does not say itself when it ends. */
+  opaque?: boolean
+  lastRefreshDaysAgo?: number
+  /** Another process renews while the first request is on its way. */
+  renewedByAnother?: boolean
+  signedOut?: boolean
+  tokenRequests: number
+  accountChecks: number
+  /** Answers of the token endpoint that were no new tokens; after them there were. */
+  tokenAnswers?: { status: number; json: unknown }[]
+  /** The same for the question where the workspace's requests go. */
+  accountAnswers?: { status: number; json: unknown }[]
 }
 
 export interface RecordedExchange extends Exchange {
@@ -34,6 +71,8 @@ export interface RecordedExchange extends Exchange {
   repeat?: number
   /** What the official client added to `input` since the first request, as `outline` gives it. */
   echoed?: Outline[]
+  /** All of `input` but what it puts in front of every conversation. */
+  conversation?: Outline[]
 }
 
 /** Who and what an item is, without content and without the random part of ids made by a client. */
@@ -73,8 +112,8 @@ function playable(recorded: RecordedExchange): RecordedExchange[] {
 }
 
 /**
- * The only change to the recorded streams: the official client's shell tool becomes ours,
- * `exec_command {cmd}` to `bash {command}`. Its other arguments have no counterpart.
+ * The only change to the recorded streams: the shell tool of the official client becomes ours,
+ * `exec_command {cmd}` to `bash {command}`.
  */
 function withOurTools(event: StreamEvent): StreamEvent {
   const item = event.item as Item | undefined
@@ -85,7 +124,8 @@ function withOurTools(event: StreamEvent): StreamEvent {
 
 function ourArguments(written: string): string {
   try {
-    return JSON.stringify({ command: (JSON.parse(written) as { cmd: string }).cmd })
+    const { cmd, yield_time_ms } = JSON.parse(written) as { cmd: string; yield_time_ms?: number }
+    return JSON.stringify({ command: cmd, yield_time_ms })
   } catch {
     return written.replace('"cmd"', '"command"')
   }
@@ -137,6 +177,12 @@ export function outline(item: Item): Outline {
     ...(id && !isOurs ? { id: isOutput ? id.replace(/_.*/, '_') : id } : {}),
     ...(call_id ? { call_id } : {}),
   }
+}
+
+/** All items of request number `index` but those in front of every conversation. */
+export function conversationItems(server: ModelServer, index: number): Item[] {
+  const input = server.requests[index]?.body.input ?? []
+  return input.filter(({ role }) => role !== 'developer')
 }
 
 /** The finished items of a recorded stream: what a client has to send back. */

@@ -1,0 +1,121 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { packageRoot } from '../../host/package-root.ts'
+
+/** What can be said of a case, by what it is about: `{ requests: '2 requests', end: 'done' }`. */
+export type Facts = Record<string, string>
+
+export interface Case {
+  name: string
+  about: string
+  /** What the official client did, as it was recorded. */
+  theirs: Facts
+  /** What ours did in this very run. */
+  ours: Facts
+  /** For each fact that differs, why; for no other. */
+  why?: Facts
+  /** What is worth saying of ours beside the facts that are compared. */
+  note?: string
+}
+
+/** The tables of docs/conformance.md, in their order. Each is filled by one test file. */
+const GROUPS = {
+  Request: 'What stands in a request. `…` is a value that is different each time or says who asks.',
+  Runs: 'Whole runs, and conversations of several.',
+  Tools: 'Calls of tools. Commands of the recordings are given to our own shell tool.',
+  'Errors and retries':
+    'What comes back from a service that does not answer as it should. The matrix of single errors, ' +
+    'and what a person is told of each, is a table of its own: [errors](errors.md).',
+  Credentials: 'Tokens that end, are refused or cannot be renewed.',
+  Compaction: 'Conversations that become too long.',
+  'Small checks': 'What was looked at beside whole runs.',
+  'Not done on purpose': 'What the official client does and codexbox leaves.',
+} as const
+export type Group = keyof typeof GROUPS
+
+/** Collects the cases of one group and holds its table against the one in docs/conformance.md. */
+export class ConformanceTable {
+  readonly #group: Group
+  readonly #cases: Case[] = []
+
+  constructor(group: Group) {
+    this.#group = group
+  }
+
+  /** Fails for a difference without a reason, and for a reason without a difference. */
+  add(found: Case): void {
+    const { name, theirs, ours, why = {} } = found
+    const facts = [...new Set([...Object.keys(theirs), ...Object.keys(ours)])]
+    const differ = facts.filter((fact) => theirs[fact] !== ours[fact])
+    const seen = differ.map((fact) => `${fact}: ${theirs[fact]} | ${ours[fact]}`)
+    expect(Object.keys(why).sort(), `${name}, differences: ${seen}`).toEqual(differ.sort())
+    this.#cases.push(found)
+  }
+
+  /** To be called by the last test of a file. `UPDATE_DOCS=1` writes the table instead. */
+  expectInDocs(): void {
+    const section = render(this.#group, this.#cases)
+    if (process.env.UPDATE_DOCS) writeSection(this.#group, section)
+    expect(sections().get(this.#group), `stale; run ${UPDATE}`).toBe(section)
+  }
+}
+
+const FILE = join(packageRoot, 'docs', 'conformance.md')
+const UPDATE = 'UPDATE_DOCS=1 npx vitest run test/conformance --no-file-parallelism'
+
+const HEAD = `# Conformance
+
+codexbox speaks to the service as the official client does, as far as that is good for a run. Recordings of
+codex-cli 0.169.0 against a stand-in of the service show what it did; the tests play the server's side of each to
+codexbox and compare. This page is written by them, with what was seen in the run, and they fail when it is stale, when a
+difference has no reason, or when a recording is not in it.
+
+The stand-in is no evidence of what the real service sends: what is shown is how clients behave. To write this page
+anew: \`${UPDATE}\`.`
+
+/** The names of all cases, of all groups. */
+export function casesInDocs(): string[] {
+  return [...sections().values()].flatMap((section) =>
+    [...section.matchAll(/^\| `([^`]+)`/gm)].map(([, name]) => name ?? ''),
+  )
+}
+
+function render(group: Group, cases: readonly Case[]): string {
+  const rows = cases
+    .toSorted((one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }))
+    .map(({ name, about, theirs, ours, why = {}, note }) => {
+      const isSame = Object.keys(why).length === 0
+      const own = [isSame ? 'the same' : sentence(ours), ...(note ? [note] : [])].join('; ')
+      const reasons = [...new Set(Object.values(why))].join(' ')
+      return `| ${[`\`${name}\``, about, sentence(theirs), own, reasons].map(cell).join(' | ')} |`
+    })
+  const head = ['case', 'what happens', 'official client', 'codexbox', 'why it differs']
+  return [
+    GROUPS[group],
+    '',
+    `| ${head.join(' | ')} |`,
+    `|${head.map(() => '---').join('|')}|`,
+    ...rows,
+  ].join('\n')
+}
+
+const sentence = (facts: Facts) => Object.values(facts).filter(Boolean).join('; ')
+const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
+
+function sections(): Map<string, string> {
+  const text = existsSync(FILE) ? readFileSync(FILE, 'utf8') : ''
+  return new Map(
+    text
+      .split(/^## /m)
+      .slice(1)
+      .map((part) => [part.slice(0, part.indexOf('\n')), part.slice(part.indexOf('\n')).trim()]),
+  )
+}
+
+function writeSection(group: Group, section: string): void {
+  const all = sections().set(group, section)
+  const known = Object.keys(GROUPS).filter((name) => all.has(name))
+  const parts = known.map((name) => `## ${name}\n\n${all.get(name)}`)
+  writeFileSync(FILE, `${[HEAD, ...parts].join('\n\n')}\n`)
+}

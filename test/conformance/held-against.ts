@@ -1,0 +1,171 @@
+import { expect } from 'vitest'
+import type { Item } from '../../shared/items.ts'
+import type { RunRequest } from '../../shared/protocol.ts'
+import type { Exchange } from '../fakes/model-server.ts'
+import type { aRunRequest } from '../fakes/run-request.ts'
+import type { ConformanceTable, Facts } from './conformance-table.ts'
+import {
+  addedItems,
+  type Cleanup,
+  conversationItems,
+  eventsOf,
+  type Outline,
+  outline,
+  type Played,
+  type RecordedExchange,
+  type Recording,
+  recording,
+  start,
+} from './replay.ts'
+
+export interface Replayed extends Played {
+  recorded: Recording
+}
+
+export interface ReplayOptions {
+  given?: Parameters<typeof aRunRequest>[0]
+  /** Answers to what ours asks and the official client did not. */
+  beyond?: readonly Exchange[]
+  /** Why ours differs, by what does. */
+  why?: Facts
+  note?: string
+}
+
+/**
+ * Plays a recording to our agent, holds what it did against what the official client did, and enters
+ * both into `table`. Where the user says more than one thing, each is a run of the same process.
+ */
+export async function heldAgainst(
+  t: Cleanup,
+  table: ConformanceTable,
+  name: string,
+  { given = {}, beyond = [], why = {}, note }: ReplayOptions = {},
+): Promise<Replayed> {
+  const recorded = recording(name)
+  const [prompt = 'Say hello.', ...more] = recorded.prompts ?? []
+  const scene = await start(t, [...recorded.exchanges, ...beyond], { prompt, ...given })
+  let finished = await scene.agent.finished()
+  for (const [index, next] of more.entries()) {
+    scene.agent.send(furtherPrompt(`run-${index + 2}`, next))
+    finished = await scene.agent.finished()
+  }
+
+  const played = { ...scene, finished, recorded }
+  expect(scene.server.unscripted).toBe(0)
+  if (!why['sent back']) {
+    recorded.exchanges.forEach((exchange, index) => {
+      if (!scene.server.requests[index]) return
+      expect(sentBack(played, index).map(outline), `request ${index + 1}`).toEqual(
+        recordedOutline(exchange),
+      )
+    })
+  }
+  table.add({
+    name,
+    about: recorded.about,
+    theirs: theirFacts(recorded),
+    ours: ourFacts(played),
+    why,
+    note: [finished.error && `error \`${finished.error.code}\``, note].filter(Boolean).join('; '),
+  })
+  return played
+}
+
+export const furtherPrompt = (runId: string, prompt: string) =>
+  ({
+    type: 'prompt',
+    runId,
+    prompt,
+    secrets: { CODEX_ACCESS_TOKEN: 'second-token', CODEX_ACCOUNT_ID: 'account-1' },
+  }) as const
+
+/** A run request with what the official client was told to ask for. */
+export function requestLike({ sent }: Recording): Parameters<typeof aRunRequest>[0] {
+  const { model, reasoning, text } = (sent?.body ?? {}) as {
+    model?: string
+    reasoning?: RunRequest['reasoning']
+    text?: { verbosity?: string; format?: { schema: Record<string, unknown> } }
+  }
+  const { effort, summary } = reasoning ?? {}
+  return {
+    ...(model ? { model } : {}),
+    form: { lite: sent?.body.tools === undefined },
+    reasoning: { ...(effort ? { effort } : {}), ...(summary ? { summary } : {}) },
+    ...(text?.verbosity ? { verbosity: text.verbosity } : {}),
+    ...(text?.format ? { outputSchema: text.format.schema } : {}),
+  }
+}
+
+function theirFacts({ requests, outcome, waits, exchanges }: Recording): Facts {
+  const last = exchanges.findLast(({ echoed, conversation }) => echoed ?? conversation)
+  return factsOf(requests, outcome, waits, last ? recordedOutline(last) : [])
+}
+
+function ourFacts(played: Replayed): Facts {
+  const { server, finished } = played
+  const { length } = server.requests
+  const back = length > 1 ? sentBack(played, length - 1) : []
+  return factsOf(length, finished.status, waitsOf(played), back)
+}
+
+function factsOf(
+  requests: number,
+  end: string,
+  waits: string | undefined,
+  back: readonly { type: string }[],
+): Facts {
+  return {
+    requests: counted(requests, 'request'),
+    waits: waits ? (WAITS[waits] ?? waits) : '',
+    'sent back': back.length > 0 ? `sends back ${listed(back)}` : '',
+    end,
+  }
+}
+
+/** `message, 2 function_call`: neighbours of one type are counted. */
+function listed(items: readonly { type: string }[]): string {
+  const groups: { type: string; count: number }[] = []
+  for (const { type } of items) {
+    const last = groups.at(-1)
+    if (last?.type === type) last.count++
+    else groups.push({ type, count: 1 })
+  }
+  return groups.map(({ type, count }) => (count > 1 ? `${count} ${type}` : type)).join(', ')
+}
+
+export const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
+
+const WAITS: Record<string, string> = {
+  growing: 'waits 0.2 s, then twice as long each time',
+  'as asked': 'waits as long as the service asks',
+}
+
+function recordedOutline({ echoed, conversation = [] }: RecordedExchange): Outline[] {
+  return echoed ?? conversation
+}
+
+function sentBack({ recorded, server }: Replayed, index: number): Item[] {
+  const isWhole = recorded.exchanges.some(({ conversation }) => conversation)
+  if (!isWhole) return addedItems(server, index)
+  return index === 0 ? [] : conversationItems(server, index)
+}
+
+/** The delays of our retries, by their rule. The figures themselves differ from run to run. */
+function waitsOf({ agent, recorded }: Replayed): string | undefined {
+  const delays = eventsOf(agent, 'retry').map(({ delayMs }) => delayMs)
+  if (delays.length === 0) return undefined
+  if (delays.every((delayMs, index) => delayMs === askedMs(recorded.exchanges[index]))) {
+    return 'as asked'
+  }
+  const isGrowing = delays.every(
+    (delayMs, index) => Math.abs(delayMs / (200 * 2 ** index) - 1) < 0.11,
+  )
+  return isGrowing ? 'growing' : 'otherwise'
+}
+
+function askedMs(exchange: RecordedExchange | undefined): number | undefined {
+  const after = exchange?.headers?.['retry-after']
+  if (after) return Number(after) * 1000
+  const hint = /try again in ([\d.]+)s/.exec(JSON.stringify(exchange?.events ?? []))
+  return hint ? Number(hint[1]) * 1000 : undefined
+}
