@@ -12,16 +12,16 @@ export type ToolDefinitions = { tools: readonly object[] } | { item: Item }
  * the letter: the service caches what stands at the head of a request.
  */
 export function toolDefinitions(form: ModelForm, conversationId: string): ToolDefinitions {
-  const definitions = offeredTools(form).map(definition)
-  if (form.webSearch) definitions.push(webSearch)
-  if (!form.lite) return { tools: definitions }
-  const namespace = { type: 'namespace', name: 'functions', description: '', tools: definitions }
+  const own = offeredTools(form).map(definition)
+  const hosted = form.webSearch ? [webSearch] : []
+  if (!form.lite) return { tools: [...own, ...hosted] }
+  const namespace = { type: 'namespace', name: 'functions', description: '', tools: own }
   return {
     item: {
       type: 'additional_tools',
       id: `at_${uuidOf(conversationId)}`,
       role: 'developer',
-      tools: [namespace],
+      tools: [namespace, ...hosted],
     },
   }
 }

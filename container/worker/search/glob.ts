@@ -1,15 +1,19 @@
 /**
- * Whether a path below the searched folder is one that `glob` asks for. Without a slash it is about the
- * name, at any depth, of the file or of a folder it is in; `!` in front asks for all others.
+ * Whether a path below the searched folder is one that `glob` asks for. Without a slash it is about
+ * names, at any depth; `!` in front asks for all others, and for nothing in a folder that it matches.
  */
 export function matchesGlob(path: string, glob: string): boolean {
-  if (glob.startsWith('!')) return !matchesGlob(path, glob.slice(1))
-  const isAboutNames = !glob.replace(/\/$/, '').includes('/')
-  const body = expression(glob.replace(/^\//, '').replace(/\/$/, ''))
-  return new RegExp(`^${isAboutNames ? '(?:.*/)?' : ''}${body}(?:/.*)?$`, 's').test(path)
+  if (glob.startsWith('!')) return !expression(glob.slice(1), '(?:/.*)?').test(path)
+  return expression(glob, '').test(path)
 }
 
-function expression(glob: string): string {
+function expression(glob: string, rest: string): RegExp {
+  const isAboutNames = !glob.replace(/\/$/, '').includes('/')
+  const body = translated(glob.replace(/^\//, '').replace(/\/$/, ''))
+  return new RegExp(`^${isAboutNames ? '(?:.*/)?' : ''}${body}${rest}$`, 's')
+}
+
+function translated(glob: string): string {
   let result = ''
   let depth = 0
   for (const [part] of glob.matchAll(/\*\*\/|\*\*|\[!?\]?[^\]]*\]|\\.|[\s\S]/g)) {

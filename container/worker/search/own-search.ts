@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Context, createContext, Script } from 'node:vm'
-import { messageOf, systemCodeOf } from '../../../shared/errors.ts'
+import { messageOf } from '../../../shared/errors.ts'
 import { readTextBytes } from '../read-file-bytes.ts'
 import { ToolError } from '../tool.ts'
 import { matchesGlob } from './glob.ts'
@@ -82,7 +82,9 @@ function withinTime<T>(work: () => T, path: string): T {
   try {
     return script.runInContext(context, { timeout: MAX_FILE_MS }) as T
   } catch (error) {
-    if (systemCodeOf(error) !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
+    // An error of the other context is none of our class Error.
+    const { code } = error as { code?: unknown }
+    if (code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
     throw new ToolError(`The pattern takes too long to match in ${path}; make it simpler.`)
   }
 }
