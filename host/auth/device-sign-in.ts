@@ -11,6 +11,7 @@ import {
   readDevicePoll,
 } from './device-code.ts'
 import { type Pause, pauseFor } from './pause.ts'
+import { retryAfterMs } from './retry-after.ts'
 import { issuerUrl, type TokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -128,13 +129,6 @@ async function patiently(ask: () => Promise<TokenReply>, patience: Patience): Pr
     await pause(nextMs, signal)
     waitMs = Math.min(waitMs * 2, MAX_WAIT_MS)
   }
-}
-
-/** Seconds or a date (RFC 9110, 10.2.3). */
-function retryAfterMs(value: string | undefined, now: number): number | undefined {
-  if (value === undefined) return undefined
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now
-  return Number.isFinite(ms) && ms >= 0 ? ms : undefined
 }
 
 function tooLate(status?: number): CodexboxError {
