@@ -5,7 +5,7 @@ import type { ModelEntry } from '../models/model-entry.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
 import { short } from './figures.ts'
 import { Screen } from './screen.ts'
-import { terminalText } from './terminal-text.ts'
+import { oneLine, terminalText } from './terminal-text.ts'
 import { span } from './when.ts'
 
 /** Lists the models that can be asked. */
@@ -34,7 +34,7 @@ function row(model: ModelEntry, byDefault: ModelEntry | undefined): string[] {
   ]
   return [
     slug,
-    name,
+    oneLine(name, 40),
     efforts.map((effort) => (effort === defaultEffort ? `${effort}*` : effort)).join(' ') || '–',
     contextWindow ? short(contextWindow) : '–',
     notes.filter(Boolean).join(', '),

@@ -13,11 +13,12 @@ export async function waitForLimit(
   now: () => number = Date.now,
 ): Promise<number | undefined> {
   const until = Math.max(resetsAt, now()) + GRACE_MS
+  // Listening before it is said that one may: whoever reads that may be quick.
+  const signals = abortOnSignals()
   screen?.note(
     `The usage limit is lifted at ${localTime(resetsAt, now())}; waiting to go on then. Ctrl-C ends the waiting.`,
     'yellow',
   )
-  const signals = abortOnSignals()
   try {
     // In small steps, for a laptop that sleeps in between: its timers sleep too.
     while (now() < until && !signals.signal.aborted) {
