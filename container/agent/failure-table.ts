@@ -745,7 +745,7 @@ export const failureTable: readonly FailureRow[] = [
   {
     name: 'silence',
     where: ['connecting'],
-    when: { text: /\bE?TIMED ?OUT\b|\btime-?out\b|not a byte came/i },
+    when: { text: /\bE?TIMED ?OUT\b|\btime-?out\b|nothing came for/i },
     code: 'model-unreachable',
     says: 'The service did not answer in time: {said}',
     advice: 'Try again later.',

@@ -17,13 +17,24 @@ const matrix = JSON.parse(
   readFileSync(join(import.meta.dirname, '../fixtures/recordings/matrix-errors.json'), 'utf8'),
 ) as Matrix
 
-/** Where we differ, and why. */
+const SAME_AGAIN = 'the same request gets the same answer'
+
+/** Where we are final and the official client is not, and why. */
 const DIFFERENCES = {
   status: {
-    401: 'the host is asked for a new token first; the tests of refused tokens show it',
+    402: 'a bill is not paid within seconds',
+    405: SAME_AGAIN,
+    410: SAME_AGAIN,
+    413: SAME_AGAIN,
+    415: SAME_AGAIN,
+    422: SAME_AGAIN,
+    451: 'laws do not change within seconds',
   } as Record<number, string>,
   failedCode: {
     usage_limit_reached: 'a limit of hours is not lifted by five retries within seconds',
+    account_deactivated: 'an account is not brought back within seconds',
+    image_parse_error: SAME_AGAIN,
+    invalid_image: SAME_AGAIN,
   } as Record<string, string>,
   hint: {
     'Try again in 1m2s': 62_000,
@@ -33,8 +44,14 @@ const DIFFERENCES = {
 
 const FINAL_CODES: Record<string, string> = {
   400: 'model-refused',
+  402: 'usage-limit',
+  405: 'model-refused',
+  410: 'model-refused',
+  413: 'context-full',
+  415: 'model-refused',
+  422: 'model-refused',
   429: 'rate-limited',
-  context_length_exceeded: 'context-full',
+  451: 'model-refused',
   insufficient_quota: 'usage-limit',
   usage_not_included: 'plan-without-codex',
   usage_limit_reached: 'usage-limit',
@@ -43,13 +60,27 @@ const FINAL_CODES: Record<string, string> = {
   bio_policy: 'model-refused',
   model_not_found: 'model-unknown',
   server_is_overloaded: 'model-failed',
+  account_deactivated: 'model-refused',
+  image_parse_error: 'model-refused',
+  invalid_image: 'model-refused',
 }
 
 const outcomeOf = (requests: number) => (requests === 1 ? 'final' : 'retried')
 
+/** What is expected of a row of the recording, and how its test is called. */
+function expectation(requests: number, difference: string | undefined) {
+  const ours = difference ? 1 : requests
+  const note = difference ? ` (the official client: ${outcomeOf(requests)})` : ''
+  return { requests: ours, outcome: outcomeOf(ours) + note }
+}
+
 describe.concurrent('by HTTP status', () => {
-  const rows = matrix.status.filter((row) => !DIFFERENCES.status[row.status])
-  const titled = rows.map((row) => ({ ...row, outcome: outcomeOf(row.requests) }))
+  // The host is asked for a new token first; the tests of refused tokens show it.
+  const rows = matrix.status.filter((row) => row.status !== 401)
+  const titled = rows.map((row) => ({
+    ...row,
+    ...expectation(row.requests, DIFFERENCES.status[row.status]),
+  }))
 
   test.for(titled)('$status is $outcome', async ({ status, body, requests }, t) => {
     const { finished, server } = await play(t, [{ status, body }, textAnswer()])
@@ -61,11 +92,12 @@ describe.concurrent('by HTTP status', () => {
 })
 
 describe.concurrent('by code of response.failed', () => {
-  const titled = matrix.failed_code.map((row) => {
-    const requests = DIFFERENCES.failedCode[`${row.code}`] ? 1 : row.requests
-    const note = requests === row.requests ? '' : ' (the official client: retried)'
-    return { ...row, requests, outcome: outcomeOf(requests) + note }
-  })
+  // A context that is full is made shorter; the tests of whole recordings show it.
+  const rows = matrix.failed_code.filter((row) => row.code !== 'context_length_exceeded')
+  const titled = rows.map((row) => ({
+    ...row,
+    ...expectation(row.requests, DIFFERENCES.failedCode[`${row.code}`]),
+  }))
 
   test.for(titled)('$code is $outcome', async ({ code, message, requests }, t) => {
     const { agent, finished, server } = await play(t, [failedAnswer(code, message), textAnswer()])
@@ -96,6 +128,14 @@ describe.concurrent('by hint in the text of a rate limit', () => {
   })
 })
 
+/** The advice by plan, in a word of its sentence. */
+const ADVICE: Record<string, RegExp> = {
+  'Upgrade to Plus': /^(free|go)$/,
+  'Upgrade to Pro': /^plus$/,
+  'Buy credits': /^pro/,
+  'Ask your administrator': /^(team|business|self_serve_.*|enterprise_.*|ent26|sci)$/,
+}
+
 describe.concurrent('usage limits', () => {
   test.for(matrix.usage_limit_plan)('plan $plan_type: final', async ({ plan_type }, t) => {
     const error = { type: 'usage_limit_reached', plan_type, resets_at: 1_795_451_057 }
@@ -106,6 +146,8 @@ describe.concurrent('usage limits', () => {
       status: 'failed',
       error: { code: 'usage-limit', resetsAt: 1_795_451_057_000 },
     })
+    const [advice] = Object.entries(ADVICE).find(([, plans]) => plans.test(`${plan_type}`)) ?? []
+    expect(finished.error?.message).toContain(` ${advice ?? 'To go on, wait'} `)
   })
 
   test.for(matrix.usage_limit_reset)(

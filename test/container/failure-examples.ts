@@ -386,7 +386,7 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
   ],
   silence: [
     { connecting: systemError('ETIMEDOUT') },
-    { connecting: new Error('not a byte came for 60 s') },
+    { connecting: new Error('nothing came for 60 s') },
     gateway('connect ETIMEDOUT 192.0.2.1:443'),
   ],
   'hung-up': [
@@ -405,6 +405,6 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
   'broke-off': [
     { reading: 'the stream ended too early' },
     { reading: systemError('ECONNRESET', 'aborted') },
-    { reading: new Error('not a byte came for 300 s') },
+    { reading: new Error('nothing came for 300 s') },
   ],
 }
