@@ -240,10 +240,12 @@ describe('--wait-for-limit', () => {
   ])('%s ends the waiting at once, and the session is kept', async (signal, exitCode) => {
     const env = await asking(limit(Date.now() + 3_600_000), textAnswer('Finished.'))
     const { child, result } = home.start([...args, 'Do it.'], { env })
+    const waiting = 'ends the waiting'
     let said = ''
     child.stderr?.on('data', (chunk) => {
+      const isNew = !said.includes(waiting)
       said += chunk
-      if (said.includes('ends the waiting')) child.kill(signal)
+      if (isNew && said.includes(waiting)) child.kill(signal)
     })
 
     const { code, stderr } = await result
