@@ -5,12 +5,22 @@ import {
   startRenewalProcess,
 } from './start-renewal-process.ts'
 
+export type CarryOut = (order: RenewalOrder) => Promise<RenewalAnswer>
+
+export interface KeptRenewalProcessOptions {
+  /** For how long it rests before it ends. Default: 10 s. */
+  idleMs?: number | undefined
+  /** See `RenewalProcessOptions`. */
+  limitMs?: number | undefined
+}
+
 /**
  * Carries out each order in a renewal process, which is kept for a short time: to start one takes ten
  * times as long as to renew. One that died or hangs is replaced at the next order.
  * @throws CodexboxError like `startRenewalProcess`.
  */
-export function keptRenewalProcess(): (order: RenewalOrder) => Promise<RenewalAnswer> {
+export function keptRenewalProcess(options: KeptRenewalProcessOptions = {}): CarryOut {
+  const { idleMs = 10_000, limitMs } = options
   let kept: RenewalProcess | undefined
   let timer: NodeJS.Timeout | undefined
 
@@ -24,17 +34,15 @@ export function keptRenewalProcess(): (order: RenewalOrder) => Promise<RenewalAn
     take()?.end()
     one.rest()
     kept = one
-    timer = setTimeout(() => take()?.end(), IDLE_MS).unref()
+    timer = setTimeout(() => take()?.end(), idleMs).unref()
   }
 
   return async (order) => {
     const known = take()
-    const one = known?.isRunning() ? known : startRenewalProcess()
+    const one = known?.isRunning() ? known : startRenewalProcess({ limitMs })
     const answer = await one.carryOut(order)
     if (answer.status === 'answered') keep(one)
     else one.end()
     return answer
   }
 }
-
-const IDLE_MS = 10_000

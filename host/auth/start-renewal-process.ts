@@ -23,12 +23,18 @@ export type RenewalAnswer =
   /** `end` tells how, to be said to a person. */
   | { status: 'broken'; end: string }
 
+export interface RenewalProcessOptions {
+  /** For how long an answer is awaited. Default: two minutes. */
+  limitMs?: number | undefined
+}
+
 /**
  * Starts a process that outlives this one: it ends when nobody can give it orders any more, and not
  * before it has carried out the last.
  * @throws CodexboxError `internal` when its script is not where it belongs.
  */
-export function startRenewalProcess(): RenewalProcess {
+export function startRenewalProcess(options: RenewalProcessOptions = {}): RenewalProcess {
+  const { limitMs = LIMIT_MS } = options
   const child = spawn(process.execPath, [...loader(), entry()], {
     env: passedOn(process.env),
     // An order holds a token; arguments and environment can be seen by others.
@@ -60,8 +66,8 @@ export function startRenewalProcess(): RenewalProcess {
       stdin?.write(`${JSON.stringify(order)}\n`)
       let timer: NodeJS.Timeout | undefined
       const tooLate = new Promise<RenewalAnswer>((resolve) => {
-        const end = `has not answered for ${LIMIT_MS / 1000} s (process ${child.pid})`
-        timer = setTimeout(() => resolve({ status: 'broken', end }), LIMIT_MS)
+        const end = `has not answered for ${limitMs / 1000} s (process ${child.pid})`
+        timer = setTimeout(() => resolve({ status: 'broken', end }), limitMs)
       })
       return Promise.race([answer(), tooLate]).finally(() => clearTimeout(timer))
     },

@@ -1,12 +1,16 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
+import { keptRenewalProcess } from '../../host/auth/kept-renewal-process.ts'
 import { renewApart } from '../../host/auth/renew-apart.ts'
+import { TURN_MS, turnPath } from '../../host/auth/renewal-turn.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
+import { thisProcess } from '../../host/storage/process-identity.ts'
 import { type FakeIssuer, refusal, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { renewalPid } from './renewal-entries.ts'
@@ -34,6 +38,8 @@ afterEach(async () => {
   await hosts.end()
   rmSync(dataDir, { recursive: true, force: true })
 })
+
+const file = () => join(dataDir, 'codex-tokens.json')
 
 /** From source, with tsx. */
 const ask = (rejected?: string) => {
@@ -84,7 +90,9 @@ test('a sign-out that was faster is no failure of the renewal', async () => {
   })
 })
 
-/** A host that asks for a token for each line it is given, beginning with the first. */
+type Host = Awaited<ReturnType<typeof host>>
+
+/** A host; `ask` makes it ask for a token, and returns what it says to that. */
 async function host(about: Partial<TokenProcessOptions> = {}) {
   const started = hosts.start('ask', { dataDir, issuer: issuer.url.href, ...about })
   expect(await started.nextLine()).toBe('ready')
@@ -159,6 +167,194 @@ test.skipIf(process.platform !== 'linux')(
     for (const secret of issuer.secrets) expect(shown.join()).not.toContain(secret)
   },
 )
+
+test('T9: eight hosts that need a renewal at once ask for one, and start one process for it', async () => {
+  await signedIn()
+  const eight = await Promise.all(Array.from({ length: 8 }, () => host()))
+
+  const said = await Promise.all(eight.map(({ ask }) => ask()))
+
+  expect(said).toEqual(Array(8).fill(`token ${(await store.read())?.access_token}`))
+  expect(issuer.counts.refresh).toBe(1)
+  expect(hosts.renewalPids().length).toBe(1)
+}, 60_000)
+
+/** By this clock a token is due again at once. */
+const HASTY = { clock: { since: Date.now(), speed: 1e6 } }
+
+test('a process is kept for the next renewal, and ends with its host', async () => {
+  await signedIn()
+  const { child, ask: askHost } = await host(HASTY)
+
+  await askHost()
+  const [pid] = hosts.renewalPids()
+  await askHost()
+
+  expect(issuer.counts.refresh).toBe(2)
+  expect(hosts.renewalPids()).toEqual([pid])
+  // Neither keeps the other.
+  const ended = once(child, 'exit')
+  child.stdin.end()
+  expect(await ended).toEqual([0, null])
+  await hosts.idle()
+})
+
+test('a process that has rested for a while ends', async () => {
+  const before = childPids()
+  const carryOut = keptRenewalProcess({ idleMs: 50 })
+  const order = { dataDir, issuer: issuer.url.href, accessToken: 'some', wasRejected: false }
+
+  const [first, second] = await Promise.all([carryOut(order), carryOut(order)])
+
+  for (const answer of [first, second]) {
+    expect(answer).toMatchObject({ line: expect.stringContaining('not-signed-in') })
+  }
+  await vi.waitUntil(() => childPids().every((pid) => before.includes(pid)), WAIT)
+})
+
+test('a process that hangs is left alone, and replaced at the next renewal', async () => {
+  const carryOut = keptRenewalProcess({ limitMs: 4_000 })
+  const order = { dataDir, issuer: issuer.url.href, accessToken: 'some', wasRejected: false }
+  const before = childPids()
+  await carryOut(order)
+  const [pid = 0] = childPids().filter((each) => !before.includes(each))
+  process.kill(pid, 'SIGSTOP')
+
+  const hung = await carryOut(order)
+  const next = await carryOut(order)
+
+  expect(hung).toEqual({ status: 'broken', end: `has not answered for 4 s (process ${pid})` })
+  expect(next).toMatchObject({ line: expect.stringContaining('not-signed-in') })
+  process.kill(pid, 'SIGCONT')
+  await vi.waitUntil(() => !isThere(pid), WAIT)
+})
+
+/** As long as a busy machine may take. */
+const WAIT = { timeout: 15_000 }
+
+function childPids(): number[] {
+  const lines = execFileSync('ps', ['-A', '-o', 'ppid=,pid=,args=']).toString().split('\n')
+  const children = lines.filter((line) => Number.parseInt(line, 10) === process.pid)
+  const renewals = children.filter((line) => line.includes('renewal-process'))
+  return renewals.map((line) => Number(line.trim().split(/\s+/)[1]))
+}
+
+test.each([
+  ['at rest', async ({ ask: askHost }: Host) => void (await askHost())],
+  [
+    'in the middle',
+    async ({ ask: askHost }: Host) => {
+      issuer.refreshReplies = ['hang']
+      const asked = issuer.nextTokenRequest()
+      const said = askHost()
+      await asked
+      await killed(renewalPid(dataDir))
+      expect(await said).toMatch(/^error refresh-failed .* ended with SIGKILL. It is kept/)
+    },
+  ],
+])('a process that was killed %s is replaced at the next renewal', async (_, before) => {
+  await signedIn()
+  const one = await host(HASTY)
+  await before(one)
+  for (const pid of hosts.renewalPids()) await killed(pid)
+
+  expect(await one.ask()).toMatch(/^token /)
+
+  expect(issuer.reuses).toEqual([])
+})
+
+/** Resolves when its parent has taken note. */
+async function killed(pid: number): Promise<void> {
+  process.kill(pid, 'SIGKILL')
+  await vi.waitUntil(() => !isThere(pid), WAIT)
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+test('a turn that a dead host has left is taken over at once', async () => {
+  await signedIn()
+  const gone = { ...thisProcess(), start: 'another start' }
+  writeFileSync(turnPath(file()), JSON.stringify(gone))
+  const one = await host()
+  const since = performance.now()
+
+  expect(await one.ask()).toMatch(/^token /)
+
+  expect(performance.now() - since).toBeLessThan(TURN_MS)
+  expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+})
+
+test('a host that is stopped in its turn delays the others for no longer than a turn; its own renewal goes on', async () => {
+  const before = await signedIn()
+  const { child, said, answer } = await renewing()
+  child.kill('SIGSTOP')
+  answer()
+  await vi.waitUntil(() => store.peek()?.access_token !== before.access_token, WAIT)
+  issuer.beforeRefreshAnswer = undefined
+
+  const since = performance.now()
+  const newest = await ask(store.peek()?.access_token)
+  const tookMs = performance.now() - since
+
+  expect(issuer.counts.refresh).toBe(2)
+  expect(tookMs).toBeGreaterThanOrEqual(TURN_MS)
+  expect(tookMs).toBeLessThan(3 * TURN_MS)
+
+  child.kill('SIGCONT')
+  expect(await said).toBe(`token ${newest.access_token}`)
+}, 60_000)
+
+test('a sign-out removes a turn that was left', async () => {
+  await signedIn()
+  writeFileSync(turnPath(file()), JSON.stringify({ ...thisProcess(), start: 'another start' }))
+
+  await store.remove()
+
+  expect(readdirSync(dataDir)).toEqual([])
+})
+
+test.each([
+  [429, '60', 1],
+  [503, new Date(Date.now() + 3_600_000).toUTCString(), 1],
+  [503, undefined, 2],
+  [503, '0', 2],
+  [503, 'soon', 2],
+])(
+  'T13: after %s with Retry-After %s the service is asked %s times',
+  async (status, wait, times) => {
+    const { access_token } = await signedIn()
+    const headers = wait === undefined ? {} : { 'retry-after': wait }
+    issuer.refreshReplies = [
+      { status, headers },
+      { status, headers },
+    ]
+    const renew = renewApart({ dataDir, issuer: issuer.url })
+    const due = { accessToken: access_token, wasRejected: false }
+
+    const failures = [await failure(renew(due)), await failure(renew(due))]
+
+    expect(issuer.counts.refresh).toBe(times)
+    const words = times === 1 ? /the service asks for a pause of \d+ s\.$/ : /try again in a moment/
+    for (const each of failures) {
+      expect(each).toMatchObject({ code: 'refresh-failed', message: expect.stringMatching(words) })
+    }
+    // A new sign-in has nothing to do with that.
+    issuer.refreshReplies = []
+    await renew({ ...due, accessToken: (await signedIn()).access_token })
+  },
+)
+
+const failure = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
 
 test('who has bundled us into one file is told which one is missing', async () => {
   await signedIn()
