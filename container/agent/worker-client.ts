@@ -26,12 +26,18 @@ interface Waiting {
  */
 export class WorkerClient {
   readonly #options: Pick<RunRequest, 'workspace' | 'worker' | 'limits'>
+  readonly #script: string
   readonly #waiting = new Map<number, Waiting>()
   #process: WorkerProcess | undefined
   #lastId = 0
 
-  constructor(options: Pick<RunRequest, 'workspace' | 'worker' | 'limits'>) {
+  /** `script`: the container script, of which the worker is the other half. Default: the one that runs. */
+  constructor(
+    options: Pick<RunRequest, 'workspace' | 'worker' | 'limits'>,
+    script = process.argv[1] ?? '',
+  ) {
     this.#options = options
+    this.#script = script
   }
 
   /** Starts the process ahead of the first call, which would otherwise wait 70 ms for it. */
@@ -100,8 +106,8 @@ export class WorkerClient {
   /** Throws where spawn does, which is when it may not change to the user asked for. */
   #start(): WorkerProcess {
     const { workspace, worker } = this.#options
-    // This same file; its environment holds no secret, because the agent's holds none.
-    const child = spawn(process.execPath, [process.argv[1] ?? '', 'worker', workspace], {
+    // Its environment holds no secret, because the agent's holds none.
+    const child = spawn(process.execPath, [this.#script, 'worker', workspace], {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'inherit'],
       ...(worker ?? {}),

@@ -44,6 +44,7 @@ test('what the bundle needs from outside is these parts of Node', () => {
     'node:os',
     'node:path',
     'node:timers/promises',
+    'node:vm',
   ])
   expect(imports.filter((path) => !isBuiltin(path))).toEqual([])
   // The text itself, in case the list above is of another build.

@@ -2,11 +2,19 @@ import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
+import { WorkerClient } from '../../container/agent/worker-client.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { type Cleanup, eventsOf, outputsSent, play, start } from '../conformance/replay.ts'
 import { startAgent } from '../fakes/agent-process.ts'
-import { callsAnswer, type Exchange, startModelServer, textAnswer } from '../fakes/model-server.ts'
+import {
+  callsAnswer,
+  type Exchange,
+  type ModelServer,
+  startModelServer,
+  textAnswer,
+} from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
+import { expectGone } from './worker-process.ts'
 
 // What outlives its worker is nobody's to end, here; so nothing sleeps for long.
 const bash = (command: string): ['bash', object] => ['bash', { command }]
@@ -25,7 +33,7 @@ describe.concurrent('a worker that is lost', linux, () => {
       /^error: the process that runs the tools was lost \(.*SIGKILL/,
     )
     expect(outputsSent(server, 1)).toEqual({ call_1: lost, call_2: lost })
-    expect(outputsSent(server, 2).call_1).toContain('back')
+    expect(lastOutput(server, 2)).toContain('back')
     expect(eventsOf(agent, 'tool.finished').map(({ ok }) => ok)).toEqual([false, false, true])
     expect(agent.stderr).toBe('')
   })
@@ -36,7 +44,7 @@ describe.concurrent('a worker that is lost', linux, () => {
     const { finished, server } = await play(t, script)
 
     expect(finished).toMatchObject({ status: 'done', toolCalls: 6 })
-    expect(outputsSent(server, 6).call_1).toContain('back')
+    expect(lastOutput(server, 6)).toContain('back')
   })
 
   test('is replaced when it is stopped and its time is up', async (t) => {
@@ -54,7 +62,7 @@ describe.concurrent('a worker that is lost', linux, () => {
     expect(finished).toMatchObject({ status: 'done', toolCalls: 3 })
     const lost = expect.stringContaining('was lost')
     expect(outputsSent(server, 1)).toEqual({ call_1: lost, call_2: lost })
-    expect(outputsSent(server, 2).call_1).toContain('back')
+    expect(lastOutput(server, 2)).toContain('back')
   })
 
   test('does not hold up an interruption when it is stopped', async (t) => {
@@ -77,11 +85,17 @@ describe.concurrent('a worker that is lost', linux, () => {
   })
 })
 
+const RESULT = '{"type":"result","id":1,"ok":true,"output":"","summary":"",'
+
 // Tools run as the worker's user; with a debugger's means they can speak in its place.
 describe.concurrent('a worker that is in the hands of a tool', linux, () => {
   test.for([
     ['no JSON', 'garbage'],
     ['nothing to take apart', 'null'],
+    ['an answer with images that are none', `${RESULT}"images":"data:image/png"}`],
+    ['an answer with an image to be fetched', `${RESULT}"images":["https://example.com"]}`],
+    ['output that is no text', '{"type":"output","id":1,"text":7}'],
+    ['what has no type', '{"id":1,"ok":true,"output":"","summary":""}'],
     ['an answer without its fields', '{"type":"result","id":1}'],
     [
       'an answer with fields of another type',
@@ -96,7 +110,7 @@ describe.concurrent('a worker that is in the hands of a tool', linux, () => {
 
     expect(finished).toMatchObject({ status: 'done', toolCalls: 2 })
     expect(outputsSent(server, 1).call_1).toContain('was lost')
-    expect(outputsSent(server, 2).call_1).toContain('back')
+    expect(lastOutput(server, 2)).toContain('back')
     expect(agent.stderr).toBe('')
   })
 
@@ -153,6 +167,83 @@ describe.concurrent('the user who runs the tools', linux, () => {
     expect(agent.stderr).toBe('')
   })
 })
+
+describe.concurrent('what comes from the worker', () => {
+  test('is told while a tool runs, to the call it is from', async (t) => {
+    const { client, workspace } = clientWith(t)
+    const seen = ['', '']
+    const calls = seen.map((_, n) => {
+      const command = `echo begun ${n}; until [ -e go ]; do sleep 0.01; done; echo ended ${n}`
+      return client.call('bash', { command }, (text) => {
+        seen[n] += text
+      })
+    })
+    await vi.waitFor(() => expect(seen).toEqual(['begun 0\n', 'begun 1\n']), 5000)
+    writeFileSync(join(workspace, 'go'), '')
+    const results = await Promise.all(calls)
+
+    expect(seen).toEqual([0, 1].map((n) => `begun ${n}\nended ${n}\n`))
+    results.forEach(({ output }, n) => {
+      expect(output).toContain(`output:\n${seen[n]}`)
+    })
+  })
+
+  test('may be images', async (t) => {
+    const { client, workspace } = clientWith(t)
+    writeFileSync(join(workspace, 'a.gif'), 'GIF89a')
+
+    expect(await client.call('view_image', { path: 'a.gif' })).toEqual({
+      ok: true,
+      output: 'a.gif: image/gif, 6 bytes',
+      images: ['data:image/gif;base64,R0lGODlh'],
+      summary: 'image/gif, 6 bytes',
+    })
+  })
+
+  test('is that of a free-form tool, too', async (t) => {
+    const { client } = clientWith(t)
+    const patch = '*** Begin Patch\n*** Add File: a\n+1\n*** End Patch\n'
+
+    expect(await client.call('apply_patch', patch)).toMatchObject({ ok: true, summary: 'A a' })
+  })
+
+  test('ends for commands that outlived their call when they are cancelled', linux, async (t) => {
+    const { client } = clientWith(t)
+    const command = 'echo $$; sleep 60'
+    const { output } = await client.call('bash', { command, yield_time_ms: 800 })
+    const [, id, pid] = /session id (\d+)\n.*\noutput:\n(\d+)/.exec(output) ?? []
+    client.cancel()
+
+    await expectGone([Number(pid)])
+    const end = await client.call('write_stdin', { session_id: Number(id) })
+    expect(end.summary).toBe('killed: the run was interrupted')
+  })
+
+  test('is that of another command never, when the worker was lost meanwhile', linux, async (t) => {
+    const { client } = clientWith(t)
+    const command = 'exec sleep 1'
+    const { summary } = await client.call('bash', { command, yield_time_ms: 250 })
+    const id = Number(/session id (\d+)/.exec(summary)?.[1])
+    await client.call('bash', { command: 'kill -9 $PPID' })
+
+    const end = await client.call('write_stdin', { session_id: id })
+    expect(end.output).toContain(`There is no session ${id}`)
+  })
+})
+
+/** The client alone, with a workspace. */
+function clientWith(t: Cleanup): { client: WorkerClient; workspace: string } {
+  const workspace = folder(t)
+  const { limits } = aRunRequest()
+  const client = new WorkerClient({ workspace, limits }, agentFile)
+  t.onTestFinished(() => client.stop())
+  return { client, workspace }
+}
+
+/** The output of the call before a request. */
+function lastOutput(server: ModelServer, index: number): string | undefined {
+  return Object.values(outputsSent(server, index)).at(-1)
+}
 
 /** `play` with another file in the place of the container script. */
 async function playWith(

@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import { lstat, realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { messageOf } from '../../../shared/errors.ts'
@@ -123,8 +122,7 @@ class PatchedFiles {
     const before = write ? undefined : await existing(target)
     if (!before) throw new ToolError(`Failed to read ${path}: there is no such file`)
     const bytes = await readTextBytes(target, path, MAX_FILE_BYTES)
-    if (!isUtf8(bytes)) throw new ToolError(`${path} is not UTF-8 text; use bash to change it.`)
-    return { text: bytes.toString('utf8'), mode: before.mode }
+    return { text: decoded(bytes, path), mode: before.mode }
   }
 
   async #put(path: string, content: string, mode?: number): Promise<void> {
@@ -159,4 +157,13 @@ class PatchedFiles {
 async function entryOf(path: string): Promise<string> {
   const folder = await realpath(dirname(path)).catch(() => dirname(path))
   return join(folder, basename(path))
+}
+
+/** Strict: what cannot be decoded would not be written back as it was. */
+function decoded(bytes: Buffer, path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new ToolError(`${path} is not UTF-8 text; use bash to change it.`)
+  }
 }
