@@ -50,7 +50,8 @@ export function runFailureOf(failure: ModelFailure): RunFailure {
   return told
 }
 
-function failureOf(facts: FailureFacts, now: number): ModelFailure {
+/** Whatever it is known from. */
+export function failureOf(facts: FailureFacts, now: number): ModelFailure {
   const row = rowOf(facts)
   const { code, remedy } = row
   const { waitMs, resetsAt } = facts

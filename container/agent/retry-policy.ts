@@ -3,7 +3,7 @@ import { type ModelFailure, runFailureOf } from './model-failure.ts'
 
 /** Retries in a row, whatever the reason. */
 export const MAX_RETRIES = 5
-export const FIRST_RETRY_MS = 200
+const FIRST_RETRY_MS = 200
 /** A wait longer than this is for the user to decide, not for a run to sit through. */
 export const MAX_WAIT_MS = 120_000
 /**
