@@ -5,7 +5,7 @@ import { NoAnswerError } from '../net/no-answer-error.ts'
 import { USER_AGENT } from './client-identity.ts'
 import { oauthClient, oauthServer, oauthTransport } from './oauth-server.ts'
 import { type Pause, pauseFor } from './pause.ts'
-import { ask, type RawReply, type TokenReply, tokenReply } from './token-endpoint.ts'
+import { askForReply, type RawReply, type TokenReply, tokenReply } from './token-endpoint.ts'
 import { type Tokens, tokensFrom } from './tokens.ts'
 
 export interface CodeExchange {
@@ -61,7 +61,7 @@ async function postCode(exchange: CodeExchange): Promise<TokenReply> {
       headers: { 'user-agent': USER_AGENT },
       [customFetch]: async (url, { method, headers, body }) => {
         const sent = { method, headers, body: String(body), signal, timeoutMs }
-        return Response.json(await ask(new URL(url), { ...sent, code: 'sign-in-failed' }))
+        return Response.json(await askForReply(new URL(url), { ...sent, code: 'sign-in-failed' }))
       },
     },
   )

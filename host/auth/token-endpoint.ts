@@ -1,8 +1,6 @@
 import type { ErrorCode } from '../../shared/errors.ts'
-import { NoAnswerError } from '../net/no-answer-error.ts'
-import { type OutgoingRequest, send } from '../net/send.ts'
+import { ask, type Question } from '../net/ask.ts'
 import { USER_AGENT } from './client-identity.ts'
-import { withDeadline } from './with-deadline.ts'
 
 /** What the issuer answered, as it came. It holds tokens: judge it, never print it. */
 export interface RawReply {
@@ -37,7 +35,7 @@ export interface TokenPost {
  */
 export function postToken(post: TokenPost): Promise<TokenReply> {
   const { body, contentType, headers } = post
-  return ask(issuerUrl(post.issuer, post.path ?? '/oauth/token'), {
+  return askForReply(issuerUrl(post.issuer, post.path ?? '/oauth/token'), {
     ...post,
     method: 'POST',
     headers: {
@@ -50,29 +48,10 @@ export function postToken(post: TokenPost): Promise<TokenReply> {
   })
 }
 
-export interface Question
-  extends Pick<OutgoingRequest, 'method' | 'headers' | 'body' | 'code'>,
-    Pick<TokenPost, 'signal' | 'timeoutMs'> {
-  /** See `OutgoingRequest`; not by default. */
-  keepsAlive?: boolean | undefined
-}
-
-/**
- * One request, its answer read to the end within the time limit.
- * @throws NoAnswerError with `question.code` when no whole answer came.
- */
-export function ask(url: URL, question: Question): Promise<TokenReply> {
-  const { timeoutMs = TIMEOUT_MS, keepsAlive = false, code } = question
-  return withDeadline(timeoutMs, question.signal, async (signal) => {
-    const answer = await send(url, { ...question, keepsAlive, signal })
-    try {
-      const { status, headers } = answer
-      const body = await readCapped(answer.body)
-      return tokenReply({ status, body, retryAfter: headers['retry-after'] })
-    } catch (error) {
-      throw new NoAnswerError(code, { url, signal, error })
-    }
-  })
+/** Asks as `ask` does. @throws NoAnswerError with `question.code` when no whole answer came. */
+export async function askForReply(url: URL, question: Question): Promise<TokenReply> {
+  const { status, headers, body } = await ask(url, question)
+  return tokenReply({ status, body, retryAfter: headers['retry-after'] })
 }
 
 export function tokenReply({ status, body, retryAfter }: RawReply): TokenReply {
@@ -89,21 +68,6 @@ export function tokenReply({ status, body, retryAfter }: RawReply): TokenReply {
 /** A page of the issuer; an issuer with a path of its own keeps it. */
 export function issuerUrl(issuer: URL, path: string): URL {
   return new URL(issuer.pathname.replace(/\/$/, '') + path, issuer)
-}
-
-/** Another process may be waiting at our lock for this answer. */
-const TIMEOUT_MS = 30_000
-const MAX_BODY_BYTES = 1024 * 1024
-
-async function readCapped(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of body) {
-    bytes += chunk.byteLength
-    if (bytes > MAX_BODY_BYTES) throw new Error('the answer is larger than 1 MB')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 function parseJson(text: string): unknown {

@@ -3,7 +3,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { NoAnswerError } from '../net/no-answer-error.ts'
 import { USER_AGENT } from './client-identity.ts'
 import { type Pause, pauseFor } from './pause.ts'
-import { ask, type TokenReply } from './token-endpoint.ts'
+import { askForReply, type TokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
 import { withDeadline } from './with-deadline.ts'
 
@@ -176,7 +176,7 @@ function getAccountsCheck(
   codexBaseUrl: URL,
   limits: { signal: AbortSignal; timeoutMs: number },
 ): Promise<TokenReply> {
-  return ask(accountsCheckUrl(codexBaseUrl), {
+  return askForReply(accountsCheckUrl(codexBaseUrl), {
     ...limits,
     method: 'GET',
     headers: {

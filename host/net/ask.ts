@@ -1,0 +1,51 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { withDeadline } from '../auth/with-deadline.ts'
+import { NoAnswerError } from './no-answer-error.ts'
+import { type OutgoingRequest, send } from './send.ts'
+
+export interface Question extends Omit<OutgoingRequest, 'signal' | 'keepsAlive'> {
+  /** See `OutgoingRequest`; not by default. */
+  keepsAlive?: boolean | undefined
+  signal?: AbortSignal | undefined
+  /** For the whole answer. Default: 30 seconds. */
+  timeoutMs?: number | undefined
+  /** Of the answer. Default: 1 MB. */
+  maxBytes?: number | undefined
+}
+
+export interface WholeAnswer {
+  status: number
+  headers: IncomingHttpHeaders
+  body: string
+}
+
+/**
+ * One request, its answer read to the end within the time limit.
+ * @throws NoAnswerError with `question.code` when no whole answer came.
+ */
+export function ask(url: URL, question: Question): Promise<WholeAnswer> {
+  const { timeoutMs = TIMEOUT_MS, maxBytes = MAX_BYTES, keepsAlive = false, code } = question
+  return withDeadline(timeoutMs, question.signal, async (signal) => {
+    const { status, headers, body } = await send(url, { ...question, keepsAlive, signal })
+    try {
+      return { status, headers, body: await readCapped(body, maxBytes) }
+    } catch (error) {
+      throw new NoAnswerError(code, { url, signal, error })
+    }
+  })
+}
+
+/** Another process may be waiting at our lock for this answer. */
+const TIMEOUT_MS = 30_000
+const MAX_BYTES = 1024 * 1024
+
+async function readCapped(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.byteLength
+    if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes / 1024 ** 2} MB`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
