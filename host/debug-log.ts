@@ -1,0 +1,182 @@
+import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from 'node:fs'
+import { messageOf } from '../shared/errors.ts'
+
+/**
+ * What was asked of the model service and how it answered, as JSON lines in a file of one's own.
+ * Secrets are masked before anything is written. Nothing here ever throws, or waits for anything: a
+ * file that cannot be written to must not change how a run ends.
+ */
+export interface DebugLog {
+  /** Why nothing is written, for the user. */
+  readonly problem: string | undefined
+  /** Notes a request that is being sent. `secrets` are masked wherever they stand. */
+  request(request: DebugRequest): DebugExchange
+  close(): void
+}
+
+export interface DebugRequest {
+  method: string
+  url: URL
+  headers: Headers
+  body: Buffer | string
+  secrets: readonly (string | undefined)[]
+}
+
+/** What comes after a request, in this order; the last of them exactly once. */
+export interface DebugExchange {
+  answered(answer: { status: number; headers: Headers }): void
+  /** Some bytes of the body have come. */
+  received(bytes: number): void
+  /** `refusal` is the body of an answer that was none; `error` is what ended it before its end. */
+  ended(how?: { refusal?: string; error?: unknown }): void
+}
+
+type Headers = NodeJS.Dict<string | string[] | number>
+
+/** Appends to `file`, which is made for its owner only; without one, does nothing. */
+export function openDebugLog(file: string | undefined, now: () => number = Date.now): DebugLog {
+  if (!file) return SILENT
+  let descriptor: number | undefined
+  try {
+    descriptor = openPrivately(file)
+  } catch (error) {
+    return { ...SILENT, problem: `CODEXBOX_DEBUG: nothing is written to it: ${messageOf(error)}` }
+  }
+  let requests = 0
+
+  const write = (line: () => object) => {
+    if (descriptor === undefined) return
+    try {
+      writeSync(descriptor, `${JSON.stringify(line())}\n`)
+    } catch {
+      // A full disk, say: half a log is better than a run that ends for it.
+    }
+  }
+
+  return {
+    problem: undefined,
+    request: ({ method, url, headers, body, secrets }) => {
+      const id = ++requests
+      const startedAt = now()
+      const mask = maskOf(secrets)
+      const note = (type: string, about: () => object) => {
+        const at = now()
+        const head = { at: new Date(at).toISOString(), id, type, afterMs: at - startedAt }
+        write(() => ({ ...head, ...about() }))
+      }
+      let bytes = 0
+      note('request', () => ({
+        method: mask(method),
+        url: mask(withoutLogin(url)),
+        headers: maskedHeaders(headers, mask),
+        bytes: Buffer.byteLength(body),
+        body: clipped(mask(body.toString())),
+      }))
+      return {
+        answered: ({ status, headers }) =>
+          note('headers', () => ({ status, headers: maskedHeaders(headers, mask) })),
+        received: (count) => {
+          if (bytes === 0 && count > 0) note('first-bytes', () => ({}))
+          bytes += count
+        },
+        ended: ({ refusal, error } = {}) =>
+          note('end', () => ({
+            bytes,
+            ...(refusal === undefined ? {} : { body: clipped(mask(refusal)) }),
+            ...(error === undefined ? {} : { error: mask(messageOf(error)) }),
+          })),
+      }
+    },
+    close: () => {
+      if (descriptor === undefined) return
+      const open = descriptor
+      descriptor = undefined
+      try {
+        closeSync(open)
+      } catch {
+        // What was written stays written.
+      }
+    },
+  }
+}
+
+const SILENT: DebugLog = {
+  problem: undefined,
+  request: () => ({ answered: () => {}, received: () => {}, ended: () => {} }),
+  close: () => {},
+}
+
+/** Prompts and files are in there: nobody else may read it, and it may not be led elsewhere. */
+function openPrivately(file: string): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants
+  const descriptor = openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
+  try {
+    const stats = fstatSync(descriptor)
+    if (!stats.isFile()) throw new Error(`${file} is not a regular file`)
+    if (process.getuid && stats.uid !== process.getuid()) {
+      throw new Error(`${file} belongs to another user`)
+    }
+    if (process.getuid) fchmodSync(descriptor, 0o600)
+    return descriptor
+  } catch (error) {
+    closeSync(descriptor)
+    throw error
+  }
+}
+
+type Mask = (text: string) => string
+
+const MASK = '<masked>'
+
+/**
+ * What looks like a secret, whosever it is. Word by word, for a time that grows with the text and not
+ * with its square: the text may be a container's.
+ */
+function maskLookalikes(text: string): string {
+  return text
+    .replace(/\bbearer +[^\s"\\]{8,8192}/gi, MASK)
+    .replace(/[\w.-]{20,8192}/g, (word) => (isJwt(word) || isKey(word) ? MASK : word))
+}
+
+/** RFC 7519. In JSON, the `n` of a line break may stand before it. */
+function isJwt(word: string): boolean {
+  const begin = word.indexOf('eyJ')
+  return begin >= 0 && word.slice(begin).split('.', 3).length === 3
+}
+
+const isKey = (word: string) => /^[nrt]?(sk|rt)[-_]/.test(word)
+
+function maskOf(secrets: readonly (string | undefined)[]): Mask {
+  const known = secrets
+    .filter((secret): secret is string => Boolean(secret))
+    // Of two that begin alike, the longer one first, or its end would stay.
+    .toSorted((one, other) => other.length - one.length)
+  return (text) =>
+    maskLookalikes(known.reduce((rest, secret) => rest.replaceAll(secret, MASK), text))
+}
+
+/** Whose values are of no use to anyone who looks for a fault. */
+const SECRET_HEADER = /auth(?!orization-error)|cookie|token|secret|api-?key|account|password/i
+
+function maskedHeaders(headers: Headers, mask: Mask): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      mask(name),
+      SECRET_HEADER.test(name) ? MASK : Array.isArray(value) ? value.map(mask) : mask(`${value}`),
+    ]),
+  )
+}
+
+const MAX_BODY_CHARS = 4 * 1024 * 1024
+
+/** Of what is masked: the half of a secret at the cut would not be recognised. */
+function clipped(text: string): string {
+  return text.length > MAX_BODY_CHARS ? text.slice(0, MAX_BODY_CHARS) : text
+}
+
+function withoutLogin(url: URL): string {
+  const bare = new URL(url)
+  bare.username = ''
+  bare.password = ''
+  return bare.href
+}
