@@ -1,3 +1,4 @@
+import { createParser } from 'eventsource-parser'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { EventTooLargeError, sseEvents } from '../../container/agent/sse.ts'
@@ -42,6 +43,17 @@ function reference(bytes: Uint8Array): string[] {
   return events
 }
 
+/** What eventsource-parser makes of the same. */
+function readByOther(chunks: readonly Uint8Array[]): string[] {
+  const events: string[] = []
+  const parser = createParser({ onEvent: ({ data }) => events.push(data) })
+  const decoder = new TextDecoder()
+  for (const chunk of chunks) parser.feed(decoder.decode(chunk, { stream: true }))
+  // It waits for what follows a CR; this does, and ends no event.
+  parser.feed(':\n')
+  return events
+}
+
 /** `bytes` in pieces, empty ones included. */
 function cutAt(bytes: Buffer, cuts: readonly number[]): Buffer[] {
   const ends = cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b)
@@ -83,6 +95,40 @@ describe('events are those of the standard', () => {
       }),
       { numRuns: 10_000 },
     )
+  })
+
+  // Small streams of what can go wrong at a cut; there are more than enough of them in a second.
+  test('and those of another parser, in 100 000 streams', { timeout: 120_000 }, async () => {
+    const piece = fc.constantFrom(
+      ...[
+        'data:',
+        'data: ',
+        '\ndata: x',
+        'data',
+        'event: e',
+        'id',
+        ': c',
+        ':',
+        'x',
+        ' ',
+        'ä',
+        '😀',
+      ],
+      ...['\n', '\n', '\n\n', '\r\n', '\r\n\r\n', '\r', '\r\r', '\uFEFF'],
+    )
+    const pieces = fc.array(piece, { minLength: 4, maxLength: 20 })
+    const cuts = fc.array(fc.nat({ max: 99 }), { maxLength: 4 })
+    let events = 0
+    await fc.assert(
+      fc.asyncProperty(pieces, cuts, async (parts, places) => {
+        const chunks = cutAt(Buffer.from(parts.join('')), places)
+        const ours = await read(chunks)
+        events += ours.length
+        expect(ours).toEqual(readByOther(chunks))
+      }),
+      { numRuns: 100_000 },
+    )
+    expect(events).toBeGreaterThan(50_000)
   })
 
   test('for every single cut, and byte by byte', async () => {
