@@ -29,6 +29,8 @@ export interface ReplayOptions {
   /** Why ours differs, by what does. */
   why?: Facts
   note?: string
+  /** Facts of theirs and of ours that come before the usual ones. */
+  first?: readonly [theirs: Facts, ours: Facts]
 }
 
 /**
@@ -39,7 +41,7 @@ export async function heldAgainst(
   t: Cleanup,
   table: ConformanceTable,
   name: string,
-  { given = {}, beyond = [], why = {}, note }: ReplayOptions = {},
+  { given = {}, beyond = [], why = {}, note, first = [{}, {}] }: ReplayOptions = {},
 ): Promise<Replayed> {
   const recorded = recording(name)
   const [prompt = 'Say hello.', ...more] = recorded.prompts ?? []
@@ -63,8 +65,8 @@ export async function heldAgainst(
   table.add({
     name,
     about: recorded.about,
-    theirs: theirFacts(recorded),
-    ours: ourFacts(played),
+    theirs: { ...first[0], ...theirFacts(recorded) },
+    ours: { ...first[1], ...ourFacts(played) },
     why,
     note: [finished.error && `error \`${finished.error.code}\``, note].filter(Boolean).join('; '),
   })

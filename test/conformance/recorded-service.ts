@@ -1,0 +1,72 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { sse } from '../fakes/model-server.ts'
+import type { Recording } from './replay.ts'
+
+/** The whole model service of one recording: answers, and the question about the workspace. */
+export interface RecordedService {
+  readonly baseUrl: URL
+  /** The headers of every request for an answer. */
+  readonly requests: Record<string, string | string[] | undefined>[]
+  readonly accountChecks: number
+  /** What else was asked, as `GET /path`. */
+  readonly beside: Set<string>
+  /** Awaited before the next request for an answer gets its own. */
+  beforeAnswer: (() => Promise<void>) | undefined
+  close(): Promise<void>
+}
+
+export async function startRecordedService(recorded: Recording): Promise<RecordedService> {
+  const waiting = [...recorded.exchanges]
+  const accountAnswers = recorded.credentials?.accountAnswers ?? []
+  const requests: RecordedService['requests'] = []
+  const beside = new Set<string>()
+  let accountChecks = 0
+
+  const server = createServer(async (request, response) => {
+    for await (const _ of request);
+    const path = request.url?.split('?')[0] ?? ''
+    if (!path.endsWith('/responses')) beside.add(`${request.method} ${path}`)
+    const json = { 'content-type': 'application/json' }
+    if (path.endsWith('/accounts/check')) {
+      const answer = accountAnswers[accountChecks] ?? accountAnswers.at(-1) ?? USUAL_WORKSPACE
+      accountChecks += 1
+      response.writeHead(answer.status, json).end(JSON.stringify(answer.json))
+    } else if (path.endsWith('/responses')) {
+      requests.push(request.headers)
+      const exchange = waiting.shift()
+      await service.beforeAnswer?.()
+      if (!exchange) response.writeHead(400).end('The recording holds no more answers.')
+      else if (exchange.events) {
+        response.writeHead(200, { 'content-type': 'text/event-stream' }).end(sse(exchange.events))
+      } else response.writeHead(exchange.status ?? 200, json).end(JSON.stringify(exchange.body))
+    } else response.writeHead(404).end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+
+  const { port } = server.address() as AddressInfo
+  const service: RecordedService = {
+    baseUrl: new URL(`http://127.0.0.1:${port}/backend-api/codex`),
+    requests,
+    beside,
+    get accountChecks() {
+      return accountChecks
+    },
+    beforeAnswer: undefined,
+    close: async () => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+  return service
+}
+
+const none = 'NO_CONSTRAINT'
+const USUAL_WORKSPACE = {
+  status: 200,
+  json: {
+    accounts: [{ id: 'account-1', workspace_backend_origin: none, account_routing_override: none }],
+  },
+}
