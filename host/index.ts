@@ -11,10 +11,15 @@ import type { ProviderPlugin } from './providers/provider.ts'
 
 export { CodexboxError, type ErrorCode } from '../shared/errors.ts'
 export type { Item } from '../shared/items.ts'
+export type { Limit, Limits, LimitWindow } from '../shared/limits.ts'
 export { type FinishedEvent, RunEvent, type RunLimits, type Usage } from '../shared/protocol.ts'
 export { PROTOCOL_VERSION } from '../shared/protocol-version.ts'
 export type { Secrets } from '../shared/secrets.ts'
 export { type Config, readConfig } from './config.ts'
+export type { Catalogue } from './models/catalogue.ts'
+export type { ModelEntry } from './models/model-entry.ts'
+export type { SeenLimits } from './models/plan-limits.ts'
+export type { RequestSettings, WantedSettings } from './models/request-settings.ts'
 export { codexProvider } from './providers/codex.ts'
 export { demoProvider } from './providers/demo/demo-provider.ts'
 export { openaiProvider } from './providers/openai.ts'
@@ -38,6 +43,8 @@ const plugin: ProviderPlugin = {
   getSecrets: () => codex().getSecrets(),
   isAuthenticated: () => codex().isAuthenticated(),
   setup: () => codex().setup(),
+  models: () => codex().models(),
+  limits: () => codex().limits(),
   connect: () => codex().connect(),
   containerProvider: agentFile,
 }

@@ -25,7 +25,7 @@ export class Screen {
   #lastOutput = ''
   #scarcity: string | undefined
 
-  constructor(words = process.stdout, about = process.stderr) {
+  constructor(words: WriteStream = process.stdout, about: WriteStream = process.stderr) {
     this.#words = words
     this.#about = about
     if (about.isTTY) this.#spinner = new Spinner(about, (text) => this.#style('dim', text))

@@ -1,6 +1,4 @@
-import { CodexboxError } from '../../shared/errors.ts'
-import { withDeadline } from '../auth/with-deadline.ts'
-import { send } from '../net/send.ts'
+import { ask } from '../net/ask.ts'
 
 export interface JsonAnswer {
   status: number
@@ -18,36 +16,17 @@ export interface GetJsonOptions {
 
 /**
  * Asks the service for something, once.
- * @throws CodexboxError `model-unreachable` when no whole answer came; AbortError
+ * @throws CodexboxError `model-unreachable` when no whole answer came
  */
-export function getJson(url: URL, options: GetJsonOptions): Promise<JsonAnswer> {
-  const { headers, timeoutMs, maxBytes } = options
-  return withDeadline(timeoutMs, options.signal, async (signal) => {
-    const {
-      status,
-      headers: answered,
-      body,
-    } = await send(url, {
-      method: 'GET',
-      headers,
-      signal,
-      keepsAlive: false,
-      code: 'model-unreachable',
-    })
-    const chunks: Buffer[] = []
-    let bytes = 0
-    try {
-      for await (const chunk of body) {
-        bytes += chunk.length
-        if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
-        chunks.push(chunk)
-      }
-    } catch (error) {
-      const why = error instanceof Error ? error.message : 'failed'
-      throw new CodexboxError('model-unreachable', `Asked ${url.origin}: ${why}. Try again.`)
-    }
-    return { status, etag: answered.etag, json: parseJson(Buffer.concat(chunks).toString('utf8')) }
+export async function getJson(url: URL, options: GetJsonOptions): Promise<JsonAnswer> {
+  const { status, headers, body } = await ask(url, {
+    ...options,
+    method: 'GET',
+    // The model is asked at the same place next, and finds the connection made.
+    keepsAlive: true,
+    code: 'model-unreachable',
   })
+  return { status, etag: headers.etag, json: parseJson(body) }
 }
 
 function parseJson(text: string): unknown {
