@@ -34,7 +34,9 @@ export interface FailureFacts {
 
 export function factsOfResponse(response: RefusedResponse, now: number): FailureFacts {
   const { status, headers } = response
-  const body = response.body.slice(0, MAX_SEARCHED)
+  // What is no text, a compressed body for one, is of no use to anybody.
+  const isText = !response.body.includes('\uFFFD\uFFFD')
+  const body = isText ? response.body.slice(0, MAX_SEARCHED) : ''
   const error = parseError(response.body)
   // The gateway's own word for a failure that we would have seen ourselves in its place.
   if (error.code === UPSTREAM_UNREACHABLE && status !== 401) {

@@ -725,6 +725,14 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         why: NOT_IN_SECONDS,
       },
       {
+        name: 'proxy-failed',
+        where: ['connecting'],
+        when: { text: /\bproxy\b/i },
+        code: 'model-unreachable',
+        says: 'The way to the service through the proxy fails: {said}',
+        remedy: 'retry',
+      },
+      {
         name: 'gateway-gone',
         where: ['connecting'],
         when: { text: /gateway\.sock\b/ },

@@ -86,6 +86,19 @@ describe.concurrent('final at the first answer, as for the official client', () 
   })
 })
 
+test('30-usage-limit-reached: what the refusal says of the limits is told as an event', async (t) => {
+  const { agent } = await replay(t, '30-usage-limit-reached')
+
+  expect(eventsOf(agent, 'limits')).toMatchObject([
+    {
+      limits: {
+        limits: [{ id: 'codex', primary: { usedPercent: 100, windowMinutes: 300 }, secondary: {} }],
+        credits: { hasCredits: true, unlimited: false, balance: '12.50' },
+      },
+    },
+  ])
+})
+
 // The official client leaves it to the user to start anew.
 describe.concurrent('a conversation that no longer fits is made shorter, once', () => {
   const full = ['50-failed-context-length', '60c-400-context-length']
@@ -230,6 +243,62 @@ describe.concurrent('how long to wait', () => {
     expect(server.requests).toHaveLength(1)
     expect(finished).toMatchObject({ status: 'failed', error: { code: 'rate-limited' } })
     expect(finished.error?.retryAt).toBeGreaterThanOrEqual(before + 3_600_000)
+  })
+})
+
+describe.concurrent('hostile answers', () => {
+  test.for([
+    ['0', 0],
+    ['-1', undefined],
+    ['soon', undefined],
+  ] as const)('a Retry-After of %j is a wait of %s (S8)', async ([value, delayMs], t) => {
+    const scene = await play(t, [{ status: 503, headers: { 'retry-after': value } }, textAnswer()])
+
+    if (delayMs === undefined) expectBackoff(delaysOf(scene))
+    else expect(delaysOf(scene)).toEqual([delayMs])
+    expect(scene.finished.status).toBe('done')
+  })
+
+  test('a Retry-After of 31 years ends the run, and says until when (S8)', async (t) => {
+    const { finished, server } = await play(t, [
+      { status: 503, headers: { 'retry-after': '1000000000' } },
+    ])
+
+    expect(server.requests).toHaveLength(1)
+    expect(new Date(finished.error?.retryAt ?? 0).getFullYear()).toBeGreaterThan(2050)
+  })
+
+  test('a rate limit with a Retry-After that says nothing is final (S8)', async (t) => {
+    const { finished, server } = await play(t, [
+      { status: 429, headers: { 'retry-after': '-1' }, body: { detail: 'Too many' } },
+    ])
+
+    expect(server.requests).toHaveLength(1)
+    expect(finished.error).toMatchObject({ code: 'rate-limited' })
+  })
+
+  test('a page with status 200 is the one of a portal, not an answer (S9)', async (t) => {
+    const { finished, server } = await play(t, [
+      {
+        headers: { 'content-type': 'text/html' },
+        body: '<html><head><title>Welcome to our hotel</title></head></html>',
+      },
+    ])
+
+    expect(server.requests).toHaveLength(1)
+    const message = expect.stringMatching(/something on the way .* Welcome to our hotel\./)
+    expect(finished.error).toMatchObject({ code: 'model-unreachable', message })
+  })
+
+  test('a flood of headers is told as what it is, and tried again (S9)', async (t) => {
+    const flood = Object.fromEntries(
+      Array.from({ length: 100 }, (_, index) => [`x-flood-${index}`, 'x'.repeat(1000)]),
+    )
+    const { agent, finished } = await play(t, [{ headers: flood, body: '' }, textAnswer()])
+
+    const message = expect.stringContaining('Header overflow')
+    expect(eventsOf(agent, 'retry')).toMatchObject([{ reason: { message } }])
+    expect(finished.status).toBe('done')
   })
 })
 

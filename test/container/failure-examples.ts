@@ -359,6 +359,10 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
     { connecting: systemError('EPROTO', 'write EPROTO 00:error:0A00010B:SSL routines') },
     gateway('write EPROTO 00:error:0A00010B:SSL routines'),
   ],
+  'proxy-failed': [
+    gateway('Asked https://chatgpt.com through the proxy http://p:1: the proxy refused.'),
+    { connecting: new Error('Proxy response (403) !== 200 when HTTP Tunneling') },
+  ],
   'gateway-gone': [{ connecting: systemError('ENOENT', 'connect ENOENT /run/gateway.sock') }],
   'no-name': [
     { connecting: systemError('ENOTFOUND', 'getaddrinfo ENOTFOUND chatgpt.com') },

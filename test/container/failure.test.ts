@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -87,6 +88,14 @@ describe('what the user reads', () => {
           expect(told.message).not.toMatch(/\p{Cc}|\p{Cs}/u)
         },
       ),
+    )
+  })
+
+  test('a body that is no text is not shown (S9)', () => {
+    const compressed = gzipSync('a reason').toString('utf8')
+
+    expect(refused(500, compressed).message).toBe(
+      'The service failed (500): no reason given. Try again later.',
     )
   })
 
