@@ -137,12 +137,12 @@ describe('a section', () => {
     expect(() => patched(text, ...lines)).toThrow(message)
   })
 
-  test('that would take for ever to place is given up', () => {
+  test('that would take for ever to place is given up', { timeout: 60_000 }, () => {
     const lines = Array.from({ length: 20_000 }, () => ' a')
     const started = performance.now()
 
     expect(() => patched('a\n'.repeat(500_000), ...lines, '-b')).toThrow('takes too long')
-    expect(performance.now() - started).toBeLessThan(10_000)
+    expect(performance.now() - started).toBeLessThan(30_000)
   })
 })
 
@@ -160,7 +160,8 @@ const anyEdit = fc.array(fc.record({ kept: anyLines, old: anyLines, new: anyLine
   maxLength: 4,
 })
 
-describe('for any file and any edit', () => {
+// A hundred thousand cases in all: seconds, but minutes on a machine that is busy.
+describe('for any file and any edit', { timeout: 120_000 }, () => {
   test('a patch with the whole file for context makes the edited file', () => {
     fc.assert(
       fc.property(anyEdit, anyLines, eachEnd, fc.boolean(), (edit, rest, end, hasLastEnd) => {

@@ -4,21 +4,21 @@ import { ToolError } from '../tool.ts'
 const MAX_COMPARISONS = 50_000_000
 
 /** How lines may differ and still count as the same, in the order in which it is tried. */
-const READINGS: readonly ((line: string) => string)[] = [
-  (line) => line,
-  (line) => line.trimEnd(),
-  (line) => line.trim(),
-  (line) => plainPunctuation(line).trim(),
+const READINGS: readonly ((lines: readonly string[]) => readonly string[])[] = [
+  (lines) => lines,
+  (lines) => lines.map((line) => line.trimEnd()),
+  (lines) => lines.map((line) => line.trim()),
+  (lines) => withPlainPunctuation(lines).map((line) => line.trim()),
 ]
 
 /** Finds runs of lines in a file. */
 export class LineSearch {
   /** The file in each reading, made when it is first needed. */
-  readonly #read: string[][]
+  readonly #read: (readonly string[])[]
   readonly length: number
   #comparisons = 0
 
-  constructor(lines: string[]) {
+  constructor(lines: readonly string[]) {
     this.#read = [lines]
     this.length = lines.length
   }
@@ -36,9 +36,9 @@ export class LineSearch {
 
   #search(pattern: readonly string[], first: number, last: number): number | undefined {
     for (const [index, reading] of READINGS.entries()) {
-      this.#read[index] ??= (this.#read[0] ?? []).map(reading)
+      this.#read[index] ??= reading(this.#read[0] ?? [])
       const lines = this.#read[index]
-      const wanted = pattern.map(reading)
+      const wanted = reading(pattern)
       for (let start = first; start <= last; start++) {
         if (this.#isAt(start, lines, wanted)) return start
       }
@@ -47,23 +47,25 @@ export class LineSearch {
   }
 
   #isAt(start: number, lines: readonly string[], wanted: readonly string[]): boolean {
-    for (const [offset, line] of wanted.entries()) {
+    for (let offset = 0; offset < wanted.length; offset++) {
       if (++this.#comparisons > MAX_COMPARISONS) {
         throw new ToolError(
           'The patch takes too long to place in this file; make smaller ones, with longer context.',
         )
       }
-      if (lines[start + offset] !== line) return false
+      if (lines[start + offset] !== wanted[offset]) return false
     }
     return true
   }
 }
 
-/** Models write the plain sign where a file has its typographic relative. */
-function plainPunctuation(line: string): string {
-  return line
+/** Models write the plain sign where a file has its typographic relative. Joined: one by one is slow. */
+function withPlainPunctuation(lines: readonly string[]): string[] {
+  return lines
+    .join('\n')
     .replace(/[\u2010-\u2015\u2212]/g, '-')
     .replace(/[\u2018-\u201B]/g, "'")
     .replace(/[\u201C-\u201F]/g, '"')
     .replace(/[\u00A0\u2002-\u200A\u202F\u205F\u3000]/g, ' ')
+    .split('\n')
 }

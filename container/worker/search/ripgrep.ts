@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { systemCodeOf } from '../../../shared/errors.ts'
 import { readLines } from '../../../shared/read-lines.ts'
 import { ToolError } from '../tool.ts'
 import { MAX_SEARCHED_FILE_BYTES, type Match, type Search, UNSEARCHED } from './search.ts'
@@ -14,9 +13,8 @@ export async function hasRipgrep(): Promise<boolean> {
   try {
     const [code] = await once(child, 'exit')
     return code === 0
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false
-    throw error
+  } catch {
+    return false // Not there, or not for us.
   }
 }
 
@@ -28,6 +26,8 @@ export async function* ripgrepMatches(search: Search): AsyncGenerator<Match> {
   const { folder, signal } = search
   const child = spawn('rg', argsFor(search), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
   const exited = once(child, 'exit')
+  // Awaited below, unless reading fails first.
+  exited.catch(() => {})
   const kill = () => void child.kill('SIGKILL')
   signal.addEventListener('abort', kill, { once: true })
   let complaint = ''

@@ -16,9 +16,13 @@ export const applyPatch: FreeFormTool = {
     'up where they are not. Paths are relative to the workspace. All of it is done or nothing.',
   grammar: PATCH_GRAMMAR,
 
-  run(input, { workspace }) {
+  run(input, { workspace, signal }) {
     // Two patches at once for one file would each undo the other.
-    const result = last.then(() => applyAll(input, workspace))
+    const result = last.then(() =>
+      signal.aborted
+        ? failed('apply_patch failed: the run was interrupted\nNothing was changed.')
+        : applyAll(input, workspace),
+    )
     last = result
     return result
   },
@@ -26,7 +30,8 @@ export const applyPatch: FreeFormTool = {
 
 let last: Promise<unknown> = Promise.resolve()
 
-const MAX_FILE_BYTES = 10 * 1024 * 1024
+/** Much more takes seconds and hundreds of megabytes if its lines are short. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024
 
 /** Never rejects, in the shape that models know of this tool. */
 async function applyAll(input: string, workspace: string): Promise<ToolResult> {

@@ -87,7 +87,8 @@ async function prepare(
   }
   const folder = await mkdtemp(join(tmpdir(), 'command-'))
   const script = join(folder, 'command.sh')
-  const cleanUp = () => rm(folder, { recursive: true, force: true })
+  // What a command has made of its own script is no failure of it.
+  const cleanUp = () => rm(folder, { recursive: true, force: true }).catch(() => {})
   try {
     await writeFile(script, commandLine, { mode: 0o600 })
   } catch (error) {
