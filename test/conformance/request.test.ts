@@ -1,0 +1,224 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { packageRoot } from '../../host/package-root.ts'
+import { callsAnswer, type RecordedRequest } from '../fakes/model-server.ts'
+import { ConformanceTable } from './conformance-table.ts'
+import { requestLike } from './held-against.ts'
+import { type Cleanup, outline, play, recording, type SentRequest } from './replay.ts'
+
+const table = new ConformanceTable('Request')
+
+/** Recordings whose first request is held against ours, field by field. */
+const RECORDINGS = [
+  '01-text-gpt-5.5',
+  '02-text-default-model',
+  '87-agents-md-and-effort',
+  '91-output-schema-and-tier',
+  '92-no-compression-flag',
+  '94c-custom-provider',
+]
+
+const DEFINED_BY_US = 'Our tools and instructions, not theirs.'
+const TELLS_TOO_MUCH =
+  'It says where on the disk the work is done and which installation does it; a run needs neither.'
+const ONE_NAME = 'One name for a conversation is enough: `session-id` and `thread-id` carry it.'
+const OF_THEIR_PROGRAM = 'It speaks of the official program, and we are another.'
+
+const WHY: Record<string, string> = {
+  'header version': OF_THEIR_PROGRAM,
+  'header x-codex-routing-hint': 'The body names the model.',
+  'header x-codex-beta-features':
+    'Compaction is asked for in the input; a service that does not know it there is asked for a summary.',
+  'header x-codex-window-id': ONE_NAME,
+  'header x-client-request-id': ONE_NAME,
+  'header x-codex-turn-metadata': TELLS_TOO_MUCH,
+  'header content-encoding':
+    'The body is sent as it is: zstd is not in every Node that we support, and the official client can do without as well.',
+  'body client_metadata': TELLS_TOO_MUCH,
+  'body service_tier': 'There is no such setting.',
+  'body text.format.name': 'The name is free.',
+  input: `${DEFINED_BY_US} They stand in one message; what the surroundings are, the model finds out.`,
+}
+
+describe('the first request', () => {
+  const values = new Map<string, { what: string; theirs: string; ours: string; names: string[] }>()
+
+  test.for(RECORDINGS)('of %s', async (name, t) => {
+    const recorded = recording(name)
+    if (!recorded.sent) throw new Error(`${name} has no request to compare with`)
+    const { server } = await play(t, recorded.exchanges, requestLike(recorded))
+
+    const [theirs, ours] = [fieldsOf(recorded.sent), fieldsOf(asSent(server.requests[0]))]
+    for (const what of new Set([...theirs.keys(), ...ours.keys()])) {
+      const pair = { what, theirs: theirs.get(what) ?? 'none', ours: ours.get(what) ?? 'none' }
+      const key = JSON.stringify(pair)
+      const { names } = values.get(key) ?? { names: [] }
+      values.set(key, { ...pair, names: [...names, name.replace(/-.*/, '')] })
+    }
+  })
+
+  test('differs in nothing but what docs/conformance.md says', () => {
+    for (const { what, theirs, ours, names } of values.values()) {
+      const why = theirs === ours ? undefined : WHY[what]
+      table.add({
+        name: what,
+        about: names.length === RECORDINGS.length ? 'in all' : `in ${names.join(', ')}`,
+        theirs: { value: theirs },
+        ours: { value: ours },
+        ...(why ? { why: { value: why } } : {}),
+      })
+    }
+    const differing = [...values.values()].filter(({ theirs, ours }) => theirs !== ours)
+    expect(Object.keys(WHY).sort()).toEqual([...new Set(differing.map(({ what }) => what))].sort())
+    table.expectInDocs()
+  })
+})
+
+/** A request by the names of its fields; objects of the body are taken apart. */
+function fieldsOf({ headers, body, layout }: SentRequest): Map<string, string> {
+  const fields = new Map<string, string>()
+  for (const [name, value] of Object.entries(headers)) fields.set(`header ${name}`, `\`${value}\``)
+  const add = (name: string, value: unknown) => {
+    const isOpen = name !== 'text.format.schema' && typeof value === 'object' && value !== null
+    if (isOpen && !Array.isArray(value)) {
+      for (const [key, inner] of Object.entries(value)) add(`${name}.${key}`, inner)
+    } else
+      fields.set(`body ${name}`, `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``)
+  }
+  for (const [name, value] of Object.entries(body)) add(name, value)
+  const items = layout.map(({ type, role }) => (role ? `${role} ${type}` : type))
+  return fields.set('input', items.join(', '))
+}
+
+/** Ours, in the form of a recorded one. */
+function asSent(request: RecordedRequest | undefined): SentRequest {
+  const { input = [], ...body } = request?.body ?? {}
+  const headers = (request?.headers ?? []).map(
+    ([name, value]) => [name.toLowerCase(), value] as const,
+  )
+  const known = ['accept', 'content-type', 'x-openai-internal-codex-responses-lite']
+  const ofHttp = ['host', 'connection', 'content-length']
+  const varies = ['tools', 'prompt_cache_key']
+  return {
+    headers: Object.fromEntries(
+      headers
+        .filter(([name]) => !ofHttp.includes(name))
+        .map(([name, value]) => [name, known.includes(name) ? value : '…']),
+    ),
+    body: Object.fromEntries(
+      Object.entries(body).map(([name, value]) => [name, varies.includes(name) ? '…' : value]),
+    ),
+    layout: input.map(outline),
+  }
+}
+
+/** What we send that the types of the public API do not know or miss, and why. */
+const BEYOND_THE_TYPES: {
+  why: string
+  of: (part: Part) => boolean
+  allow: (part: Part) => Part
+}[] = [
+  {
+    why: 'The official client gives each message an id, its own ones too.',
+    of: ({ type, role, id }) => type === 'message' && role !== 'assistant' && id !== undefined,
+    allow: ({ id: _, ...part }) => part,
+  },
+  {
+    why: 'What the service made goes back as it was.',
+    of: ({ type, status }) => type === 'custom_tool_call' && status !== undefined,
+    allow: ({ status: _, ...part }) => part,
+  },
+  {
+    why: 'The official client offers the search of the service in these words.',
+    of: ({ type, external_web_access }) => type === 'web_search' && external_web_access === true,
+    allow: ({ external_web_access: _, search_content_types: __, ...part }) => part,
+  },
+  {
+    why: 'How closely an image is looked at is left to the service.',
+    of: ({ type, detail }) => type === 'input_image' && detail === undefined,
+    allow: (part) => ({ ...part, detail: 'auto' }),
+  },
+]
+
+type Part = Record<string, unknown>
+
+test('every body is one that the types of the public API allow', { timeout: 60_000 }, async (t) => {
+  const met = new Set<string>()
+  const allowing = (_key: string, value: unknown): unknown => {
+    const isPart = typeof value === 'object' && value !== null && 'type' in value
+    const beyond = isPart && BEYOND_THE_TYPES.find(({ of }) => of(value as Part))
+    if (!beyond) return value
+    met.add(beyond.why)
+    return beyond.allow(value as Part)
+  }
+  const bodies = await bodiesOfRuns(t)
+
+  const complaints = await typeErrors(
+    t,
+    bodies.map((body) => JSON.parse(JSON.stringify(body, allowing))),
+  )
+
+  expect(complaints).toEqual([])
+  expect([...met].sort()).toEqual(BEYOND_THE_TYPES.map(({ why }) => why).sort())
+})
+
+test('a body with a field that the types do not know is found out', {
+  timeout: 60_000,
+}, async (t) => {
+  const { server } = await play(t, recording('01-text-gpt-5.5').exchanges)
+  const body = { ...server.requests[0]?.body, input: 'Hello.', made_up: true }
+
+  expect(await typeErrors(t, [body])).toContainEqual(expect.stringContaining('made_up'))
+})
+
+/** Bodies with every kind of item that we send: messages, images, reasoning, calls, compaction. */
+async function bodiesOfRuns(t: Cleanup): Promise<unknown[]> {
+  const bodies: unknown[] = []
+  const names = [
+    '05-reasoning-roundtrip-gpt-5.5',
+    '07-apply-patch-gpt-5.5',
+    '06-reasoning-roundtrip-lite',
+  ]
+  for (const name of [...names, '91-output-schema-and-tier', '86-two-completed-text-and-tool']) {
+    const recorded = recording(name)
+    const images = ['data:image/png;base64,AAAA']
+    const { server } = await play(t, recorded.exchanges, { ...requestLike(recorded), images })
+    bodies.push(server.requests.at(-1)?.body)
+  }
+  const compacting = recording('80-auto-compact-gpt-5.5')
+  const form = { webSearch: true, compactAtTokens: 20_000 }
+  const { server } = await play(t, [...compacting.exchanges, callsAnswer()], { form })
+  return [...bodies, ...server.requests.map(({ body }) => body)]
+}
+
+/** What the compiler says of `bodies` as parameters of a streamed response, without places. */
+async function typeErrors({ onTestFinished }: Cleanup, bodies: unknown[]): Promise<string[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'codexbox-types-'))
+  onTestFinished(async () => rmSync(folder, { recursive: true, force: true }))
+  const types = join(packageRoot, 'node_modules/openai/resources/responses/responses.js')
+  const file = join(folder, 'bodies.mts')
+  writeFileSync(
+    file,
+    [
+      `import type { ResponseCreateParamsStreaming } from ${JSON.stringify(types)}`,
+      ...bodies.map(
+        (body, index) =>
+          `export const body${index} = ${JSON.stringify(body)} satisfies ResponseCreateParamsStreaming`,
+      ),
+    ].join('\n'),
+  )
+  const tsc = join(packageRoot, 'node_modules/.bin/tsc')
+  const options = ['--noEmit', '--strict', '--skipLibCheck', '--types', '', '--ignoreConfig']
+  const settings = ['--module', 'nodenext', '--target', 'es2023', '--pretty', 'false']
+  const output = await promisify(execFile)(tsc, [...options, ...settings, file]).then(
+    () => '',
+    (error: { stdout: string }) => error.stdout,
+  )
+  return [...new Set(output.split('\n').filter((line) => line.includes('error TS')))].map((line) =>
+    line.replace(/^.*?: error /, ''),
+  )
+}
