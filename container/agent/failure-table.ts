@@ -348,7 +348,7 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         where: ANSWER,
         when: {
           status: ['4xx'],
-          text: /\bmodel\b.{0,100}\b(not supported|not exist|not found|not available|unknown)\b|\b(unknown|invalid) model\b/i,
+          text: /\bmodel\b.{0,100}\b(not supported|not exist|not found|not available (to|for|in|with))\b|\b(unknown|invalid) model\b/i,
         },
         code: 'model-unknown',
         says: 'The service does not know {model}, or not for this account.',

@@ -33,6 +33,26 @@ test('whatever comes has a row', () => {
   }
 })
 
+test.each([
+  'The model is currently not available. Please try again.',
+  'The model ended with an unknown error.',
+  'You can retry your request. An error occurred while processing it.',
+])('a failure that may pass is not blamed on the name of the model: %s', (message) => {
+  expect(nameOfRow({ failed: { code: 'server_error', message } })).toBe('answer-failed')
+})
+
+test.each(['model ', "model '", 'cloudflare ', 'encrypted content ', 'unsupported ', '<title '])(
+  'a body of nothing but "%s" is looked through in no time',
+  (words) => {
+    const body = words.repeat(64 * 1024)
+    const started = performance.now()
+
+    rowOf(factsOf({ status: 403, body }))
+    rowOf(factsOf({ failed: { message: body } }))
+    expect(performance.now() - started).toBeLessThan(1000)
+  },
+)
+
 test('the sentences are short, and name no part that is not filled in', () => {
   const parts = ['status', 'said', 'ofPlan', 'limit', 'offer', 'until', 'model', 'otherModel']
   for (const { name, says, advice = '' } of failureTable) {
