@@ -76,7 +76,11 @@ describe('headers', () => {
       { 'used-percent': '5', 'window-minutes': 'long', 'reset-at': '-3' },
       { usedPercent: 5 },
     ],
-    ['a reset beyond all dates', { 'used-percent': '5', 'reset-at': '9e99' }, { usedPercent: 5 }],
+    [
+      'a reset beyond all dates',
+      { 'used-percent': '5', 'reset-at': '9'.repeat(20) },
+      { usedPercent: 5 },
+    ],
     ['a window without use', { 'window-minutes': '300', 'reset-at': '1795209178' }, undefined],
     ['a window of zeros', { 'used-percent': '0', 'window-minutes': '0' }, undefined],
     ['a use that is none', { 'used-percent': 'NaN', 'window-minutes': '300' }, undefined],
