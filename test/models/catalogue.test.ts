@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { type CatalogueOptions, modelCatalogue } from '../../host/models/catalogue.ts'
 import { type JsonReply, type JsonService, startJsonService } from '../fakes/json-service.ts'
 import { wireModel } from './wire-model.ts'
@@ -71,9 +71,11 @@ test('a fresh list is used without any request, by other processes too', async (
   answer(listing('one'))
   await catalogue().known()
   now += 5 * MINUTE - 1
+  const notAsked = vi.fn(() => ({})) // Whoever sends something asks for them at once.
 
-  const found = await catalogue().known()
+  const found = await catalogue({ headers: notAsked }).known()
 
+  expect(notAsked).not.toHaveBeenCalled()
   expect(found).toMatchObject({ source: 'cache', checkedAt: now - 5 * MINUTE + 1 })
   expect(slugsOf(found)).toEqual(['one'])
   expect(service.requests).toHaveLength(1)
@@ -114,6 +116,7 @@ test('a list that has not changed is fresh again', async () => {
   const found = await catalogue().known()
 
   expect(slugsOf(found)).toEqual(['one'])
+  expect(found).toMatchObject({ source: 'cache', checkedAt: now })
   expect(service.requests).toHaveLength(2)
 })
 
