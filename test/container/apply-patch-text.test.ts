@@ -111,6 +111,8 @@ describe('a section', () => {
 
   test('is found exactly where that is possible, even further down', () => {
     expect(patched(' a\na\n', '-a', '+b')).toBe(' a\nb\n')
+    expect(patched(' a\na \n', '-a', '+b')).toBe(' a\nb\n')
+    expect(patched('“a”\n "a"\n', '-"a"', '+b')).toBe('“a”\nb\n')
   })
 
   test('keeps line ends of two bytes, and gives them to new lines', () => {

@@ -83,10 +83,10 @@ describe.concurrent('a patch', () => {
 
   test('keeps modes', async (t) => {
     const { apply, at } = workerWith(t, { script: '1\n', moved: '1\n' })
-    for (const name of ['script', 'moved']) chmodSync(at(name), 0o751)
+    for (const name of ['script', 'moved']) chmodSync(at(name), 0o776)
     await apply('*** Update File: script', '-1', '+2', '*** Update File: moved', '*** Move to: to')
 
-    for (const name of ['script', 'to']) expect(lstatSync(at(name)).mode & 0o777).toBe(0o751)
+    for (const name of ['script', 'to']) expect(lstatSync(at(name)).mode & 0o777).toBe(0o776)
   })
 
   test('goes through a link when it changes, and takes the link itself away', async (t) => {
@@ -106,6 +106,15 @@ describe.concurrent('a patch', () => {
     expect(readlinkSync(at('to-a'))).toBe('a')
     expect([text('a'), text('b'), text('folder/c')]).toEqual(['2\n', '1\n', '2\n'])
     expect(list()).not.toContain('to-b')
+  })
+
+  test('may put a file where it has taken a link away', async (t) => {
+    const { apply, at, text } = workerWith(t, { a: '1\n' })
+    symlinkSync('a', at('link'))
+    await apply('*** Delete File: link', '*** Add File: link', '+2')
+
+    expect(lstatSync(at('link')).isSymbolicLink()).toBe(false)
+    expect([text('a'), text('link')]).toEqual(['1\n', '2\n'])
   })
 
   test('may name files of the workspace by their whole path', async (t) => {

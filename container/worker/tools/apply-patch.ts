@@ -132,11 +132,14 @@ class PatchedFiles {
 
   async #put(path: string, content: string, mode?: number): Promise<void> {
     const target = await this.#targetOf(path)
-    const before = this.#writes.has(target)
-      ? this.#writes.get(target)?.before
-      : await existing(target)
-    if (before && !before.isFile()) throw new ToolError(`${path} exists and is not a regular file.`)
-    this.#writes.set(target, { target, before, content, mode: mode ?? before?.mode })
+    const write = this.#writes.get(target)
+    const before = write ? write.before : await existing(target)
+    const isFile = before?.isFile() ?? false
+    // What the patch has put there, or taken away, is not in the way.
+    if (before && !isFile && !write)
+      throw new ToolError(`${path} exists and is not a regular file.`)
+    const modeBefore = isFile ? before?.mode : undefined
+    this.#writes.set(target, { target, before, content, mode: mode ?? modeBefore })
   }
 
   /** A link is removed itself, not what it points to. */
