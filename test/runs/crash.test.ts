@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync, statSync, truncateSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { processStart } from '../../host/storage/process-start.ts'
 import type { Item } from '../../shared/items.ts'
@@ -10,6 +7,7 @@ import type { RunEvent } from '../../shared/protocol.ts'
 import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
 import { scriptPackage } from '../script-package.ts'
 import { type Bench, KEY, openBench, SESSION } from './observed-conversation.ts'
+import { spawnHost } from './spawned-host.ts'
 
 const installHost = await scriptPackage('test/runs/host-process.ts')
 
@@ -26,29 +24,19 @@ async function killHostAt(
   isTheMoment: (event: RunEvent) => boolean | Promise<boolean>,
 ): Promise<void> {
   const { workspace, dataDir, server } = bench
-  const folder = dirname(dataDir)
-  const host = spawn(
-    process.execPath,
-    [installHost(join(folder, 'package')), workspace, SESSION, 'Wait a while.'],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: {
-        PATH: process.env.PATH,
-        // What a killed host leaves there goes with the test's own folder.
-        TMPDIR: folder,
-        AGENT_ENGINE: 'process',
-        AGENT_PROVIDER: 'openai',
-        OPENAI_API_KEY: KEY,
-        OPENAI_BASE_URL: new URL('.', server.endpoint.url).href,
-        CODEX_DATA_DIR: dataDir,
-      },
-    },
-  )
-  const exited = once(host, 'exit')
-  for await (const line of createInterface({ input: host.stdout })) {
-    if (await isTheMoment(JSON.parse(line))) host.kill('SIGKILL')
+  const host = spawnHost({
+    script: installHost(join(dirname(dataDir), 'package')),
+    workspace,
+    dataDir,
+    session: SESSION,
+    prompt: 'Wait a while.',
+    modelUrl: server.endpoint.url,
+    key: KEY,
+  })
+  for await (const event of host.events) {
+    if (await isTheMoment(event)) host.child.kill('SIGKILL')
   }
-  expect(await exited).toEqual([null, 'SIGKILL'])
+  expect(await host.exited).toEqual([null, 'SIGKILL'])
 }
 
 const isItem = (event: RunEvent, type: string, role?: string) =>
