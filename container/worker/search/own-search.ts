@@ -2,10 +2,11 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Context, createContext, Script } from 'node:vm'
 import { messageOf } from '../../../shared/errors.ts'
+import { LEFT_OUT_FOLDERS } from '../left-out-folders.ts'
 import { readTextBytes } from '../read-file-bytes.ts'
 import { ToolError } from '../tool.ts'
 import { matchesGlob } from './glob.ts'
-import { MAX_SEARCHED_FILE_BYTES, type Match, type Search, UNSEARCHED } from './search.ts'
+import { MAX_SEARCHED_FILE_BYTES, type Match, type Search } from './search.ts'
 
 /** What a pattern may take for one file: some never end, and nothing else happens meanwhile. */
 const MAX_FILE_MS = 1000
@@ -52,7 +53,7 @@ async function* filesBelow(folder: string, prefix: string): AsyncGenerator<strin
   for (const entry of entries) {
     const path = prefix + entry.name
     if (entry.isFile()) yield path
-    else if (entry.isDirectory() && !UNSEARCHED.includes(entry.name)) {
+    else if (entry.isDirectory() && !LEFT_OUT_FOLDERS.includes(entry.name)) {
       yield* filesBelow(folder, `${path}/`)
     }
   }

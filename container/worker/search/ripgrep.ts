@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readLines } from '../../../shared/read-lines.ts'
+import { LEFT_OUT_FOLDERS } from '../left-out-folders.ts'
 import { ToolError } from '../tool.ts'
-import { MAX_SEARCHED_FILE_BYTES, type Match, type Search, UNSEARCHED } from './search.ts'
+import { MAX_SEARCHED_FILE_BYTES, type Match, type Search } from './search.ts'
 
 /** A line of the longest file, every byte of it escaped. */
 const MAX_LINE_BYTES = 8 * MAX_SEARCHED_FILE_BYTES
@@ -49,7 +50,7 @@ export async function* ripgrepMatches(search: Search): AsyncGenerator<Match> {
 }
 
 function argsFor({ pattern, ignoreCase, file, glob }: Search): string[] {
-  const leftOut = UNSEARCHED.flatMap((name) => ['--glob', `!**/${name}/**`])
+  const leftOut = LEFT_OUT_FOLDERS.flatMap((name) => ['--glob', `!**/${name}/**`])
   return [
     ...['--no-config', '--json', '--sort=path', '--no-messages', '--no-ignore', '--hidden'],
     ...(ignoreCase ? ['--ignore-case'] : []),

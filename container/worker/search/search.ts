@@ -22,6 +22,3 @@ export interface Match {
 }
 
 export const MAX_SEARCHED_FILE_BYTES = 10 * 1024 * 1024
-
-/** Folders that nothing is looked for in. */
-export const UNSEARCHED = ['.git', 'node_modules']

@@ -2,6 +2,7 @@ import type { Dirent } from 'node:fs'
 import { lstat, readdir, readlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
+import { LEFT_OUT_FOLDERS } from '../left-out-folders.ts'
 import type { FunctionTool } from '../tool.ts'
 
 export const listFiles: FunctionTool = {
@@ -38,7 +39,6 @@ export const listFiles: FunctionTool = {
 }
 
 const MAX_ENTRIES = 1000
-const UNLISTED = new Set(['.git', 'node_modules'])
 const UNREADABLE = ' (cannot be read)'
 
 /**
@@ -62,7 +62,7 @@ async function list(
       continue
     }
     const index = entries.push(`${name}/`) - 1
-    if (depth === 1 || UNLISTED.has(child.name)) continue
+    if (depth === 1 || LEFT_OUT_FOLDERS.includes(child.name)) continue
     const complete = await list(path, `${name}/`, depth - 1, entries).catch(() => {
       entries[index] += UNREADABLE
       return true
