@@ -13,15 +13,8 @@ import {
   textAnswer,
 } from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
+import { furtherPrompt } from './held-against.ts'
 import { addedItems, eventsOf, outline, outputsSent, play, shownText, start } from './replay.ts'
-
-const prompt = (runId: string, text: string) =>
-  ({
-    type: 'prompt',
-    runId,
-    prompt: text,
-    secrets: { CODEX_ACCESS_TOKEN: 'second-token', CODEX_ACCOUNT_ID: 'account-1' },
-  }) as const
 
 const created = { type: 'response.created', response: { id: 'resp_1' } }
 const completed = { type: 'response.completed', response: { id: 'resp_1' } }
@@ -50,14 +43,20 @@ describe.concurrent('the request', () => {
       { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Say hello.' }] },
     ])
     expect(tools).toMatchObject(
-      ['bash', 'read_file', 'write_file', 'list_files'].map((name) => ({
-        type: 'function',
-        name,
-        strict: false,
-        parameters: { type: 'object', additionalProperties: false },
-      })),
+      [
+        ...['bash', 'write_stdin', 'apply_patch', 'read_file', 'write_file', 'list_files'],
+        ...['search_files', 'view_image'],
+      ].map((name) =>
+        name === 'apply_patch'
+          ? { type: 'custom', name, format: { type: 'grammar', syntax: 'lark' } }
+          : {
+              type: 'function',
+              name,
+              strict: false,
+              parameters: { type: 'object', additionalProperties: false },
+            },
+      ),
     )
-    expect(tools).toHaveLength(4)
   })
 
   test('has these headers and no others', async (t) => {
@@ -116,7 +115,8 @@ describe.concurrent('the request', () => {
 
 describe.concurrent('the stream', () => {
   test('is read past everything that means nothing to us', async (t) => {
-    const [first, second] = sse([done(messageItem('Done.'))]).split('"item"')
+    const item = messageItem('Done.')
+    const [first, second] = sse([done(item)]).split('"item"')
     const body = [
       '\uFEFF: a comment\nretry: 5000\nid: 7\n\n',
       sse([created, { type: 'response.brand_new', delta: 'no text' }]),
@@ -137,16 +137,17 @@ describe.concurrent('the stream', () => {
     expect(server.requests).toHaveLength(1)
     expect(eventsOf(agent, 'retry')).toEqual([])
     expect(shownText(agent)).toBe('Done.')
-    expect(eventsOf(agent, 'item').map((event) => event.item)).toContainEqual(messageItem('Done.'))
+    expect(eventsOf(agent, 'item').map((event) => event.item)).toContainEqual(item)
   })
 
   test('gives items by output_item.done alone, not by deltas, added or completed', async (t) => {
+    const kept = messageItem('Kept.')
     const torn = { type: 'function_call', call_id: 'call_0', name: 'bash', arguments: '{"comm' }
     const body = sse([
       created,
       { type: 'response.output_item.added', item: torn },
       delta('Only shown.'),
-      done({ ...messageItem('Kept.') }),
+      done(kept),
       {
         type: 'response.completed',
         response: { id: 'resp_1', end_turn: false, output: [messageItem('Ignored.'), torn] },
@@ -154,7 +155,7 @@ describe.concurrent('the stream', () => {
     ])
     const { server } = await play(t, [{ body }, textAnswer()])
 
-    expect(addedItems(server, 1)).toEqual([messageItem('Kept.')])
+    expect(addedItems(server, 1)).toEqual([kept])
   })
 
   test('counts usage that is missing as zero', async (t) => {
@@ -174,12 +175,13 @@ describe.concurrent('the stream', () => {
   })
 
   test('an item that was cut inside is not kept, the one before it is', async (t) => {
-    const whole = sse([created, done(messageItem('Kept.'))])
+    const kept = messageItem('Kept.')
+    const whole = sse([created, done(kept)])
     const body = whole + sse([done(messageItem('Cut.'))])
     const cut: Exchange = { body, fault: 'cut', bytes: Buffer.byteLength(whole) + 40 }
     const { server } = await play(t, [cut, textAnswer()])
 
-    expect(addedItems(server, 1)).toEqual([messageItem('Kept.')])
+    expect(addedItems(server, 1)).toEqual([kept])
   })
 
   test('what comes after completed is not waited for', async (t) => {
@@ -222,7 +224,7 @@ describe.concurrent('the stream', () => {
     const script = [{ body: sse([delta(text), done(messageItem(text)), completed]) }, textAnswer()]
     const { agent, server } = await start(t, script, { prompt: text })
     await agent.finished()
-    agent.send(prompt('run-2', text))
+    agent.send(furtherPrompt('run-2', text))
     await agent.finished()
 
     expect(shownText(agent)).toBe(text)
@@ -239,12 +241,14 @@ describe.concurrent('items', () => {
     expect(addedItems(server, 1)).toEqual([])
   })
 
-  // The official client drops types it does not know; what the service made, it can take back.
-  test('an item of an unknown type goes back as it came', async (t) => {
+  test('an item of a type nobody knows is left out, and that is said', async (t) => {
     const item = { type: 'brand_new', id: 'bn_1', payload: { a: [1, null] } }
-    const { server } = await play(t, [itemsAnswer([item], { end_turn: false }), textAnswer()])
+    const script = [itemsAnswer([item], { end_turn: false }), textAnswer()]
+    const { agent, server } = await play(t, script)
 
-    expect(addedItems(server, 1)).toEqual([item])
+    expect(addedItems(server, 1)).toEqual([])
+    const message = expect.stringContaining('brand_new')
+    expect(eventsOf(agent, 'repair')).toMatchObject([{ message }])
   })
 
   test('calls without id are answered by their call_id, wrong arguments with an error', async (t) => {
@@ -257,7 +261,8 @@ describe.concurrent('items', () => {
     const calls = [call('a', 'null'), call('b', '[]'), call('c', '{}'), call('d', '')]
     const { finished, server } = await play(t, [itemsAnswer(calls), textAnswer()])
 
-    expect(addedItems(server, 1).slice(0, 4)).toEqual(calls)
+    const id = expect.stringMatching(/^fc_/)
+    expect(addedItems(server, 1).slice(0, 4)).toEqual(calls.map((each) => ({ ...each, id })))
     const outputs = outputsSent(server, 1)
     expect(Object.keys(outputs)).toEqual(['a', 'b', 'c', 'd'])
     for (const output of Object.values(outputs)) expect(output).toMatch(/^error: /)
@@ -278,7 +283,7 @@ describe.concurrent('the turn state', () => {
       textAnswer(),
     ])
     await agent.finished()
-    agent.send(prompt('run-2', 'Again.'))
+    agent.send(furtherPrompt('run-2', 'Again.'))
     await agent.finished()
 
     const sent = server.requests.map((request) => request.header('x-codex-turn-state'))
@@ -288,20 +293,21 @@ describe.concurrent('the turn state', () => {
 
 describe.concurrent('the runs of a conversation', () => {
   test('go on from one another in one process', async (t) => {
+    const answer = messageItem('First.')
     const { agent, server } = await start(t, [
       callsAnswer(['bash', { command: 'echo one' }]),
-      textAnswer('First.'),
+      itemsAnswer([answer]),
       textAnswer('Second.'),
     ])
     expect(await agent.finished()).toMatchObject({ runId: 'run-1', status: 'done', turns: 2 })
-    agent.send(prompt('run-2', 'And now?'))
+    agent.send(furtherPrompt('run-2', 'And now?'))
     const second = await agent.finished()
 
     expect(second).toMatchObject({ runId: 'run-2', status: 'done', turns: 1, toolCalls: 0 })
     expect(addedItems(server, 2).map(outline)).toEqual([
       { type: 'function_call', id: 'fc_1', call_id: 'call_1' },
       { type: 'function_call_output', id: 'fco_', call_id: 'call_1' },
-      { type: 'message', id: 'msg_1' },
+      outline(answer),
       { type: 'message', role: 'user' },
     ])
     const [before, after] = [server.requests[1]?.body.input, server.requests[2]?.body.input]
@@ -318,23 +324,24 @@ describe.concurrent('the runs of a conversation', () => {
     await agent.until('tool.started')
     agent.send({ type: 'interrupt' })
     expect(await agent.finished()).toMatchObject({ status: 'interrupted' })
-    agent.send(prompt('run-2', 'Go on.'))
+    agent.send(furtherPrompt('run-2', 'Go on.'))
 
     expect(await agent.finished()).toMatchObject({ status: 'done' })
     expect(Object.keys(outputsSent(server, 1))).toEqual(['call_1', 'call_2'])
   })
 
   test('can go on after an interruption in the middle of an answer', async (t) => {
-    const call = { type: 'function_call', call_id: 'a', name: 'bash', arguments: '{}' }
-    const half = sse([created, done(messageItem('Kept.')), done(call), delta('Half')])
+    const said = messageItem('Kept.')
+    const call = { type: 'function_call', id: 'fc_a', call_id: 'a', name: 'bash', arguments: '{}' }
+    const half = sse([created, done(said), done(call), delta('Half')])
     const { agent, server } = await start(t, [{ body: half, fault: 'stall' }, textAnswer()])
     await agent.until('text.delta')
     agent.send({ type: 'interrupt' })
-    expect(await agent.finished()).toMatchObject({ status: 'interrupted', toolCalls: 0 })
-    agent.send(prompt('run-2', 'Go on.'))
+    expect(await agent.finished()).toMatchObject({ status: 'interrupted' })
+    agent.send(furtherPrompt('run-2', 'Go on.'))
 
     expect(await agent.finished()).toMatchObject({ status: 'done' })
-    expect(addedItems(server, 1).slice(0, 2)).toEqual([messageItem('Kept.'), call])
+    expect(addedItems(server, 1).slice(0, 2)).toEqual([said, call])
     expect(Object.keys(outputsSent(server, 1))).toEqual(['a'])
   })
 
@@ -343,7 +350,7 @@ describe.concurrent('the runs of a conversation', () => {
     const script = [callsAnswer(['bash', { command: 'echo one' }]), textAnswer()]
     const { agent, server } = await start(t, script, { limits })
     expect(await agent.finished()).toMatchObject({ status: 'turn-limit', turns: 1, toolCalls: 1 })
-    agent.send(prompt('run-2', 'Go on.'))
+    agent.send(furtherPrompt('run-2', 'Go on.'))
 
     expect(await agent.finished()).toMatchObject({ status: 'done' })
     expect(outputsSent(server, 1)).toEqual({ call_1: expect.stringContaining('one') })
