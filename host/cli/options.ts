@@ -32,6 +32,7 @@ export interface OneRunOptions extends RunOptions {
 export function oneRunOnly(options: OneRunOptions): string | undefined {
   if (options.image) return '--image'
   if (options.waitForLimit) return '--wait-for-limit'
+  if (options.minRemaining !== undefined) return '--min-remaining'
   return undefined
 }
 

@@ -31,9 +31,10 @@ export async function runCommand(
     try {
       if (shown) introduce(conversation, shown)
       let end = await oneRun(begin(conversation), shown)
-      while (options.waitForLimit && end.isLimit && end.resetsAt !== undefined) {
+      for (let before = 0; options.waitForLimit && end.isLimit && end.resetsAt; before++) {
+        const { resetsAt } = end
         const { session } = conversation
-        const stopped = await waitForLimit(end.resetsAt, { screen: shown, session })
+        const stopped = await waitForLimit({ resetsAt, session, before, screen: shown })
         if (stopped !== undefined) return stopped
         end = await oneRun(conversation.resume(), shown)
       }

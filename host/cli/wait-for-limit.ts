@@ -3,16 +3,24 @@ import type { Screen } from './screen.ts'
 import { abortOnSignals } from './stop-signals.ts'
 import { localTime, span } from './when.ts'
 
+export interface Parked {
+  /** When the limit is lifted, in epoch ms. */
+  resetsAt: number
+  session: string
+  /** How often this run has been parked before. */
+  before: number
+  screen: Screen | undefined
+}
+
 /**
- * Waits until the limit is lifted at `resetsAt`, and says for how long. Resolves with the exit code
- * of the signal that ended the waiting, or undefined when it is over.
+ * Waits until the limit is lifted, and says for how long. Resolves with the exit code of the signal
+ * that ended the waiting, or undefined when it is over.
  */
 export async function waitForLimit(
-  resetsAt: number,
-  { screen, session }: { screen: Screen | undefined; session: string },
+  { resetsAt, session, before, screen }: Parked,
   now: () => number = Date.now,
 ): Promise<number | undefined> {
-  const until = Math.max(resetsAt, now()) + GRACE_MS
+  const until = endOfWait(resetsAt, before, now())
   // Listening before it is said that one may: whoever reads that may be quick.
   const signals = abortOnSignals()
   screen?.note(
@@ -37,6 +45,16 @@ export async function waitForLimit(
   }
   return exitCode
 }
+
+/**
+ * When to go on. A service that names a time and is not ready by then is asked less and less often.
+ */
+export function endOfWait(resetsAt: number, before: number, now: number): number {
+  const leastMs = before === 0 ? 0 : Math.min(1000 * 2 ** before, MOST_PATIENCE_MS)
+  return Math.max(resetsAt + GRACE_MS, now + leastMs)
+}
+
+const MOST_PATIENCE_MS = 10 * 60_000
 
 /** The clocks of two machines are never the same. */
 const GRACE_MS = 1000

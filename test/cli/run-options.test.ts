@@ -11,8 +11,9 @@ import {
   startModelServer,
   textAnswer,
 } from '../fakes/model-server.ts'
+import { wireModel } from '../models/wire-model.ts'
 import { type Home, openHome } from './cli-process.ts'
-import { signedIn, USAGE } from './signed-in.ts'
+import { asReply, MODELS, RESPONSES, signedIn, USAGE } from './signed-in.ts'
 
 /** One pixel. */
 const PNG = Buffer.from(
@@ -154,6 +155,26 @@ test('asks for no more effort than the model has, and says so', async () => {
     reasoning: { effort: 'xhigh' },
   })
   expect(stderr).toContain('"xhigh" is used')
+})
+
+test('a model of the subscription is asked in the form that the service lists for it', async () => {
+  service = await startJsonService({
+    [MODELS]: [{ json: { models: [wireModel('gpt-9', { use_responses_lite: true })] } }],
+    [RESPONSES]: [asReply(textAnswer('Hello.'))],
+  })
+  const env = await signedIn(home, service)
+
+  const { code, stdout } = await home.run(['run', 'Say hello.'], { env })
+
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'Hello.\n' })
+  const asked = service.requests.find(({ path }) => path === RESPONSES)
+  expect(JSON.parse(asked?.body ?? '')).toMatchObject({
+    model: 'gpt-9',
+    input: expect.arrayContaining([expect.objectContaining({ type: 'additional_tools' })]),
+    reasoning: { effort: 'medium' },
+    text: { verbosity: 'low' },
+  })
+  expect(asked?.headers).toMatchObject({ 'x-openai-internal-codex-responses-lite': 'true' })
 })
 
 describe('--continue', () => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 
 /** `hang` never answers, `stall` does not finish its body, `cut` closes the connection. */
 export type JsonReply =
@@ -11,7 +12,7 @@ export type JsonReply =
 
 export interface JsonService {
   readonly url: URL
-  readonly requests: { path: string; headers: IncomingHttpHeaders }[]
+  readonly requests: { path: string; headers: IncomingHttpHeaders; body: string }[]
   /** Answers by path, without the query, each used up one by one; the last stays. */
   readonly replies: Record<string, JsonReply[]>
   /** Resolves when so many requests have come for a path that begins so. */
@@ -19,26 +20,26 @@ export interface JsonService {
   close(): Promise<void>
 }
 
-/** A real server on a free port that answers questions about an account. Without a script: 404. */
+/** A real server on a free port that answers as the service of an account. Without a script: 404. */
 export async function startJsonService(
   replies: Record<string, JsonReply[]> = {},
 ): Promise<JsonService> {
   const requests: JsonService['requests'] = []
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     const path = request.url ?? ''
-    requests.push({ path, headers: request.headers })
+    requests.push({ path, headers: request.headers, body: await text(request) })
     server.emit('asked')
     const queue = replies[path.split('?', 1)[0] ?? ''] ?? []
     const reply = (queue.length > 1 ? queue.shift() : queue[0]) ?? { status: 404, text: 'None' }
     if (reply === 'hang') return
     if (reply === 'cut') return void response.destroy()
     if (reply === 'stall') return void response.writeHead(200).write('{"models":[')
-    const { status = 200, headers, text } = reply
+    const { status = 200, headers, text: page } = reply
     response.writeHead(status, {
-      'content-type': text === undefined ? 'application/json' : 'text/html',
+      'content-type': page === undefined ? 'application/json' : 'text/html',
       ...headers,
     })
-    response.end(status === 304 ? undefined : (text ?? JSON.stringify(reply.json)))
+    response.end(status === 304 ? undefined : (page ?? JSON.stringify(reply.json)))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
