@@ -3,6 +3,12 @@ import type { Item } from '../../shared/items.ts'
 /** Characters of JSON that make a token, roughly; the service counts four bytes of output as one. */
 const BYTES_PER_TOKEN = 4
 
+/** What an image costs, whatever the size of its file: about two thousand tokens. */
+const IMAGE_BYTES = 8000
+/** Of all images together; one request is bounded, and a conversation must not grow past that. */
+const MAX_IMAGES_BYTES = 24 * 1024 * 1024
+const DATA_URL = /data:image\/[^"]+/g
+
 /**
  * The conversation as it is sent: it only ever grows, so the service can cache its prefix, until it is
  * compacted. Each item is encoded once; turn 300 would otherwise encode a megabyte that it has encoded
@@ -20,6 +26,7 @@ export class History {
     this.#head = head.map((item) => JSON.stringify(item))
     this.#entries = items.map(entryOf)
     this.#bytesSince = bytesOf(this.#head) + sizeOf(this.#entries)
+    this.#dropOldImages()
   }
 
   /** An estimate between two answers of the service. */
@@ -32,6 +39,10 @@ export class History {
     return this.#entries.map(({ encoded }) => JSON.parse(encoded))
   }
 
+  get ids(): string[] {
+    return this.#entries.flatMap(({ id }) => id ?? [])
+  }
+
   get callIds(): string[] {
     return this.#entries.flatMap(({ callId }) => callId ?? [])
   }
@@ -39,7 +50,8 @@ export class History {
   push(item: Item): void {
     const entry = entryOf(item)
     this.#entries.push(entry)
-    this.#bytesSince += entry.encoded.length
+    this.#bytesSince += entry.size
+    if (entry.imageBytes > 0) this.#dropOldImages()
   }
 
   /** The service has counted everything that is here now. */
@@ -72,9 +84,9 @@ export class History {
   userMessages(maxTokens: number): Item[] {
     const kept: Item[] = []
     let room = maxTokens * BYTES_PER_TOKEN
-    for (const { type, role, encoded } of this.#entries.toReversed()) {
+    for (const { type, role, encoded, size } of this.#entries.toReversed()) {
       if (type !== 'message' || role !== 'user') continue
-      room -= encoded.length
+      room -= size
       if (room < 0) break
       kept.unshift(JSON.parse(encoded))
     }
@@ -93,6 +105,17 @@ export class History {
     )
   }
 
+  /** The newest images stay, as far as there is room. */
+  #dropOldImages(): void {
+    let room = MAX_IMAGES_BYTES
+    for (const [index, entry] of [...this.#entries.entries()].toReversed()) {
+      room -= entry.imageBytes
+      if (entry.imageBytes > 0 && room < 0) {
+        this.#entries[index] = entryOf(JSON.parse(entry.encoded, withoutImage))
+      }
+    }
+  }
+
   /** Puts `items` in the place of everything but the head. */
   replace(items: readonly Item[]): void {
     this.#entries = items.map(entryOf)
@@ -104,20 +127,37 @@ export class History {
 interface Entry {
   type: string
   role: unknown
+  id: string | undefined
   callId: string | undefined
   encoded: string
+  /** Characters, those of images not counted as such. */
+  size: number
+  imageBytes: number
 }
 
 function entryOf(item: Item): Entry {
-  const { type, role, call_id: callId } = item
+  const { type, role, id, call_id: callId } = item
+  const encoded = JSON.stringify(item)
+  const images = encoded.match(DATA_URL) ?? []
+  const imageBytes = bytesOf(images)
   return {
     type,
     role,
+    id: typeof id === 'string' ? id : undefined,
     callId: typeof callId === 'string' ? callId : undefined,
-    encoded: JSON.stringify(item),
+    encoded,
+    size: encoded.length - imageBytes + images.length * IMAGE_BYTES,
+    imageBytes,
   }
 }
 
 const isCall = ({ type }: Entry) => type.endsWith('_call')
-const sizeOf = (entries: readonly Entry[]) => bytesOf(entries.map(({ encoded }) => encoded))
+const sizeOf = (entries: readonly Entry[]) => entries.reduce((sum, { size }) => sum + size, 0)
 const bytesOf = (texts: readonly string[]) => texts.reduce((sum, { length }) => sum + length, 0)
+
+/** For `JSON.parse`: a note in the place of each image. */
+function withoutImage(_: string, value: unknown): unknown {
+  const isImage =
+    typeof value === 'object' && value !== null && 'type' in value && value.type === 'input_image'
+  return isImage ? { type: 'input_text', text: '[an earlier image, left out for its size]' } : value
+}

@@ -2,44 +2,82 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { Item } from '../../shared/items.ts'
 
 export interface Mended {
-  /** Absent: the service would not take it back. */
+  /** Absent: it is left out of the conversation. */
   item?: Item
   /** What was changed, for the user. */
   repair?: string
 }
 
 /**
- * The item as it can be sent back: with an id, and a call with an id that is its own and of a length
- * that the service takes.
+ * Makes items of answers such that they can be sent back. A history that the service refuses once it
+ * refuses for ever, so nothing gets in that it would not take: an item without what its type needs,
+ * two with the same id, a call that cannot be answered.
  */
-export function mendItem(item: Item, takenCallIds: ReadonlySet<string>): Mended {
-  if (isRefusalAlone(item)) return {}
-  if (!KNOWN.has(item.type)) {
-    return { repair: `an item of a type nobody knows is left out: ${item.type.slice(0, 64)}` }
+export class ItemMender {
+  readonly #ids: Set<string>
+  readonly #callIds: Set<string>
+  /** What came since the last whole answer, by id: a broken stream may bring an item again. */
+  readonly #recent = new Map<string, string>()
+
+  /** The ids are those that the history has already. */
+  constructor(history: { ids: readonly string[]; callIds: readonly string[] }) {
+    this.#ids = new Set(history.ids)
+    this.#callIds = new Set(history.callIds)
   }
-  const named = typeof item.id === 'string' ? item : { ...item, id: newId(item.type) }
-  if (!NEEDS_CALL_ID.has(item.type)) return { item: named }
-  const { call_id: given } = item
-  if (typeof given !== 'string' || given === '') {
-    return {
-      item: { ...named, call_id: newId('call') },
-      repair: 'a tool call without an id got one',
+
+  /** The answer is whole: an item that comes from now on is another one. */
+  answered(): void {
+    this.#recent.clear()
+  }
+
+  mend(given: Item): Mended {
+    const text = JSON.stringify(given)
+    if (typeof given.id === 'string' && this.#recent.get(given.id) === text) {
+      return { repair: `an item that came twice is taken once: ${given.type}` }
     }
-  }
-  if (takenCallIds.has(given)) {
-    return {
-      item: { ...named, call_id: newId('call') },
-      repair: 'a tool call with the id of an earlier one got its own',
+    const needed = complete(given)
+    if (!needed.item) return needed
+    const item = { ...needed.item }
+    let { repair } = needed
+    if (!this.#isFree(item)) {
+      if (item.id !== undefined) repair ??= `an item got an id of its own: ${item.type}`
+      item.id = newId(item.type)
     }
-  }
-  if (given.length > MAX_CALL_ID) {
-    const digest = createHash('sha256').update(given).digest('hex').slice(0, 40)
-    return {
-      item: { ...named, call_id: `call_${digest}` },
-      repair: `a tool call with an id of ${given.length} characters got a shorter one`,
+    if (isCall(item)) {
+      const problem = this.#callIdProblem(item.call_id)
+      if (problem) {
+        item.call_id = problem.better
+        repair = problem.repair
+      }
+      this.#callIds.add(String(item.call_id))
     }
+    this.#ids.add(String(item.id))
+    if (typeof given.id === 'string') this.#recent.set(given.id, text)
+    return { item, ...(repair ? { repair } : {}) }
   }
-  return { item: named }
+
+  #isFree({ type, id }: Item): boolean {
+    if (typeof id !== 'string' || !isId(id) || this.#ids.has(id)) return false
+    return id.startsWith(`${PREFIX[type]}_`)
+  }
+
+  #callIdProblem(id: unknown): { better: string; repair: string } | undefined {
+    if (typeof id !== 'string' || id === '') {
+      return { better: newId('call'), repair: 'a tool call without an id got one' }
+    }
+    if (this.#callIds.has(id)) {
+      return {
+        better: newId('call'),
+        repair: 'a tool call with the id of an earlier one got its own',
+      }
+    }
+    if (id.length > MAX_ID) {
+      const digest = createHash('sha256').update(id).digest('hex').slice(0, 40)
+      const repair = `a tool call with an id of ${id.length} characters got a shorter one`
+      return { better: `call_${digest}`, repair }
+    }
+    return undefined
+  }
 }
 
 /** An id as the service makes them: a prefix that names the type, then something unique. */
@@ -48,8 +86,11 @@ export function newId(type: string): string {
 }
 
 /** The service refuses longer ones. */
-const MAX_CALL_ID = 64
+const MAX_ID = 64
 
+const isId = (id: string) => /^[\w-]+$/.test(id) && id.length <= MAX_ID
+
+/** Of what an answer may hold and we send: the letters the ids of each type begin with. */
 const PREFIX: Record<string, string> = {
   message: 'msg',
   reasoning: 'rs',
@@ -61,24 +102,69 @@ const PREFIX: Record<string, string> = {
   compaction: 'cmp',
 }
 
-/** The types an answer may hold. */
-const KNOWN = new Set([
-  'message',
-  'reasoning',
-  'function_call',
-  'custom_tool_call',
-  'web_search_call',
-  'compaction',
-])
-const NEEDS_CALL_ID = new Set(['function_call', 'custom_tool_call'])
+const isCall = ({ type }: Item) => type === 'function_call' || type === 'custom_tool_call'
 
-/** The service does not take back a message that holds nothing but a refusal. */
-function isRefusalAlone(item: Item): boolean {
-  const { content } = item
-  return (
-    item.type === 'message' &&
-    Array.isArray(content) &&
-    content.length > 0 &&
-    content.every((part) => part?.type === 'refusal')
+/** The item with what the service wants of its type; without an item where that cannot be had. */
+function complete(item: Item): Mended {
+  switch (item.type) {
+    case 'message':
+      return withKnownParts(item)
+    case 'reasoning':
+      return (isSealed(item) || isOpen(item)) && Array.isArray(item.summary)
+        ? { item }
+        : notWhole(item)
+    case 'compaction':
+      return isSealed(item) ? { item } : notWhole(item)
+    case 'web_search_call':
+      return { item }
+    case 'function_call':
+      return withNameAndText(item, 'arguments')
+    case 'custom_tool_call':
+      return withNameAndText(item, 'input')
+    default:
+      return { repair: `an item of a type nobody knows is left out: ${item.type.slice(0, 64)}` }
+  }
+}
+
+/** A message that holds nothing but a refusal is not taken back; it has been shown. */
+function withKnownParts(item: Item): Mended {
+  const { role, content } = item
+  if (role !== 'assistant' || !Array.isArray(content)) return notWhole(item)
+  const known = content.filter(
+    (part) =>
+      (part?.type === 'output_text' && typeof part.text === 'string') ||
+      (part?.type === 'refusal' && typeof part.refusal === 'string'),
   )
+  if (known.length < content.length) {
+    const repair = 'a part of a message that nobody knows is left out'
+    return known.length === 0 ? { repair } : { item: { ...item, content: known }, repair }
+  }
+  if (content.length > 0 && content.every(({ type }) => type === 'refusal')) return {}
+  return { item }
+}
+
+/** What is not sealed in the item cannot be asked for by its id: nothing is stored at the service. */
+function isSealed({ encrypted_content: sealed }: Item): boolean {
+  return typeof sealed === 'string'
+}
+
+/** Some servers say what was thought, and take it back as it is. */
+function isOpen({ content }: Item): boolean {
+  return Array.isArray(content) && content.length > 0
+}
+
+function withNameAndText(item: Item, field: 'arguments' | 'input'): Mended {
+  const { name, [field]: text } = item
+  if (typeof name !== 'string' || name === '') return notWhole(item)
+  if (typeof text === 'string' && isId(name)) return { item }
+  const mended = {
+    ...item,
+    name: name.replace(/[^\w-]/g, '_').slice(0, MAX_ID),
+    [field]: typeof text === 'string' ? text : '',
+  }
+  return { item: mended, repair: 'a tool call in a form the service would not take was put right' }
+}
+
+function notWhole({ type }: Item): Mended {
+  return { repair: `an item that is not whole is left out: ${type}` }
 }

@@ -53,7 +53,7 @@ export function userMessage(text: string, images: readonly string[] = []): Item 
     type: 'message',
     role: 'user',
     content: [
-      ...images.map((url) => ({ type: 'input_image', image_url: url })),
+      ...images.map((url) => ({ type: 'input_image', image_url: url, detail: 'auto' })),
       { type: 'input_text', text },
     ],
   }

@@ -8,7 +8,7 @@ import { type AskReply, askModel } from './ask-model.ts'
 import { compact } from './compaction.ts'
 import type { Emit } from './events.ts'
 import type { History } from './history.ts'
-import { mendItem, newId } from './mend-item.ts'
+import { ItemMender, newId } from './mend-item.ts'
 import type { ModelClient } from './model-client.ts'
 import { type ModelFailure, runFailureOf } from './model-failure.ts'
 import type { CallItem } from './model-reply.ts'
@@ -92,7 +92,7 @@ class Run {
     outputTokens: 0,
     reasoningTokens: 0,
   }
-  readonly #callIds: Set<string>
+  readonly #mender: ItemMender
   readonly #retries = new RetryPolicy()
   /** What was done to get the answer of this turn; each is done once. */
   readonly #tried = new Set<ModelFailure['remedy']>()
@@ -110,7 +110,7 @@ class Run {
     this.#conversation = conversation
     this.#input = input
     this.#secrets = input.secrets
-    this.#callIds = new Set(conversation.history.callIds)
+    this.#mender = new ItemMender(conversation.history)
   }
 
   say(text: string, images?: readonly string[]): void {
@@ -141,6 +141,7 @@ class Run {
     if (!reply.failure) {
       this.turns++
       this.#tried.clear()
+      this.#mender.answered()
     }
     return { ...reply, calls }
   }
@@ -171,7 +172,6 @@ class Run {
       this.#untilAnswered(() => this.#ask({ more, onItem: (item) => items.push(item) })),
     )
     if (failure) return failure
-    this.#callIds.clear()
     const { items, tokens: tokensAfter } = history
     this.#tokensAfter = tokensAfter
     this.#input.emit({ type: 'compacted', items, tokensBefore, tokensAfter })
@@ -304,13 +304,11 @@ class Run {
   }
 
   #takeItem(item: Item, calls: ToolCalls): void {
-    const { item: mended, repair } = mendItem(item, this.#callIds)
+    const { item: mended, repair } = this.#mender.mend(item)
     if (repair) this.#input.emit({ type: 'repair', message: repair })
     if (!mended) return
     const seq = this.#record(mended)
-    if (!isCall(mended)) return
-    this.#callIds.add(mended.call_id)
-    calls.start(mended, seq)
+    if (isCall(mended)) calls.start(mended, seq)
   }
 
   #record(item: Item): number {

@@ -100,7 +100,7 @@ function outputItem(
   const type = `${call.type}_output`
   const parts = images && [
     { type: 'input_text', text: output },
-    ...images.map((url) => ({ type: 'input_image', image_url: url })),
+    ...images.map((url) => ({ type: 'input_image', image_url: url, detail: 'auto' })),
   ]
   return { type, id: newId(type), call_id: call.call_id, output: parts ?? output }
 }

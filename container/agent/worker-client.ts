@@ -72,7 +72,7 @@ export class WorkerClient {
         this.#process ??= this.#start()
         send(this.#process, { type: 'call', id, name, input, limits })
       } catch (error) {
-        this.#settle(id, lostResult(notStarted(error)))
+        this.#settle(id, notStartedResult(error))
       }
     })
   }
@@ -183,10 +183,24 @@ function isImage(value: unknown): boolean {
 }
 
 function notStarted(error: unknown): string {
-  return `it could not be started: ${messageOf(error)}`
+  return `could not be started: ${messageOf(error)}`
 }
 
+/** A call that was under way may have been carried out; the model must not simply repeat it. */
 function lostResult(how: string): ToolResult {
-  const output = `error: the process that runs the tools was lost (${how}); a new one is started`
-  return { ok: false, output, summary: 'the tool process was lost' }
+  return {
+    ok: false,
+    output:
+      `error: the process that runs the tools was lost (${how}); whether this was carried out, ` +
+      'wholly or in part, is not known; a new process is started',
+    summary: 'the tool process was lost',
+  }
+}
+
+function notStartedResult(error: unknown): ToolResult {
+  return {
+    ok: false,
+    output: `error: this was not carried out: the process that runs the tools ${notStarted(error)}`,
+    summary: 'the tool process could not be started',
+  }
 }

@@ -102,7 +102,12 @@ export function codexProvider(options: CodexProviderOptions) {
           return route.responsesUrl
         },
         get headers() {
-          return { originator: ORIGINATOR, 'user-agent': USER_AGENT, ...route.headers }
+          return {
+            originator: ORIGINATOR,
+            'user-agent': USER_AGENT,
+            'x-codex-beta-features': BETA_FEATURES,
+            ...route.headers,
+          }
         },
         settingsFor: async (wanted: WantedSettings) =>
           settingsFrom((await models).models, wanted, 'codex'),
@@ -120,11 +125,14 @@ export function codexProvider(options: CodexProviderOptions) {
   } satisfies ProviderPlugin
 }
 
+/** What the official client names with every request; the service compacts for who knows of it. */
+const BETA_FEATURES = 'remote_compaction_v2'
+
 function whyNotAuthenticated(store: TokenStore): CodexboxError | undefined {
   try {
     const stored = store.peek()
-    if (!stored) return notSignedIn()
-    return stored.dead && deadError(stored.dead)
+    if (!stored) return notSignedIn(store.setAside())
+    return stored.dead && deadError(stored.dead, stored)
   } catch (error) {
     if (error instanceof CodexboxError) return error
     throw error

@@ -18,7 +18,8 @@ const DEFAULT_LIMITS: RunLimits = {
   // The service sends its first event at once; a queue that keeps still is left after this.
   firstEventMs: 2 * MINUTE,
   streamIdleMs: 5 * MINUTE,
-  toolMs: 10 * MINUTE,
+  // A command that takes longer than a model waits goes on beside it.
+  toolMs: 60 * MINUTE,
   toolOutputBytes: 40_000,
 }
 

@@ -65,3 +65,33 @@ test('the older half goes without tearing a call from its output', () => {
   expect(history.items).toEqual([call('3'), output('3')])
   expect(inputOf(history).input[0]).toEqual(head)
 })
+
+test('an image counts as a few thousand tokens, whatever the size of its file', () => {
+  const url = `data:image/png;base64,${'A'.repeat(4_000_000)}`
+  const image = {
+    type: 'message',
+    role: 'user',
+    content: [{ type: 'input_image', image_url: url }],
+  }
+
+  expect(new History([head], [image]).tokens).toBeLessThan(4000)
+})
+
+test('of many images the newest stay, a note stands where an older one was', () => {
+  const url = (letter: string) => `data:image/png;base64,${letter.repeat(10_000_000)}`
+  const image = (letter: string): Item => ({
+    type: 'message',
+    role: 'user',
+    content: [{ type: 'input_image', image_url: url(letter) }],
+  })
+  const history = new History([head], [image('A'), image('B')])
+  expect(history.items).toEqual([image('A'), image('B')])
+
+  history.push(image('C'))
+
+  expect(history.items.slice(1)).toEqual([image('B'), image('C')])
+  expect(history.items[0]).toMatchObject({
+    role: 'user',
+    content: [{ type: 'input_text', text: expect.stringContaining('left out') }],
+  })
+})

@@ -203,10 +203,11 @@ export function callsAnswer(...calls: [name: string, args: object | string][]): 
   )
 }
 
+/** Its id tells it from a message with another text; the service gives each its own. */
 export function messageItem(text: string): Item {
   return {
     type: 'message',
-    id: 'msg_1',
+    id: `msg_${text.replace(/\W+/g, '_').slice(0, 40)}`,
     role: 'assistant',
     status: 'completed',
     content: [{ type: 'output_text', text, annotations: [], logprobs: [] }],

@@ -129,6 +129,7 @@ test.each(['/backend-api/codex', '/backend-api/codex/'])(
     expect(connection.headers).toEqual({
       originator: 'codexbox',
       'user-agent': expect.stringMatching(/^codexbox\/\d/),
+      'x-codex-beta-features': 'remote_compaction_v2',
     })
     expect((await connection.settingsFor({})).model).toBe('gpt-6.1-sol')
     expect(connection.owner).toBe('codex:account-1')
