@@ -1,5 +1,6 @@
-import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
 import { messageOf } from '../shared/errors.ts'
+import { openPrivately } from './storage/open-privately.ts'
 
 /**
  * What was asked of the model service and how it answered, as JSON lines in a file of one's own.
@@ -38,6 +39,7 @@ export function openDebugLog(file: string | undefined, now: () => number = Date.
   if (!file) return SILENT
   let descriptor: number | undefined
   try {
+    // Prompts and files are in there.
     descriptor = openPrivately(file)
   } catch (error) {
     return { ...SILENT, problem: `CODEXBOX_DEBUG: nothing is written to it: ${messageOf(error)}` }
@@ -104,24 +106,6 @@ const SILENT: DebugLog = {
   problem: undefined,
   request: () => ({ answered: () => {}, received: () => {}, ended: () => {} }),
   close: () => {},
-}
-
-/** Prompts and files are in there: nobody else may read it, and it may not be led elsewhere. */
-function openPrivately(file: string): number {
-  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants
-  const descriptor = openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
-  try {
-    const stats = fstatSync(descriptor)
-    if (!stats.isFile()) throw new Error(`${file} is not a regular file`)
-    if (process.getuid && stats.uid !== process.getuid()) {
-      throw new Error(`${file} belongs to another user`)
-    }
-    if (process.getuid) fchmodSync(descriptor, 0o600)
-    return descriptor
-  } catch (error) {
-    closeSync(descriptor)
-    throw error
-  }
 }
 
 type Mask = (text: string) => string
