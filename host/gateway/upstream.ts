@@ -2,25 +2,25 @@ import type http from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { CodexboxError } from '../../shared/errors.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
+import type { DebugExchange, DebugLog } from '../debug-log.ts'
 import { type IncomingAnswer, send } from '../net/send.ts'
 import type { ModelConnection } from '../providers/provider.ts'
+import { LITE_HEADER } from './body-policy.ts'
 
 /** What a container may say in headers. Everything else is ours. */
-const FROM_CONTAINER = [
-  'session-id',
-  'thread-id',
-  'x-codex-turn-state',
-  'x-openai-internal-codex-responses-lite',
-]
+const FROM_CONTAINER = ['session-id', 'thread-id', 'x-codex-turn-state', LITE_HEADER]
 
 /** What the service may say back: what an answer and its limits are. Cookies, for one, stay on the host. */
 const TO_CONTAINER =
   /^(content-type|retry-after|openai-model|x-request-id|x-oai-request-id|x-openai-authorization-error|x-error-json|cf-ray|cf-mitigated|x-models-etag|x-codex-.*|x-[a-z0-9-]+-(primary|secondary)-[a-z-]+|x-[a-z0-9-]+-limit-name)$/
 
 export interface ContainerRequest {
-  body: Buffer
+  /** As the policy has checked and written it. */
+  body: string
   headers: http.IncomingHttpHeaders
   signal: AbortSignal
+  /** Each piece of an answer, when it is on its way to the container. */
+  onPassed: (chunk: Buffer) => void
 }
 
 /**
@@ -33,22 +33,50 @@ export async function sendUpstream(
   connection: ModelConnection,
   request: ContainerRequest,
   response: http.ServerResponse,
+  debug: DebugLog,
 ): Promise<void> {
-  let secrets = await connection.getSecrets()
-  let answer = await post(connection, request, secrets)
-  if (answer.status === 401) {
-    const renewed = await renewedSecrets(connection, secrets)
-    if (renewed) {
-      answer.body.resume()
-      secrets = renewed
-      answer = await post(connection, request, secrets)
-    }
-  }
+  const secrets = await connection.getSecrets()
+  const first = await post(connection, request, secrets, debug)
+  const renewed =
+    first.answer.status === 401 ? await renewedSecrets(connection, secrets) : undefined
+  if (!renewed) return passOn(first, request, response)
+  first.answer.body.resume()
+  first.exchange.ended()
+  return passOn(await post(connection, request, renewed, debug), request, response)
+}
+
+interface Posted {
+  answer: IncomingAnswer
+  secrets: Secrets
+  exchange: DebugExchange
+}
+
+async function passOn(
+  { answer, secrets, exchange }: Posted,
+  { onPassed }: ContainerRequest,
+  response: http.ServerResponse,
+): Promise<void> {
   response.writeHead(answer.status, allowed(answer.headers))
   // Before the first byte of the body: the wait for it is the longest of all.
   response.flushHeaders()
-  if (answer.status === 200) await pipeline(answer.body, response)
-  else response.end(masked(await readRefusal(answer), secrets), 'latin1')
+  try {
+    if (answer.status !== 200) {
+      const refusal = await readRefusal(answer)
+      response.end(masked(refusal, secrets), 'latin1')
+      return exchange.ended({ refusal })
+    }
+    const passed = pipeline(answer.body, response)
+    // Behind the pipeline's own listener, so that whoever counts does not hold the bytes up.
+    answer.body.on('data', (chunk: Buffer) => {
+      exchange.received(chunk.length)
+      onPassed(chunk)
+    })
+    await passed
+    exchange.ended()
+  } catch (error) {
+    exchange.ended({ error })
+    throw error
+  }
 }
 
 /** Undefined when there are none: then the refusal itself is the answer. */
@@ -81,29 +109,46 @@ function masked(text: string, { CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: acc
   return account ? withoutToken.replaceAll(account, '<account>') : withoutToken
 }
 
-function post(
-  { responsesUrl, headers: identity }: ModelConnection,
-  { body, headers, signal }: ContainerRequest,
+async function post(
+  { responsesUrl: url, headers: identity }: ModelConnection,
+  { body, headers: given, signal }: ContainerRequest,
   secrets: Secrets,
-): Promise<IncomingAnswer> {
+  debug: DebugLog,
+): Promise<Posted> {
   const said = FROM_CONTAINER.flatMap((name) => {
-    const value = headers[name]
+    const value = given[name]
     return typeof value === 'string' ? [[name, value]] : []
   })
-  return send(responsesUrl, {
-    method: 'POST',
-    headers: {
-      ...Object.fromEntries(said),
-      ...identity,
-      accept: 'text/event-stream',
-      'content-type': 'application/json',
-      ...authorizationHeaders(secrets),
-    },
+  const headers = {
+    ...Object.fromEntries(said),
+    ...identity,
+    accept: 'text/event-stream',
+    'content-type': 'application/json',
+    ...authorizationHeaders(secrets),
+  }
+  const method = 'POST'
+  const exchange = debug.request({
+    method,
+    url,
+    headers,
     body,
-    signal,
-    keepsAlive: true,
-    code: 'model-unreachable',
+    secrets: [secrets.CODEX_ACCESS_TOKEN, secrets.CODEX_ACCOUNT_ID],
   })
+  try {
+    const answer = await send(url, {
+      method,
+      headers,
+      body,
+      signal,
+      keepsAlive: true,
+      code: 'model-unreachable',
+    })
+    exchange.answered(answer)
+    return { answer, secrets, exchange }
+  } catch (error) {
+    exchange.ended({ error })
+    throw error
+  }
 }
 
 function allowed(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {

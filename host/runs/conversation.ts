@@ -4,8 +4,11 @@ import type { EventBody, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import type { Config, CredentialsMode, NetworkMode } from '../config.ts'
+import { type DebugLog, openDebugLog } from '../debug-log.ts'
 import type { Engine } from '../engine/engine.ts'
-import { GATEWAY_URL, openGateway } from '../gateway/gateway.ts'
+import { GATEWAY_URL, type Gateway, openGateway } from '../gateway/gateway.ts'
+import { type Ledger, openLedger } from '../gateway/ledger.ts'
+import { budgetOf } from '../gateway/run-account.ts'
 import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
 import { historyOf } from './history.ts'
@@ -38,6 +41,9 @@ export interface Parts {
  */
 export class Conversation {
   readonly #parts: Parts
+  /** Of what goes through the gateway. */
+  readonly #debug: DebugLog
+  #ledger: Ledger | undefined
   #connection: ModelConnection | undefined
   /** Chosen with the first run. */
   #settings!: RequestSettings
@@ -47,6 +53,7 @@ export class Conversation {
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.#debug = openDebugLog(process.env.CODEXBOX_DEBUG)
   }
 
   get session(): string {
@@ -86,7 +93,8 @@ export class Conversation {
 
   /** What the user should know before the first run. */
   get notices(): readonly string[] {
-    return this.#parts.notices
+    const { notices } = this.#parts
+    return this.#debug.problem ? [...notices, this.#debug.problem] : notices
   }
 
   /** Asks the agent something. One run at a time. `images` are data URLs. */
@@ -129,6 +137,8 @@ export class Conversation {
     await this.#stopAgent('leave')
     await this.#connection?.close()
     await this.#parts.log.close()
+    this.#ledger?.close()
+    this.#debug.close()
   }
 
   /** Never rejects: every way out is a `finished` event, said when all is cleaned up behind the run. */
@@ -198,7 +208,8 @@ export class Conversation {
 
   async #startAgent(run: Run, connection: ModelConnection): Promise<LiveAgent> {
     const { config, engine, provider, workspace } = this.#parts
-    const gateway = config.credentials === 'sealed' ? await openGateway(connection) : undefined
+    const gateway =
+      config.credentials === 'sealed' ? await this.#openGateway(connection) : undefined
     try {
       const agent = await engine.start({
         name: `codexbox-${run.id}`,
@@ -213,6 +224,17 @@ export class Conversation {
       await gateway?.close()
       throw error
     }
+  }
+
+  #openGateway(connection: ModelConnection): Promise<Gateway> {
+    const { config, limits, log } = this.#parts
+    this.#ledger ??= openLedger(config.dataDir)
+    return openGateway(connection, {
+      terms: { conversationId: log.id, model: this.#settings.model, form: this.#settings.form },
+      budget: budgetOf(limits),
+      ledger: this.#ledger,
+      debug: this.#debug,
+    })
   }
 
   #request(

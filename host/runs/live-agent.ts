@@ -62,12 +62,12 @@ export class LiveAgent {
   async follow(run: Run, options: FollowOptions): Promise<Finished | undefined> {
     const isFirst = this.isNew
     this.#runs++
-    let secrets = await this.#secrets()
+    let secrets = await this.#secrets(run)
     run.attach({ send: (line) => this.#write(line), kill: () => void this.agent.stop(0) })
     this.#write(options.line(secrets))
     try {
       return await this.#readToEnd(run, options, async () => {
-        const renewed = await this.#secrets(secrets.CODEX_ACCESS_TOKEN)
+        const renewed = await this.#secrets(run, secrets.CODEX_ACCESS_TOKEN)
         this.gateway?.revoke(secrets.CODEX_ACCESS_TOKEN)
         secrets = renewed
         this.#write({ type: 'secrets', secrets })
@@ -108,7 +108,7 @@ export class LiveAgent {
         if (event.runId !== run.id) throw violation(`an event of another run (${event.type})`)
         hasBegun = true
         const { v: _v, seq, runId: _runId, ...body } = event
-        if (body.type === 'finished') return body
+        if (body.type === 'finished') return this.#believable(body, run)
         onEvent(body)
         if (body.type === 'item' && isCall(body.item)) this.#write({ type: 'kept', seq })
         run.emit(body)
@@ -120,12 +120,21 @@ export class LiveAgent {
     }
   }
 
+  /** Answers of the model that the gateway has not seen did not come from the model. */
+  #believable(end: Finished, run: Run): Finished {
+    const account = this.gateway?.account(run.id)
+    if (account && end.turns > account.answers) {
+      throw violation(`that the model answered ${end.turns} times, which it did not`)
+    }
+    return end
+  }
+
   /** Sealed: a capability for this run. Direct: the real token. */
-  async #secrets(rejectedToken?: string): Promise<Secrets> {
+  async #secrets(run: Run, rejectedToken?: string): Promise<Secrets> {
     if (!this.gateway) return this.#connection.getSecrets(rejectedToken)
     // Renewed on the host already, if that could be; when it could not, this says why.
     if (rejectedToken) await this.#connection.getSecrets()
-    return { CODEX_ACCESS_TOKEN: this.gateway.grant() }
+    return { CODEX_ACCESS_TOKEN: this.gateway.grant(run.id) }
   }
 
   #write(line: RunRequest | HostLine): void {

@@ -9,6 +9,7 @@ import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { accountsCheckUrl, workspaceRouting } from '../../host/auth/workspace-routing.ts'
 import { GATEWAY_PATH, openGateway } from '../../host/gateway/gateway.ts'
 import { codexProvider } from '../../host/providers/codex.ts'
+import { aModelRequest, someGatewayOptions } from '../fakes/gateway-options.ts'
 import { type FakeIssuer, type Reply, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 
@@ -241,12 +242,12 @@ test('what a container asks goes out with the routing of the newest token', asyn
   const us = account({ account_routing_override: 'us_cr' })
   issuer.accountsReplies = [answer(account()), answer(us)]
   const connection = await provider().connect()
-  const gateway = await openGateway(connection)
+  const gateway = await openGateway(connection, someGatewayOptions())
   const ask = async () => {
-    const headers = { authorization: `Bearer ${gateway.grant()}` }
+    const headers = { authorization: `Bearer ${gateway.grant('run')}` }
     const socketPath = join(gateway.socketFolder, 'gateway.sock')
     const request = httpRequest({ socketPath, path: GATEWAY_PATH, method: 'POST', headers })
-    const [response] = await once(request.end('{}'), 'response')
+    const [response] = await once(request.end(aModelRequest()), 'response')
     response.resume()
     return issuer.requests.findLast(({ path }) => path.endsWith('/responses'))?.headers ?? []
   }

@@ -11,6 +11,7 @@ import { DEMO_MODEL } from '../../host/providers/demo/responses-request.ts'
 import type { ModelConnection } from '../../host/providers/provider.ts'
 import { readEvents } from '../../host/runs/read-events.ts'
 import type { FinishedEvent, HostLine, RunEvent, RunRequest } from '../../shared/protocol.ts'
+import { someGatewayOptions } from '../fakes/gateway-options.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
 import { uniqueName } from '../real-engine.ts'
 
@@ -42,9 +43,12 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
   const workspace = aWorkspace()
   const connection = (await demoProvider({ paceMs: 0 }).connect?.()) as ModelConnection
   later(() => connection.close())
-  const gateway = await openGateway(connection)
+  const gateway = await openGateway(
+    connection,
+    someGatewayOptions({ terms: { model: DEMO_MODEL } }),
+  )
   later(() => gateway.close())
-  const capability = gateway.grant()
+  const capability = gateway.grant('run')
   const name = uniqueName('agent')
   const isRoot = process.getuid?.() === 0
   const user = isRoot ? TOOL_USER : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }

@@ -10,6 +10,7 @@ import type { ModelConnection } from '../../host/providers/provider.ts'
 import { CodexboxError } from '../../shared/errors.ts'
 import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
 import type { Secrets } from '../../shared/secrets.ts'
+import { aModelRequest, someGatewayOptions } from '../fakes/gateway-options.ts'
 import { type Exchange, startModelServer, textAnswer } from '../fakes/model-server.ts'
 
 /** Stands in everything that must never come out of the gateway. */
@@ -33,17 +34,32 @@ afterEach(async () => {
   expect(shown).not.toContain(CANARY)
 })
 
-test('the body goes out byte for byte, and the answer comes back so', async () => {
+test('the body goes out as the agent has written it, and the answer comes back so', async () => {
   const answer = Buffer.from([0, 1, 2, 0xff, 0xfe, 0x0d, 0x0a, 0xc3])
   const upstream = await startUpstream((_, response) => response.end(answer))
   const gateway = await open(upstream.url)
-  const body = Buffer.from('{"input": "\u2028 \ud83d\ude00" ,\r\n "b":1.0}  ')
+  const body = aModelRequest({ input: [says('\u2028 \ud83d\ude00 \ud83d \0 \\ "')] })
 
   const reply = await post(gateway, { body })
 
   expect(reply.status).toBe(200)
   expect(reply.body).toEqual(answer)
-  expect(upstream.requests.map((request) => request.body)).toEqual([body])
+  expect(upstream.requests.map((request) => String(request.body))).toEqual([body])
+})
+
+test('what goes out is what was checked, however it was written', async () => {
+  const upstream = await startUpstream((_, response) => response.end())
+  const gateway = await open(upstream.url)
+  const written = aModelRequest()
+  // The first of two keys counts for some readers, the last for others.
+  const twice = `\ufeff {"model":"o9", "store": true,\n"store":true,${written.slice(1)} `.trim()
+
+  const reply = await post(gateway, { body: twice })
+
+  expect(reply.status).toBe(200)
+  const [sent] = upstream.requests.map(({ body }) => String(body))
+  expect(sent).not.toContain('o9')
+  expect(JSON.parse(sent ?? '')).toEqual(JSON.parse(written))
 })
 
 test('the stream is handed on as it comes, not when it has ended', async () => {
@@ -91,7 +107,9 @@ test('nothing is read ahead of a container that reads slowly', async () => {
 // ---- what gets out ----
 
 test('the real credentials are put on, and what the container says in headers is dropped', async () => {
-  const { gateway, model } = await withModel([textAnswer()])
+  const { gateway, model } = await withModel([textAnswer()], {
+    terms: { form: { lite: true, webSearch: false } },
+  })
   const hostile = {
     accept: 'text/html',
     'accept-encoding': 'gzip',
@@ -121,7 +139,9 @@ test('the real credentials are put on, and what the container says in headers is
     'x-openai-internal-codex-responses-lite': 'true',
   }
 
-  const reply = await post(gateway, { headers: { ...hostile, ...own }, body: '{"a":1}' })
+  const body = aModelRequest({ tools: undefined })
+
+  const reply = await post(gateway, { headers: { ...hostile, ...own }, body })
 
   expect(reply.status).toBe(200)
   const sent = model.requests.map(({ headers }) =>
@@ -134,7 +154,7 @@ test('the real credentials are put on, and what the container says in headers is
       'user-agent': 'codexbox/test',
       accept: 'text/event-stream',
       'content-type': 'application/json',
-      'content-length': '7',
+      'content-length': `${body.length}`,
       authorization: `Bearer ${REAL.CODEX_ACCESS_TOKEN}`,
       'chatgpt-account-id': REAL.CODEX_ACCOUNT_ID,
       host: new URL(model.endpoint.url).host,
@@ -144,9 +164,9 @@ test('the real credentials are put on, and what the container says in headers is
 })
 
 test('where there is no account id, none goes out, not even the one of the container', async () => {
-  const { gateway, model } = await withModel([textAnswer()], async () => ({
-    CODEX_ACCESS_TOKEN: REAL.CODEX_ACCESS_TOKEN,
-  }))
+  const { gateway, model } = await withModel([textAnswer()], {
+    getSecrets: async () => ({ CODEX_ACCESS_TOKEN: REAL.CODEX_ACCESS_TOKEN }),
+  })
 
   await post(gateway, { headers: { 'chatgpt-account-id': 'acc-of-somebody-else' } })
 
@@ -269,7 +289,7 @@ test.each(refusedRoutes)(
 
     const answer = await sendRaw(
       gateway,
-      `${requestLine} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer ${gateway.grant()}\r\n` +
+      `${requestLine} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer ${gateway.grant('run')}\r\n` +
         `connection: close\r\n${headers ?? ''}content-length: 2\r\n\r\n{}`,
     )
 
@@ -290,8 +310,8 @@ test('bytes that are no HTTP are refused', async () => {
 test('without the capability nothing goes out', async () => {
   const { gateway, model } = await withModel([])
   const { gateway: other } = await withModel([])
-  const capability = gateway.grant()
-  const revoked = gateway.grant()
+  const capability = gateway.grant('run')
+  const revoked = gateway.grant('run')
   gateway.revoke(revoked)
   const wrong = [
     undefined,
@@ -304,7 +324,7 @@ test('without the capability nothing goes out', async () => {
     `Bearer ${capability}x`,
     `Bearer ${capability.slice(0, -1)}`,
     `Bearer ${'A'.repeat(capability.length)}`,
-    `Bearer ${other.grant()}`,
+    `Bearer ${other.grant('run')}`,
     `Bearer ${revoked}`,
     `Bearer ${REAL.CODEX_ACCESS_TOKEN}`,
   ]
@@ -323,7 +343,7 @@ test('without the capability nothing goes out', async () => {
 
 test('two capabilities live and die by themselves', async () => {
   const { gateway, model } = await withModel([textAnswer(), textAnswer(), textAnswer()])
-  const [first, second] = [gateway.grant(), gateway.grant()]
+  const [first, second] = [gateway.grant('run'), gateway.grant('run')]
   expect(first).not.toBe(second)
 
   const both = [
@@ -344,14 +364,17 @@ test('two capabilities live and die by themselves', async () => {
 test('a capability has 256 bits', async () => {
   const { gateway } = await withModel([])
 
-  expect(Buffer.from(gateway.grant(), 'base64url').length).toBe(32)
+  expect(Buffer.from(gateway.grant('run'), 'base64url').length).toBe(32)
 })
 
 test('a body up to the limit goes out', async () => {
   const upstream = await startUpstream((_, response) => response.end('fine'))
   const gateway = await open(upstream.url)
 
-  const reply = await post(gateway, { body: Buffer.alloc(MAX_BODY_BYTES, 'a') })
+  const room = MAX_BODY_BYTES - aModelRequest({ input: [says('')] }).length
+  const body = aModelRequest({ input: [says('a'.repeat(room))] })
+
+  const reply = await post(gateway, { body })
 
   expect(reply.status).toBe(200)
   expect(upstream.requests.map(({ body }) => body.length)).toEqual([MAX_BODY_BYTES])
@@ -364,7 +387,7 @@ test.each([
 ])('%s: refused in words that also reach who writes all before reading', async (_, ...expected) => {
   const [status, code, bytes] = expected
   const { gateway, model } = await withModel([])
-  const capability = status === 403 ? 'wrong' : gateway.grant()
+  const capability = status === 403 ? 'wrong' : gateway.grant('run')
   const socket = net.connect(join(gateway.socketFolder, 'gateway.sock'))
 
   const written = new Promise<unknown>((resolve) => {
@@ -387,12 +410,14 @@ test.each([
 
 test('a refused token is renewed once and the request repeated once', async () => {
   const asked: (string | undefined)[] = []
-  const { gateway, model } = await withModel([UNAUTHORIZED, textAnswer()], async (rejected) => {
-    asked.push(rejected)
-    return rejected ? RENEWED : REAL
+  const { gateway, model } = await withModel([UNAUTHORIZED, textAnswer()], {
+    getSecrets: async (rejected) => {
+      asked.push(rejected)
+      return rejected ? RENEWED : REAL
+    },
   })
 
-  const reply = await post(gateway, { body: '{"input":[]}' })
+  const reply = await post(gateway)
 
   expect(reply.status).toBe(200)
   expect(asked).toEqual([undefined, REAL.CODEX_ACCESS_TOKEN])
@@ -400,14 +425,16 @@ test('a refused token is renewed once and the request repeated once', async () =
     `Bearer ${REAL.CODEX_ACCESS_TOKEN}`,
     `Bearer ${RENEWED.CODEX_ACCESS_TOKEN}`,
   ])
-  expect(model.requests.map(({ body }) => body)).toEqual([{ input: [] }, { input: [] }])
+  expect(model.requests.map(({ body }) => body)).toEqual(Array(2).fill(JSON.parse(aModelRequest())))
 })
 
 test('when the renewed token is refused too, the refusal is the answer', async () => {
   let asked = 0
-  const { gateway, model } = await withModel([UNAUTHORIZED, UNAUTHORIZED], async (rejected) => {
-    asked++
-    return rejected ? RENEWED : REAL
+  const { gateway, model } = await withModel([UNAUTHORIZED, UNAUTHORIZED], {
+    getSecrets: async (rejected) => {
+      asked++
+      return rejected ? RENEWED : REAL
+    },
   })
 
   const reply = await post(gateway)
@@ -428,7 +455,7 @@ test.each([
     },
   ],
 ])('when the renewal %s, the refusal is the answer at once', async (_, getSecrets) => {
-  const { gateway, model } = await withModel([UNAUTHORIZED], getSecrets)
+  const { gateway, model } = await withModel([UNAUTHORIZED], { getSecrets })
 
   const reply = await post(gateway)
 
@@ -438,8 +465,10 @@ test.each([
 })
 
 test('who is not signed in is told so', async () => {
-  const { gateway, model } = await withModel([], async () => {
-    throw new CodexboxError('not-signed-in', 'Not signed in. Run the sign-in.')
+  const { gateway, model } = await withModel([], {
+    getSecrets: async () => {
+      throw new CodexboxError('not-signed-in', 'Not signed in. Run the sign-in.')
+    },
   })
 
   const reply = await post(gateway)
@@ -506,7 +535,7 @@ test('when the container gives up before an answer, the request is given up as w
   const arrived = once(upstream.server, 'request')
   const request = begin(gateway, {})
   request.on('error', () => {})
-  request.end('{}')
+  request.end(aModelRequest())
   await arrived
   const gone = once(upstream.responses[0] as http.ServerResponse, 'close')
 
@@ -546,6 +575,12 @@ test('closing ends open streams, at both ends, and removes the folder', async ()
 
 // ---- helpers ----
 
+const says = (text: string) => ({
+  type: 'message',
+  role: 'user',
+  content: [{ type: 'input_text', text }],
+})
+
 const UNAUTHORIZED: Exchange = { status: 401, body: { detail: 'Unauthorized' } }
 
 interface Call {
@@ -562,30 +597,35 @@ interface Reply {
   text: string
 }
 
+interface OpenOptions extends NonNullable<Parameters<typeof someGatewayOptions>[0]> {
+  getSecrets?: ModelConnection['getSecrets']
+}
+
 async function open(
   responsesUrl: URL,
-  getSecrets: ModelConnection['getSecrets'] = async () => REAL,
+  { getSecrets = async () => REAL, ...options }: OpenOptions = {},
 ): Promise<Gateway> {
-  const gateway = await openGateway({
+  const connection = {
     responsesUrl,
     headers: { originator: 'codexbox', 'user-agent': 'codexbox/test' },
     settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
     owner: 'test',
     getSecrets,
     close: async () => {},
-  })
+  }
+  const gateway = await openGateway(connection, someGatewayOptions(options))
   cleanups.push(() => gateway.close())
   return gateway
 }
 
 /** A gateway to a scripted model; the whole script must have been asked for in the end. */
-async function withModel(script: Exchange[], getSecrets?: ModelConnection['getSecrets']) {
+async function withModel(script: Exchange[], options?: OpenOptions) {
   const model = await startModelServer(script)
   cleanups.push(async () => {
     await model.close()
     expect({ left: model.left, unscripted: model.unscripted }).toEqual({ left: 0, unscripted: 0 })
   })
-  const gateway = await open(new URL(model.endpoint.url), getSecrets)
+  const gateway = await open(new URL(model.endpoint.url), options)
   return { model, gateway }
 }
 
@@ -614,7 +654,7 @@ async function startUpstream(
 }
 
 function begin(gateway: Gateway, call: Call): http.ClientRequest {
-  const capability = 'capability' in call ? call.capability : gateway.grant()
+  const capability = 'capability' in call ? call.capability : gateway.grant('run')
   return http.request('http://gateway/v1/responses', {
     socketPath: join(gateway.socketFolder, 'gateway.sock'),
     method: 'POST',
@@ -625,7 +665,7 @@ function begin(gateway: Gateway, call: Call): http.ClientRequest {
 /** Resolves with the head of the answer; what comes of the body is recorded. */
 async function send(gateway: Gateway, call: Call = {}) {
   const request = begin(gateway, call)
-  const { body = '{}' } = call
+  const { body = aModelRequest() } = call
   request.setHeader('content-length', Buffer.byteLength(body))
   request.end(body)
   const [response] = (await once(request, 'response')) as [http.IncomingMessage]

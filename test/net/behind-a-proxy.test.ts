@@ -14,6 +14,7 @@ import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { workspaceRouting } from '../../host/auth/workspace-routing.ts'
 import { GATEWAY_PATH, openGateway } from '../../host/gateway/gateway.ts'
 import { packageRoot } from '../../host/package-root.ts'
+import { aModelRequest, someGatewayOptions } from '../fakes/gateway-options.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 import { startModelServer, textAnswer } from '../fakes/model-server.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
@@ -120,23 +121,26 @@ test('a renewal in its own process goes through the proxy, by certificates of a 
 /** A gateway to a model service behind the proxy, and a way to ask it. */
 async function gatewayTo(port: number) {
   await useProxy(port)
-  const gateway = await openGateway({
-    responsesUrl: new URL('http://service.test/v1/responses'),
-    headers: {},
-    settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
-    owner: 'test',
-    getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'canary-token' }),
-    close: async () => {},
-  })
+  const gateway = await openGateway(
+    {
+      responsesUrl: new URL('http://service.test/v1/responses'),
+      headers: {},
+      settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
+      owner: 'test',
+      getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'canary-token' }),
+      close: async () => {},
+    },
+    someGatewayOptions(),
+  )
   cleanups.push(() => gateway.close())
   return async () => {
     const request = http.request({
       socketPath: join(gateway.socketFolder, 'gateway.sock'),
       path: GATEWAY_PATH,
       method: 'POST',
-      headers: { authorization: `Bearer ${gateway.grant()}` },
+      headers: { authorization: `Bearer ${gateway.grant('run')}` },
     })
-    request.end('{}')
+    request.end(aModelRequest())
     const [response] = (await once(request, 'response')) as [http.IncomingMessage]
     return response
   }

@@ -107,7 +107,7 @@ async function askGateway(socketPath: string, capability: string) {
       await text(response)
       resolve(response.statusCode)
     })
-    request.end('{"input":[]}')
+    request.end(JSON.stringify(bench.server.requests[0]?.body))
   })
 }
 

@@ -1,0 +1,261 @@
+import { z } from 'zod'
+import type { ModelForm } from '../../shared/protocol.ts'
+
+/** What the runs of one conversation are allowed to ask for. */
+export interface Terms {
+  conversationId: string
+  model: string
+  form: Pick<ModelForm, 'lite' | 'webSearch'>
+}
+
+/** Takes a body as it came. */
+export type BodyPolicy = (body: Buffer) => { text: string } | { refused: string }
+
+/**
+ * What a container may send to the service, which would do more for whoever asks than answer: fetch
+ * addresses, run code, keep things, speak to other servers. So only what our agent has use for passes,
+ * and in its values only this conversation's own. `text` is what was checked, written anew: a key that
+ * stands there twice, say, must not mean one thing here and another to the service. What
+ * `JSON.stringify` has written, as our agent does, comes out the same to the letter.
+ */
+export function bodyPolicy(terms: Terms): BodyPolicy {
+  const schema = bodySchema(terms)
+  return (body) => {
+    if (isCrowded(body)) return { refused: 'the body has too many parts' }
+    try {
+      const value: unknown = JSON.parse(body.toString())
+      const { success, error } = schema.safeParse(value)
+      return success ? { text: JSON.stringify(value) } : { refused: placed(error.issues[0]) }
+    } catch (error) {
+      // Nested so deeply that writing it exhausts the stack.
+      if (error instanceof RangeError) return { refused: 'the body is nested too deeply' }
+      if (error instanceof SyntaxError) return { refused: 'the body is no JSON' }
+      throw error
+    }
+  }
+}
+
+/** The header that goes with the form of the request; see `bodySchema`. */
+export const LITE_HEADER = 'x-openai-internal-codex-responses-lite'
+
+/** What is wrong with the headers that go along to the service, if anything is. */
+export function headerRefusal(headers: NodeJS.Dict<string | string[]>, terms: Terms) {
+  for (const name of ['session-id', 'thread-id']) {
+    const value = headers[name]
+    if (value !== undefined && value !== terms.conversationId) {
+      return `${name} is not that of this conversation`
+    }
+  }
+  const lite = headers[LITE_HEADER]
+  if (lite !== undefined && !(lite === 'true' && terms.form.lite)) {
+    return `${LITE_HEADER} is not for this model`
+  }
+  return undefined
+}
+
+// ---- the request ----
+
+function bodySchema({ conversationId, model, form }: Terms) {
+  const hosted = form.webSearch ? [WebSearch] : []
+  return z.strictObject({
+    model: z.literal(model),
+    stream: z.literal(true),
+    store: z.literal(false),
+    ...(form.lite
+      ? {}
+      : { tools: z.array(z.discriminatedUnion('type', [...ownTools, ...hosted])) }),
+    tool_choice: z.literal('auto'),
+    parallel_tool_calls: z.boolean(),
+    reasoning: z.strictObject({
+      effort: word.optional(),
+      summary: word.optional(),
+      context: z.literal('all_turns').optional(),
+    }),
+    include: z.tuple([z.literal('reasoning.encrypted_content')]),
+    prompt_cache_key: z.literal(conversationId),
+    text: z
+      .strictObject({
+        verbosity: word.optional(),
+        format: z
+          .strictObject({
+            type: z.literal('json_schema'),
+            strict: z.literal(true),
+            schema: jsonSchema,
+            name: word,
+          })
+          .optional(),
+      })
+      .optional(),
+    input: z.array(
+      z.discriminatedUnion('type', [
+        ...ownItems,
+        ...modelItems,
+        z.discriminatedUnion('role', [...ownMessages, assistantMessage]),
+        ...(form.lite ? [additionalTools([...ownTools, ...hosted])] : []),
+      ]),
+    ),
+  })
+}
+
+const word = z.string().max(64)
+const id = z.string().max(256)
+/** Of no consequence to anybody but the model. */
+const jsonSchema = z.record(z.string(), z.unknown())
+
+// ---- tools ----
+
+const ownTools = [
+  z.strictObject({
+    type: z.literal('function'),
+    name: word,
+    description: z.string(),
+    strict: z.boolean(),
+    parameters: jsonSchema,
+  }),
+  z.strictObject({
+    type: z.literal('custom'),
+    name: word,
+    description: z.string(),
+    format: z.strictObject({
+      type: z.literal('grammar'),
+      syntax: z.literal('lark'),
+      definition: z.string(),
+    }),
+  }),
+] as const
+
+/** The one thing that the service may do besides answering, and only where the user has asked for it. */
+const WebSearch = z.strictObject({
+  type: z.literal('web_search'),
+  external_web_access: z.boolean(),
+  search_content_types: z.array(z.enum(['text', 'image'])),
+})
+
+/** How a lite model is told of its tools. */
+function additionalTools([first, ...rest]: [...typeof ownTools, ...(typeof WebSearch)[]]) {
+  const namespace = z.strictObject({
+    type: z.literal('namespace'),
+    name: word,
+    description: z.string(),
+    tools: z.array(z.discriminatedUnion('type', ownTools)),
+  })
+  return z.strictObject({
+    type: z.literal('additional_tools'),
+    id,
+    role: z.literal('developer'),
+    tools: z.array(z.discriminatedUnion('type', [namespace, first, ...rest])),
+  })
+}
+
+// ---- items that are ours: nothing in them is unknown ----
+
+/** An address would be fetched by the service, whoever listens there; an image has to be here. */
+const ownParts = z.array(
+  z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('input_text'), text: z.string() }),
+    z.strictObject({
+      type: z.literal('input_image'),
+      image_url: z.string().startsWith('data:image/', 'an image is a data: URL here'),
+      detail: word.optional(),
+    }),
+  ]),
+)
+
+const ownMessage = <R extends string>(role: R) =>
+  z.strictObject({
+    type: z.literal('message'),
+    id: id.optional(),
+    role: z.literal(role),
+    content: ownParts,
+  })
+const ownMessages = [ownMessage('user'), ownMessage('developer')] as const
+
+const output = <T extends string>(type: T) =>
+  z.strictObject({
+    type: z.literal(type),
+    id: id.optional(),
+    call_id: id,
+    output: z.union([z.string(), ownParts]),
+  })
+
+const ownItems = [
+  output('function_call_output'),
+  output('custom_tool_call_output'),
+  z.strictObject({ type: z.literal('compaction_trigger') }),
+] as const
+
+// ---- items that the model has made, and that go back as they came ----
+
+/** What is new in them passes, so that a new field of the service ends no conversation. */
+const fromModel = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
+  z
+    .looseObject({ type: z.literal(type), id: id.optional(), ...shape })
+    .refine(leadsNowhere, 'it names something that the service would fetch or use')
+
+const assistantMessage = fromModel('message', {
+  role: z.literal('assistant'),
+  content: z.array(z.looseObject({ type: z.enum(['output_text', 'refusal']) })),
+})
+
+const modelItems = [
+  fromModel('reasoning', {}),
+  fromModel('function_call', { call_id: id, arguments: z.string() }),
+  fromModel('custom_tool_call', { call_id: id, input: z.string() }),
+  fromModel('web_search_call', {}),
+  fromModel('compaction', {}),
+] as const
+
+/**
+ * Fields by which requests of this interface name what lies elsewhere. `url`, as it stands in what a
+ * search has found, is no such field.
+ */
+const LEADS = /_ur[il]s?$|(^|_)files?(_|$)|^(server|connector|container|vector_store)_/i
+
+function leadsNowhere(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([key, inner]) => {
+    // An array is long, and its keys are numbers.
+    return (Array.isArray(value) || !LEADS.test(key)) && leadsNowhere(inner)
+  })
+}
+
+// ---- the rest ----
+
+/** Where it is, and what is wrong; nothing of what stands there, beyond the names of keys. */
+function placed(issue: z.core.$ZodIssue | undefined): string {
+  if (!issue) return 'the body'
+  const place = issue.path.map(String).join('.')
+  const said = place ? `${place}: ${issue.message}` : issue.message
+  return said.length > 300 ? `${said.slice(0, 300)}…` : said
+}
+
+/** From here on a body is looked at before it is parsed. */
+const LARGE_BYTES = 8 * 1024 * 1024
+/** More than any conversation has, by far. */
+const MAX_PARTS = 2_000_000
+
+/**
+ * Whether there is so much beside strings that parsing it would fill the memory: `[],[],…` becomes
+ * many times as large. Images and texts may be long.
+ */
+function isCrowded(body: Buffer): boolean {
+  if (body.length < LARGE_BYTES) return false
+  let parts = 0
+  for (let at = 0; at < body.length && parts <= MAX_PARTS; at++) {
+    if (body[at] === QUOTE) at = endOfString(body, at)
+    else parts++
+  }
+  return parts > MAX_PARTS
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+function endOfString(body: Buffer, begin: number): number {
+  for (let end = body.indexOf(QUOTE, begin + 1); end > 0; end = body.indexOf(QUOTE, end + 1)) {
+    let escapes = 0
+    while (body[end - 1 - escapes] === BACKSLASH) escapes++
+    if (escapes % 2 === 0) return end
+  }
+  return body.length
+}

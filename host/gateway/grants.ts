@@ -1,0 +1,63 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { type Budget, RunAccount } from './run-account.ts'
+
+/** What a capability stands for, as long as it is good. */
+export interface Grant {
+  readonly account: RunAccount
+  /** Each of them ends a request that is under way. */
+  readonly underWay: Set<AbortController>
+}
+
+/** How long a request that nobody waits for any more may take to its end. */
+const GRACE_MS = 1000
+
+/** Who may ask, and what for. */
+export class Grants {
+  readonly #budget: Budget
+  readonly #grants = new Map<string, Grant & { expiry: NodeJS.Timeout }>()
+  readonly #accounts = new Map<string, RunAccount>()
+
+  constructor(budget: Budget) {
+    this.#budget = budget
+  }
+
+  /** A new capability. A further one for the same run has what is left of the run's budget. */
+  add(runId: string): string {
+    const account = this.account(runId) ?? new RunAccount(runId, this.#budget)
+    this.#accounts.set(runId, account)
+    const capability = randomBytes(32).toString('base64url')
+    const expiry = setTimeout(() => this.revoke(capability, 0), account.msLeft).unref()
+    this.#grants.set(capability, { account, underWay: new Set(), expiry })
+    return capability
+  }
+
+  /** No more requests; one that is under way still has `graceMs`. */
+  revoke(capability: string, graceMs = GRACE_MS): void {
+    const grant = this.#grants.get(capability)
+    if (!grant) return
+    this.#grants.delete(capability)
+    clearTimeout(grant.expiry)
+    if (grant.underWay.size === 0) return
+    setTimeout(() => {
+      for (const request of grant.underWay) request.abort()
+    }, graceMs).unref()
+  }
+
+  revokeAll(): void {
+    for (const capability of this.#grants.keys()) this.revoke(capability, 0)
+  }
+
+  /** `authorization` is the header of that name. */
+  find(authorization: string | undefined): Grant | undefined {
+    const given = Buffer.from(authorization ?? '')
+    // All are compared, each in constant time, so that the time tells nothing.
+    return [...this.#grants].filter(([capability]) => {
+      const wanted = Buffer.from(`Bearer ${capability}`)
+      return given.length === wanted.length && timingSafeEqual(given, wanted)
+    })[0]?.[1]
+  }
+
+  account(runId: string): RunAccount | undefined {
+    return this.#accounts.get(runId)
+  }
+}

@@ -1,0 +1,65 @@
+import { closeSync, renameSync, statSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { openPrivately } from '../storage/open-privately.ts'
+import type { Tokens } from './usage-meter.ts'
+
+/** One request of a container. Nothing of what was said, and nothing secret. */
+export interface LedgerLine {
+  /** When it came. */
+  at: string
+  conversation: string
+  run: string
+  model: string
+  /** What the container was answered. */
+  status: number
+  /** Why we refused it or gave it up. */
+  why?: string
+  bytesUp: number
+  bytesDown: number
+  tokens: Tokens
+  /** From its arrival to the first byte of the body of the answer; absent when there was none. */
+  firstByteMs?: number
+  /** To its end. */
+  ms: number
+}
+
+export interface Ledger {
+  /** Never throws. */
+  note(line: LedgerLine): void
+  close(): void
+}
+
+/** Some ten thousand requests. */
+const MAX_BYTES = 4 * 1024 * 1024
+
+/**
+ * Appends to `requests.jsonl` in the data folder: what was asked of the service, as seen on the host,
+ * where no container can change it. When it has grown long, it begins anew and the old one is kept.
+ */
+export function openLedger(dataDir: string): Ledger {
+  const file = join(dataDir, 'requests.jsonl')
+  let descriptor: number | undefined
+  try {
+    if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > MAX_BYTES) {
+      renameSync(file, `${file}.old`)
+    }
+    descriptor = openPrivately(file)
+  } catch {
+    // A book that cannot be kept is no reason not to work; the limits are counted elsewhere.
+  }
+  return {
+    note(line) {
+      if (descriptor === undefined) return
+      try {
+        writeSync(descriptor, `${JSON.stringify(line)}\n`)
+      } catch {
+        // As above.
+      }
+    },
+    close() {
+      if (descriptor === undefined) return
+      closeSync(descriptor)
+      descriptor = undefined
+    },
+  }
+}

@@ -1,0 +1,148 @@
+import type http from 'node:http'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { BUDGET_SPENT, POLICY_REFUSED, UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
+import type { DebugLog } from '../debug-log.ts'
+import type { ModelConnection } from '../providers/provider.ts'
+import { type BodyPolicy, headerRefusal, type Terms } from './body-policy.ts'
+import type { Grant } from './grants.ts'
+import type { Ledger } from './ledger.ts'
+import { type Refusal, refuse } from './refusal.ts'
+import { sendUpstream } from './upstream.ts'
+import { UsageMeter } from './usage-meter.ts'
+
+/** The history of a long conversation with images. */
+const MAX_BODY_BYTES = 64 * 1024 * 1024
+
+export interface Serving {
+  grant: Grant
+  connection: ModelConnection
+  terms: Terms
+  policy: BodyPolicy
+  ledger: Ledger | undefined
+  debug: DebugLog
+}
+
+/**
+ * One request of whoever has `grant`: held against policy and budget, sent to the service, its answer
+ * passed on and counted, and all of it noted. Never rejects.
+ */
+export async function serveRequest(
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  serving: Serving,
+): Promise<void> {
+  const { grant, connection, ledger, debug, terms } = serving
+  const { account } = grant
+  const at = new Date().toISOString()
+  const startedAt = performance.now()
+  const msSince = () => Math.round((performance.now() - startedAt) * 100) / 100
+  const bytesUpBefore = account.bytesUp
+  const meter = new UsageMeter()
+  let bytesDown = 0
+  let firstByteMs: number | undefined
+  let refusal: Refusal | undefined
+  const gone = new AbortController()
+
+  const onPassed = (chunk: Buffer) => {
+    if (firstByteMs === undefined) account.answers++
+    firstByteMs ??= msSince()
+    bytesDown += chunk.length
+    account.bytesDown += chunk.length
+    meter.see(chunk)
+    if (account.bytesDown > account.budget.bytesDown) gone.abort()
+  }
+
+  // The container went away: what it asked for is not wanted any more.
+  response.once('close', () => gone.abort())
+  grant.underWay.add(gone)
+  account.requests++
+  account.underWay++
+  try {
+    const admitted = await admit(request, serving)
+    if (typeof admitted === 'string') {
+      const { headers } = request
+      const sent = { body: admitted, headers, signal: gone.signal, onPassed }
+      await sendUpstream(connection, sent, response, debug)
+    } else {
+      refusal = admitted
+      account.refusals++
+    }
+  } catch (error) {
+    refusal = failure(error)
+  }
+  if (refusal) refuse(response, refusal)
+  grant.underWay.delete(gone)
+  account.underWay--
+  account.tokens += meter.tokens.input + meter.tokens.output
+  // Who goes on asking when there is no more must not fill the disk.
+  if (account.requests > account.budget.requests + 1) return
+  ledger?.note({
+    at,
+    conversation: terms.conversationId,
+    run: account.runId,
+    model: terms.model,
+    status: response.statusCode,
+    ...(refusal ? { why: `${refusal.code}: ${refusal.message}` } : {}),
+    bytesUp: account.bytesUp - bytesUpBefore,
+    bytesDown,
+    tokens: meter.tokens,
+    ...(firstByteMs === undefined ? {} : { firstByteMs }),
+    ms: msSince(),
+  })
+}
+
+/** The body as it may go to the service, or why it may not. */
+async function admit(
+  request: http.IncomingMessage,
+  { grant: { account }, terms, policy }: Serving,
+): Promise<string | Refusal> {
+  const { spent } = account
+  if (spent) return budgetSpent(spent)
+  const wrongHeader = headerRefusal(request.headers, terms)
+  if (wrongHeader) return policyRefused(wrongHeader)
+  const body = await readBody(request)
+  if (!body) return tooLarge
+  account.bytesUp += body.length
+  const { spent: nowSpent } = account
+  if (nowSpent) return budgetSpent(nowSpent)
+  const checked = policy(body)
+  return 'text' in checked ? checked.text : policyRefused(checked.refused)
+}
+
+const tooLarge: Refusal = {
+  status: 413,
+  code: 'too_large',
+  message: `A request may have ${MAX_BODY_BYTES} bytes.`,
+}
+
+function policyRefused(what: string): Refusal {
+  const message = `This run may not ask that: ${what}.`
+  return { status: 400, code: POLICY_REFUSED, message }
+}
+
+/** Without a word of when it would be worth trying again: it never is. */
+function budgetSpent(message: string): Refusal {
+  return { status: 429, code: BUDGET_SPENT, message }
+}
+
+function failure(error: unknown): Refusal {
+  const isSignedOut = error instanceof CodexboxError && error.code === 'not-signed-in'
+  const status = isSignedOut ? 401 : 502
+  return { status, code: UPSTREAM_UNREACHABLE, message: messageOf(error) }
+}
+
+/**
+ * Whole in memory: it is checked, and after a 401 sent a second time. Undefined: larger than is
+ * allowed. That one is read to its end too, though not kept: who is cut off while writing does not see
+ * the answer.
+ */
+async function readBody(request: http.IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request) {
+    bytes += chunk.length
+    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
+    else chunks.length = 0
+  }
+  return bytes <= MAX_BODY_BYTES ? Buffer.concat(chunks) : undefined
+}

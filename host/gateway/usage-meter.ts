@@ -1,0 +1,62 @@
+/** As the service counts them; what was cached is a part of `input`. */
+export interface Tokens {
+  input: number
+  cached: number
+  output: number
+}
+
+const LF = 0x0a
+/** A reader of the stream takes no longer events either. */
+const MAX_LINE_BYTES = 64 * 1024 * 1024
+
+/**
+ * Reads the figures at the end of a stream that passes by, of which it keeps the line that has begun.
+ * Lines are looked at, not events: the service puts each event's data on one.
+ */
+export class UsageMeter {
+  #line: Buffer[] = []
+  #bytes = 0
+  tokens: Tokens = { input: 0, cached: 0, output: 0 }
+
+  see(chunk: Buffer): void {
+    let start = 0
+    for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, start)) {
+      this.#take(chunk.subarray(start, end))
+      this.#judge()
+      start = end + 1
+    }
+    this.#take(chunk.subarray(start))
+  }
+
+  #take(piece: Buffer): void {
+    this.#bytes += piece.length
+    if (this.#bytes > MAX_LINE_BYTES) this.#line = []
+    else if (piece.length > 0) this.#line.push(piece)
+  }
+
+  #judge(): void {
+    const [only, ...more] = this.#line
+    const line = more.length > 0 ? Buffer.concat(this.#line) : only
+    this.#line = []
+    this.#bytes = 0
+    // In a text of the model the quotes would be escaped.
+    if (line?.includes('"usage"')) this.tokens = tokensOf(line.toString()) ?? this.tokens
+  }
+}
+
+function tokensOf(line: string): Tokens | undefined {
+  let usage: unknown
+  try {
+    usage = JSON.parse(line.replace(/^data:/, ''))?.response?.usage
+  } catch {
+    return undefined
+  }
+  if (typeof usage !== 'object' || usage === null) return undefined
+  const { input_tokens, input_tokens_details, output_tokens } = usage as Record<string, unknown>
+  const cached = (input_tokens_details as { cached_tokens?: unknown } | null)?.cached_tokens
+  return { input: count(input_tokens), cached: count(cached), output: count(output_tokens) }
+}
+
+function count(value: unknown): number {
+  return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0
+}
