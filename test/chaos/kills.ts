@@ -39,8 +39,11 @@ export interface Kills {
   /** Holds the folders of all of them. */
   root: string
   engine: 'process' | 'docker'
-  /** Ends what the kill is about; false when it was not there any more. */
-  kill(host: SpawnedHost, runId: string): boolean | Promise<boolean>
+  /**
+   * Finds what is to be killed as the run begins. What it returns kills it, and says false when it was
+   * not there any more.
+   */
+  aim(host: SpawnedHost, runId: string): () => boolean | Promise<boolean>
 }
 
 export interface KillOutcome {
@@ -55,7 +58,7 @@ export interface KillOutcome {
 }
 
 /** How many events a run has that nobody disturbs; a kill is at one of them. */
-export async function countEvents(kills: Omit<Kills, 'kill'>): Promise<number> {
+export async function countEvents(kills: Omit<Kills, 'aim'>): Promise<number> {
   const { host } = begin(kills, 'undisturbed')
   let count = 0
   for await (const event of host.events) {
@@ -81,11 +84,13 @@ export async function killOnce(kills: Kills, events: number, seed: number): Prom
   let count = 0
   let hit = false
   let status: string | undefined
+  let kill: ReturnType<Kills['aim']> | undefined
   for await (const event of host.events) {
     if (event.type === 'finished') status = event.status
+    kill ??= kills.aim(host, event.runId)
     if (++count !== moment.event) continue
     await pause(moment.ms)
-    hit = await kills.kill(host, event.runId)
+    hit = await kill()
   }
   await host.exited
 
@@ -123,7 +128,7 @@ export async function killOnce(kills: Kills, events: number, seed: number): Prom
   return { hit, status, twice, uncertain: uncertainCalls(sent) }
 }
 
-function begin({ model, script, root, engine }: Omit<Kills, 'kill'>, task: string) {
+function begin({ model, script, root, engine }: Omit<Kills, 'aim'>, task: string) {
   const folder = mkdtempSync(join(root, 'k-'))
   const workspace = join(folder, 'work')
   const dataDir = join(folder, 'data')

@@ -71,7 +71,8 @@ function itemFault(item: Item): string | undefined {
       return messageFault(item)
     case 'reasoning':
       if (!Array.isArray(item.summary)) return 'The summary is missing.'
-      return sealFault(item)
+      // Servers that do not seal it take it back as it was said.
+      return Array.isArray(item.content) && item.content.length > 0 ? undefined : sealFault(item)
     case 'compaction':
       return sealFault(item)
     case 'function_call':
