@@ -49,7 +49,9 @@ export class ConformanceTable {
     const facts = [...new Set([...Object.keys(theirs), ...Object.keys(ours)])]
     const differ = facts.filter((fact) => theirs[fact] !== ours[fact])
     const seen = differ.map((fact) => `${fact}: ${theirs[fact]} | ${ours[fact]}`)
-    expect(Object.keys(why).sort(), `${name}, differences: ${seen}`).toEqual(differ.sort())
+    expect(Object.keys(why).sort(), `${name}, differences: ${seen}; ${found.note}`).toEqual(
+      differ.sort(),
+    )
     this.#cases.push(found)
   }
 

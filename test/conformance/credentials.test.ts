@@ -94,7 +94,7 @@ test('93-routing-override: the workspace says where its data is kept, and each r
 
   const override = 'x-openai-account-routing-override'
   expect(played.recorded.sent?.headers[override]).toBe('us_cr')
-  expect(played.service.requests.map((headers) => headers[override])).toEqual(['us_cr'])
+  expect(played.service.requests.map(({ headers }) => headers[override])).toEqual(['us_cr'])
 })
 
 test('94d-accounts-check-fails: nothing is sent while it is not known where to', async (t) => {

@@ -6,6 +6,7 @@ import { type Tokens, tokensFrom } from '../../host/auth/tokens.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
+import type { aRunRequest } from '../fakes/run-request.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { type RecordedService, startRecordedService } from './recorded-service.ts'
 import type { Cleanup, Recording } from './replay.ts'
@@ -66,13 +67,12 @@ function tokensAs(
   return someTokens({ ...granted, expires_at: Date.now() + leftMs, last_refresh })
 }
 
-/** One run by way of the real host, gateway and agent. */
-export async function runOnHost({
-  service,
-  issuer,
-  dataDir,
-  workspace,
-}: HostScene): Promise<RunEvent[]> {
+/** One run by way of the real host, gateway and agent; `given` as the official client was told. */
+export async function runOnHost(
+  { service, issuer, dataDir, workspace }: HostScene,
+  given: Parameters<typeof aRunRequest>[0] = {},
+): Promise<RunEvent[]> {
+  const { model = 'gpt-5.5', reasoning = {}, verbosity, outputSchema } = given
   const conversation = await openConversation({
     workspace,
     settings: {
@@ -82,8 +82,12 @@ export async function runOnHost({
       dataDir,
       codexBaseUrl: service.baseUrl,
       authIssuer: issuer.url,
-      model: 'gpt-5.5',
+      model,
+      effort: reasoning.effort,
+      summary: reasoning.summary,
+      verbosity,
     },
+    ...(outputSchema ? { outputSchema } : {}),
   })
   const events: RunEvent[] = []
   try {

@@ -1,20 +1,26 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Item } from '../../shared/items.ts'
 import { sse } from '../fakes/model-server.ts'
 import type { Recording } from './replay.ts'
 
 /** The whole model service of one recording: answers, and the question about the workspace. */
 export interface RecordedService {
   readonly baseUrl: URL
-  /** The headers of every request for an answer. */
-  readonly requests: Record<string, string | string[] | undefined>[]
+  /** Every request for an answer. */
+  readonly requests: SeenRequest[]
   readonly accountChecks: number
   /** What else was asked, as `GET /path`. */
   readonly beside: Set<string>
   /** Awaited before the next request for an answer gets its own. */
   beforeAnswer: (() => Promise<void>) | undefined
   close(): Promise<void>
+}
+
+export interface SeenRequest {
+  headers: Record<string, string | string[] | undefined>
+  body: { input: Item[]; [key: string]: unknown }
 }
 
 export async function startRecordedService(recorded: Recording): Promise<RecordedService> {
@@ -25,7 +31,8 @@ export async function startRecordedService(recorded: Recording): Promise<Recorde
   let accountChecks = 0
 
   const server = createServer(async (request, response) => {
-    for await (const _ of request);
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk)
     const path = request.url?.split('?')[0] ?? ''
     if (!path.endsWith('/responses')) beside.add(`${request.method} ${path}`)
     const json = { 'content-type': 'application/json' }
@@ -34,7 +41,10 @@ export async function startRecordedService(recorded: Recording): Promise<Recorde
       accountChecks += 1
       response.writeHead(answer.status, json).end(JSON.stringify(answer.json))
     } else if (path.endsWith('/responses')) {
-      requests.push(request.headers)
+      requests.push({
+        headers: request.headers,
+        body: JSON.parse(Buffer.concat(chunks).toString()),
+      })
       const exchange = waiting.shift()
       await service.beforeAnswer?.()
       if (!exchange) response.writeHead(400).end('The recording holds no more answers.')

@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { packageRoot } from '../../host/package-root.ts'
-import { callsAnswer, type RecordedRequest } from '../fakes/model-server.ts'
+import { callsAnswer } from '../fakes/model-server.ts'
 import { ConformanceTable } from './conformance-table.ts'
 import { requestLike } from './held-against.ts'
+import { hostScene, runOnHost } from './host-scene.ts'
+import type { SeenRequest } from './recorded-service.ts'
 import { type Cleanup, outline, play, recording, type SentRequest } from './replay.ts'
 
 const table = new ConformanceTable('Request')
@@ -31,8 +33,6 @@ const OF_THEIR_PROGRAM = 'It speaks of the official program, and we are another.
 const WHY: Record<string, string> = {
   'header version': OF_THEIR_PROGRAM,
   'header x-codex-routing-hint': 'The body names the model.',
-  'header x-codex-beta-features':
-    'Compaction is asked for in the input; a service that does not know it there is asked for a summary.',
   'header x-codex-window-id': ONE_NAME,
   'header x-client-request-id': ONE_NAME,
   'header x-codex-turn-metadata': TELLS_TOO_MUCH,
@@ -50,9 +50,12 @@ describe('the first request', () => {
   test.for(RECORDINGS)('of %s', async (name, t) => {
     const recorded = recording(name)
     if (!recorded.sent) throw new Error(`${name} has no request to compare with`)
-    const { server } = await play(t, recorded.exchanges, requestLike(recorded))
+    const host = await hostScene(t, recorded)
+    await runOnHost(host, requestLike(recorded))
+    const [request] = host.service.requests
+    if (!request) throw new Error('nothing was sent')
 
-    const [theirs, ours] = [fieldsOf(recorded.sent), fieldsOf(asSent(server.requests[0]))]
+    const [theirs, ours] = [fieldsOf(recorded.sent), fieldsOf(asSent(request))]
     for (const what of new Set([...theirs.keys(), ...ours.keys()])) {
       const pair = { what, theirs: theirs.get(what) ?? 'none', ours: ours.get(what) ?? 'none' }
       const key = JSON.stringify(pair)
@@ -95,19 +98,20 @@ function fieldsOf({ headers, body, layout }: SentRequest): Map<string, string> {
 }
 
 /** Ours, in the form of a recorded one. */
-function asSent(request: RecordedRequest | undefined): SentRequest {
-  const { input = [], ...body } = request?.body ?? {}
-  const headers = (request?.headers ?? []).map(
-    ([name, value]) => [name.toLowerCase(), value] as const,
-  )
-  const known = ['accept', 'content-type', 'x-openai-internal-codex-responses-lite']
-  const ofHttp = ['host', 'connection', 'content-length']
+function asSent({ headers, body: { input, ...body } }: SeenRequest): SentRequest {
+  const compared = [
+    'accept',
+    'content-type',
+    'x-codex-beta-features',
+    'x-openai-internal-codex-responses-lite',
+  ]
+  const ofHttp = ['host', 'connection', 'content-length', 'transfer-encoding']
   const varies = ['tools', 'prompt_cache_key']
   return {
     headers: Object.fromEntries(
-      headers
+      Object.entries(headers)
         .filter(([name]) => !ofHttp.includes(name))
-        .map(([name, value]) => [name, known.includes(name) ? value : '…']),
+        .map(([name, value]) => [name, compared.includes(name) ? String(value) : '…']),
     ),
     body: Object.fromEntries(
       Object.entries(body).map(([name, value]) => [name, varies.includes(name) ? '…' : value]),
@@ -116,7 +120,7 @@ function asSent(request: RecordedRequest | undefined): SentRequest {
   }
 }
 
-/** What we send that the types of the public API do not know or miss, and why. */
+/** What we send that the types of the public API do not know, and why. */
 const BEYOND_THE_TYPES: {
   why: string
   of: (part: Part) => boolean
@@ -136,11 +140,6 @@ const BEYOND_THE_TYPES: {
     why: 'The official client offers the search of the service in these words.',
     of: ({ type, external_web_access }) => type === 'web_search' && external_web_access === true,
     allow: ({ external_web_access: _, search_content_types: __, ...part }) => part,
-  },
-  {
-    why: 'How closely an image is looked at is left to the service.',
-    of: ({ type, detail }) => type === 'input_image' && detail === undefined,
-    allow: (part) => ({ ...part, detail: 'auto' }),
   },
 ]
 

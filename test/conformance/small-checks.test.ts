@@ -69,7 +69,7 @@ describe('a sign-in', () => {
 
     const end = (await runOnHost(host)).at(-1) as FinishedEvent
 
-    const isNamed = host.service.requests.some((headers) => headers['chatgpt-account-id'])
+    const isNamed = host.service.requests.some(({ headers }) => headers['chatgpt-account-id'])
     seen(
       'no-account-id',
       [
