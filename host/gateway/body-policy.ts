@@ -24,8 +24,10 @@ export function bodyPolicy(terms: Terms): BodyPolicy {
     if (isCrowded(body)) return { refused: 'the body has too many parts' }
     try {
       const value: unknown = JSON.parse(body.toString())
-      const { success, error } = schema.safeParse(value)
-      return success ? { text: JSON.stringify(value) } : { refused: placed(error.issues[0]) }
+      const { success, data, error } = schema.safeParse(value)
+      if (!success) return { refused: placed(error.issues[0]) }
+      const lead = leadIn(value as typeof data)
+      return lead ? { refused: lead } : { text: JSON.stringify(value) }
     } catch (error) {
       // Nested so deeply that writing it exhausts the stack.
       if (error instanceof RangeError) return { refused: 'the body is nested too deeply' }
@@ -186,11 +188,9 @@ const ownItems = [
 
 // ---- items that the model has made, and that go back as they came ----
 
-/** What is new in them passes, so that a new field of the service ends no conversation. */
+/** What is new in them passes, so that a new field of the service ends no conversation; see `leadIn`. */
 const fromModel = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
-  z
-    .looseObject({ type: z.literal(type), id: id.optional(), ...shape })
-    .refine(leadsNowhere, 'it names something that the service would fetch or use')
+  z.looseObject({ type: z.literal(type), id: id.optional(), ...shape })
 
 const assistantMessage = fromModel('message', {
   role: z.literal('assistant'),
@@ -205,11 +205,26 @@ const modelItems = [
   fromModel('compaction', {}),
 ] as const
 
+const MODEL_MADE = new Set<string>(modelItems.map(({ shape }) => shape.type.value))
+
 /**
  * Fields by which requests of this interface name what lies elsewhere. `url`, as it stands in what a
  * search has found, is no such field.
  */
 const LEADS = /_ur[il]s?$|(^|_)files?(_|$)|^(server|connector|container|vector_store)_/i
+
+/**
+ * Whether an item of the model names something that the service would fetch or use. Looks at what was
+ * parsed and not at what the schema made of it, where `__proto__` is no key any more.
+ */
+function leadIn({ input }: { input: { type: string; role?: unknown }[] }): string | undefined {
+  const place = input.findIndex(
+    (item) => (MODEL_MADE.has(item.type) || item.role === 'assistant') && !leadsNowhere(item),
+  )
+  return place < 0
+    ? undefined
+    : `input.${place}: it names something that the service would fetch or use`
+}
 
 function leadsNowhere(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true
