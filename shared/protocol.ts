@@ -83,6 +83,8 @@ export const RunRequest = z.object({
   conversationId: z.string().min(1).max(64),
   /** Earlier items of the conversation, oldest first, ready to be sent. */
   history: z.array(Item),
+  /** What the service counted for the history, as far as that is known. */
+  historyTokens: count.optional(),
   endpoint: z.object({
     /** The full URL of the Responses endpoint. */
     url: z.string(),
@@ -211,6 +213,8 @@ export const RunEvent = z.discriminatedUnion('type', [
     /** Text shown since the last `item` belongs to a broken answer and will come again. */
     discardsText: z.boolean(),
   }),
+  /** Something the user should know about how the run is made. */
+  z.object({ ...head, type: z.literal('notice'), message: z.string() }),
   /** Something was mended so that the conversation can go on. */
   z.object({
     ...head,

@@ -62,6 +62,7 @@ class Agent {
   #leaveWith!: (exitCode: number) => void
   #idleTimer: NodeJS.Timeout | undefined
   readonly #kept = new Kept()
+  readonly #early: string[] = []
   #isClosing = false
   #current: CurrentRun | undefined
 
@@ -71,9 +72,11 @@ class Agent {
     this.#left = new Promise((resolve) => {
       this.#leaveWith = resolve
     })
+    const history = new History(headItems(request), request.history)
+    history.counted(request.historyTokens)
     this.#conversation = {
       request,
-      history: new History(headItems(request), request.history),
+      history,
       client: new ModelClient(request),
       worker: new WorkerClient(request),
     }
@@ -116,7 +119,8 @@ class Agent {
         this.#start(line)
         break
       case 'message':
-        this.#current?.messages.push(line.text)
+        // One that comes just behind the end of a run is for the next.
+        ;(this.#current?.messages ?? this.#early).push(line.text)
         break
       case 'interrupt':
         this.#interrupt()
@@ -142,6 +146,7 @@ class Agent {
   #start(beginning: Beginning): void {
     clearTimeout(this.#idleTimer)
     const current = new CurrentRun(beginning.runId)
+    current.messages.push(...this.#early.splice(0))
     this.#current = current
     void this.#run(current, beginning).then(() => {
       this.#current = undefined

@@ -54,8 +54,8 @@ export class History {
     if (entry.imageBytes > 0) this.#dropOldImages()
   }
 
-  /** The service has counted everything that is here now. */
-  counted(tokens: number): void {
+  /** The service has counted everything that is here now. Nothing is no count. */
+  counted(tokens = 0): void {
     if (tokens === 0) return
     this.#counted = tokens
     this.#bytesSince = 0

@@ -21,6 +21,7 @@ export function parseRunRequest(line: string): RunRequest {
     ...parseBeginning(request),
     conversationId: request.headerValue('conversationId', 64),
     history: request.items('history'),
+    historyTokens: request.has('historyTokens') ? request.integer('historyTokens', 0) : undefined,
     endpoint: {
       url: endpointUrl(endpoint.string('url')),
       socketPath: endpoint.optionalString('socketPath'),

@@ -111,8 +111,8 @@ const AccountsCheck = z.object({
   accounts: z.array(
     z.object({
       id: z.string(),
-      workspace_backend_origin: z.unknown(),
-      account_routing_override: z.unknown(),
+      workspace_backend_origin: z.unknown().optional(),
+      account_routing_override: z.unknown().optional(),
     }),
   ),
 })

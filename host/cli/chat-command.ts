@@ -1,10 +1,12 @@
 import { createInterface } from 'node:readline'
 import { CodexboxError } from '../../shared/errors.ts'
 import { openConversation } from '../runs/open-conversation.ts'
+import type { Run } from '../runs/run.ts'
 import { exitCodeOfError } from './exit-code.ts'
 import { conversationOptions, type OneRunOptions, oneRunOnly } from './options.ts'
 import { introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
+import { tellWhatIsTyped } from './tell-what-is-typed.ts'
 import { terminalText } from './terminal-text.ts'
 
 /** A chat in the terminal. Resolves with the exit code. */
@@ -21,7 +23,7 @@ export async function chatCommand(options: OneRunOptions): Promise<number> {
       screen.note(HINTS[conversation.provider] ?? HINTS.default)
       for await (const prompt of prompts()) {
         if (prompt === '/help') screen.note(HELP)
-        else await oneRun(conversation.run(prompt), screen)
+        else await runTalkingAlong(conversation.run(prompt), screen)
       }
     } finally {
       await conversation.close()
@@ -35,18 +37,29 @@ export async function chatCommand(options: OneRunOptions): Promise<number> {
   }
 }
 
+async function runTalkingAlong(run: Run, screen: Screen): Promise<void> {
+  const stopListening = tellWhatIsTyped(run, screen)
+  try {
+    await oneRun(run, screen)
+  } finally {
+    stopListening()
+  }
+}
+
 const HINTS: Record<string, string> & { default: string } = {
   demo: 'Try: look around · write and run a program · find and fix the failing test · explain yourself',
   default: 'Ask for something. /help shows what else can be typed.',
 }
 
-const HELP = 'Type a request and press Enter. Ctrl-C stops a run. /exit or Ctrl-D leaves.'
+const HELP =
+  'Type a request and press Enter; what you type while it works is told to the agent before its next ' +
+  'step. Ctrl-C stops a run. /exit or Ctrl-D leaves.'
 
 const PROMPT = '\n› '
 
 /**
  * What the user types, line by line. A reader of its own for each line: between them the terminal is
- * as usual, so that Ctrl-C during a run is a signal, and what is typed ahead waits for its turn.
+ * as usual, so that Ctrl-C during a run is a signal.
  */
 async function* prompts(): AsyncGenerator<string> {
   const history: string[] = []

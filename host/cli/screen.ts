@@ -67,6 +67,9 @@ export class Screen {
         this.note(`${event.reason.message} Trying again in ${seconds(event.delayMs)}.`, 'yellow')
         if (event.discardsText) this.note('What was said since the last line is void.', 'yellow')
         break
+      case 'notice':
+        this.note(event.message, 'yellow')
+        break
       case 'repair':
         this.note(`mended: ${event.message}`, 'yellow')
         break

@@ -44,6 +44,7 @@ function describe(line: SessionLine): string | undefined {
       return describeItem(line.item)
     case 'compacted':
       return '── the conversation was shortened'
+    case 'counted':
     case 'reasoning-dropped':
       return undefined
     case 'finished': {

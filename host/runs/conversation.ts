@@ -176,6 +176,7 @@ export class Conversation {
           : { type: 'prompt', runId: run.id, ...asked, secrets },
       runMs: limits.runMs,
       onEvent: (event) => {
+        if (event.type === 'limits') void connection.sawLimits?.(event.limits)
         const line = lineOf(event)
         if (line) log.append({ ...line, runId: run.id })
       },
@@ -203,7 +204,7 @@ export class Conversation {
     if (this.#settings) return
     const { config, webSearch } = this.#parts
     this.#settings = await connection.settingsFor({ ...config, webSearch })
-    for (const message of this.#settings.notices) run.emit({ type: 'repair', message })
+    for (const message of this.#settings.notices) run.emit({ type: 'notice', message })
   }
 
   async #startAgent(run: Run, connection: ModelConnection): Promise<LiveAgent> {
@@ -246,7 +247,7 @@ export class Conversation {
   ): RunRequest {
     const { limits, log, outputSchema } = this.#parts
     const settings = this.#settings
-    const { items, repairs } = historyOf(log.lines, connection.owner)
+    const { items, countedTokens, repairs } = historyOf(log.lines, connection.owner)
     for (const message of [...log.repairs.splice(0), ...repairs])
       run.emit({ type: 'repair', message })
     return {
@@ -255,6 +256,7 @@ export class Conversation {
       conversationId: log.id,
       ...asked,
       history: items,
+      ...(countedTokens ? { historyTokens: countedTokens } : {}),
       secrets,
       endpoint: {
         url: gateway ? GATEWAY_URL : connection.responsesUrl.href,
@@ -310,6 +312,10 @@ function lineOf(event: EventBody) {
       return { type: 'item', item: event.item } as const
     case 'compacted':
       return { type: 'compacted', items: event.items } as const
+    case 'usage': {
+      const { inputTokens, outputTokens } = event.usage
+      return { type: 'counted', tokens: inputTokens + outputTokens } as const
+    }
     case 'repair':
       return event.drops === 'reasoning' ? ({ type: 'reasoning-dropped' } as const) : undefined
     default:

@@ -4,6 +4,8 @@ import type { SessionLine } from './session-log.ts'
 
 export interface History {
   items: Item[]
+  /** What the service counted for an earlier part of it, the last time it did. */
+  countedTokens?: number
   /** What had to be mended or left out so that the service takes it; for the user. */
   repairs: string[]
 }
@@ -14,12 +16,13 @@ export interface History {
  * would go on refusing it for ever.
  */
 export function historyOf(lines: readonly SessionLine[], owner: string): History {
-  const { items, foreign } = ownItems(lines, owner)
+  const { items, foreign, countedTokens } = ownItems(lines, owner)
   const { open, strays } = unpaired(items)
   return {
     items: items
       .filter((item) => !strays.has(item))
       .flatMap((item) => (open.has(item) ? [item, lostOutput(item)] : [item])),
+    ...(countedTokens ? { countedTokens } : {}),
     repairs: [
       ...(foreign > 0
         ? [`${foreign} reasoning items of another account or provider are not sent`]
@@ -51,6 +54,7 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
   const owners = new Map<string, string>()
   let items: Item[] = []
   let foreign = 0
+  let countedTokens: number | undefined
   for (const line of lines) {
     if (line.type === 'run') owners.set(line.runId, line.owner)
     if (line.type === 'session' || line.type === 'run') continue
@@ -60,7 +64,11 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
         if (line.item.type === 'reasoning' && !isOwn) foreign++
         else items.push(line.item)
         break
+      case 'counted':
+        countedTokens = line.tokens
+        break
       case 'compacted':
+        countedTokens = undefined
         // Of another account's the whole of what was compacted is still here, and can be read.
         if (isOwn || !line.items.some(({ type }) => type === 'compaction')) items = [...line.items]
         break
@@ -69,7 +77,7 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
         break
     }
   }
-  return { items, foreign }
+  return { items, foreign, countedTokens }
 }
 
 /** Whether it is for a tool of ours. */

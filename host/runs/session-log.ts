@@ -40,6 +40,8 @@ export const SessionLine = z.discriminatedUnion('type', [
     workspace: z.string(),
   }),
   z.object({ type: z.literal('item'), runId: z.string(), item: Item }),
+  /** What the service counted for the conversation up to here. */
+  z.object({ type: z.literal('counted'), runId: z.string(), tokens: z.number() }),
   /** From here on the conversation is `items`, in the place of everything before. */
   z.object({ type: z.literal('compacted'), runId: z.string(), items: z.array(Item) }),
   /** The service could not read the reasoning before this any more. */

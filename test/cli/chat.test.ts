@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readSession } from '../../host/runs/session-log.ts'
 import {
@@ -112,6 +114,26 @@ describe.skipIf(!hasScript)('a chat in a terminal', () => {
 
     expect(await chat.exit).toBe(0)
     expect(prompts()).toEqual(['First.', 'Second.'])
+  })
+
+  test('tells the agent what is typed while it works', async () => {
+    server.play(callsAnswer(['bash', { command: 'until [ -e go ]; do sleep 0.1; done' }]))
+    server.play(textAnswer('Both are done.'))
+    const chat = openChat()
+
+    await chat.sees(PROMPT)
+    chat.type('First.\r')
+    await chat.sees('until')
+    chat.type('And the tests as well.\r')
+    await chat.sees('told: And the tests as well.')
+    writeFileSync(join(home.workspace, 'go'), '')
+    await chat.sees('Both are done.')
+    await chat.sees(PROMPT)
+    chat.type(CTRL_D)
+
+    expect(await chat.exit).toBe(0)
+    expect(prompts()).toEqual(['First.', 'And the tests as well.'])
+    expect(server.requests).toHaveLength(2)
   })
 
   test('takes what is typed ahead, line by line', async () => {

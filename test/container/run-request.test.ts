@@ -24,6 +24,7 @@ const whole = {
     form: { compactAtTokens: 1000 },
     verbosity: 'low',
     outputSchema: { type: 'object' },
+    historyTokens: 7,
     confirmsCalls: true,
     worker: { uid: 1000, gid: 1000 },
   }),
@@ -120,6 +121,7 @@ describe('the reader of the container agrees with the schema of the host', () =>
     { type: 'prompt', runId: 'run-2', prompt: 'Go on.', secrets },
     { type: 'message', text: 'By the way.' },
     { type: 'secrets', secrets },
+    { type: 'kept', seq: 7 },
     { type: 'interrupt' },
     { type: 'close' },
   ] as Json[])('on a later line like %j', (good) => {

@@ -280,7 +280,12 @@ describe('the events of a run', () => {
     expect(bench.logged().map(({ type }) => type)).toEqual([
       'session',
       'run',
-      ...Array(4).fill('item'),
+      'item',
+      'item',
+      'counted',
+      'item',
+      'item',
+      'counted',
       'finished',
     ])
   })

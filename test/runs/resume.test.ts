@@ -38,6 +38,19 @@ test('a session that ended with a failure goes on where it ended, in another pro
   ])
 })
 
+test('what the service counted is known again after a restart', async () => {
+  bench.server.play(textAnswer(), textAnswer())
+  const first = await bench.open()
+  await first.run('One.').result
+  await first.close()
+
+  const second = await bench.open()
+  await second.run('Two.').result
+
+  const told = bench.starts.map(({ lines }) => JSON.parse(lines[0] ?? '').historyTokens)
+  expect(told).toEqual([undefined, 120])
+})
+
 test('an empty session has nothing to go on with', async () => {
   const conversation = await bench.open()
 
