@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import type { Item } from '../../shared/items.ts'
-import type { RunRequest } from '../../shared/protocol.ts'
+import type { FinishedEvent, RunRequest } from '../../shared/protocol.ts'
+import type { AgentProcess } from '../fakes/agent-process.ts'
 import type { Exchange } from '../fakes/model-server.ts'
 import type { aRunRequest } from '../fakes/run-request.ts'
 import type { ConformanceTable, Facts } from './conformance-table.ts'
@@ -45,11 +46,14 @@ export async function heldAgainst(
 ): Promise<Replayed> {
   const recorded = recording(name)
   const [prompt = 'Say hello.', ...more] = recorded.prompts ?? []
-  const scene = await start(t, [...recorded.exchanges, ...beyond], { prompt, ...given })
-  let finished = await scene.agent.finished()
+  const limits = { runMs: PATIENCE_MS, ...given.limits }
+  const script = [...recorded.exchanges, ...beyond]
+  const scene = await start(t, script, { prompt, ...given, limits })
+  let finished = await endOf(scene.agent, 'run-1')
   for (const [index, next] of more.entries()) {
-    scene.agent.send(furtherPrompt(`run-${index + 2}`, next))
-    finished = await scene.agent.finished()
+    const runId = `run-${index + 2}`
+    scene.agent.send(furtherPrompt(runId, next))
+    finished = await endOf(scene.agent, runId)
   }
 
   const played = { ...scene, finished, recorded }
@@ -71,6 +75,16 @@ export async function heldAgainst(
     note: [finished.error && `error \`${finished.error.code}\``, note].filter(Boolean).join('; '),
   })
   return played
+}
+
+/** Some recordings hold waits of ten seconds, or thousands of bytes that come one at a time. */
+export const PATIENCE_MS = 60_000
+
+async function endOf(agent: AgentProcess, runId: string): Promise<FinishedEvent> {
+  for await (const event of agent.events) {
+    if (event.type === 'finished' && event.runId === runId) return event
+  }
+  throw new Error(`The agent ended without an end of ${runId}: ${agent.stderr}`)
 }
 
 export const furtherPrompt = (runId: string, prompt: string) =>

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { itemsAnswer, textAnswer } from '../fakes/model-server.ts'
 import { ConformanceTable } from './conformance-table.ts'
-import { heldAgainst, type ReplayOptions, requestLike } from './held-against.ts'
+import { heldAgainst, PATIENCE_MS, type ReplayOptions, requestLike } from './held-against.ts'
 import {
   addedItems,
   type Cleanup,
@@ -38,6 +38,8 @@ const OTHER_REGION = 'Which region a request came from does not change within se
 const NO_NOTE =
   'The official client tells the model that its answer was filtered. The request is repeated as it was.'
 
+const PATIENTLY = { timeout: PATIENCE_MS }
+
 const LITE = { model: 'gpt-6.1-sol', form: { lite: true } }
 
 const usageOf = (responses: number) => ({
@@ -47,7 +49,7 @@ const usageOf = (responses: number) => ({
   reasoningTokens: 5 * responses,
 })
 
-describe.concurrent('plain answers', () => {
+describe.concurrent('plain answers', PATIENTLY, () => {
   test('01-text: an answer is shown as it comes, kept as an item and counted', async (t) => {
     const { agent, finished, recorded } = await heldAgainst(t, runs, '01-text-gpt-5.5')
 
@@ -98,7 +100,7 @@ describe.concurrent('plain answers', () => {
   })
 })
 
-describe.concurrent('what the user sets', () => {
+describe.concurrent('what the user sets', PATIENTLY, () => {
   test('87-agents-md-and-effort: effort and summary are the ones that were asked for', async (t) => {
     const { server } = await replaySettings(t, '87-agents-md-and-effort', {
       note: 'leaves `AGENTS.md` to the model: it lies in the workspace',
@@ -143,7 +145,7 @@ function replaySettings(t: Cleanup, name: string, { given, ...options }: ReplayO
   return heldAgainst(t, runs, name, { given: settings, ...options })
 }
 
-describe.concurrent('a conversation of two runs', () => {
+describe.concurrent('a conversation of two runs', PATIENTLY, () => {
   test('90-exec-json-and-resume: a later run sends all of the earlier one, reasoning too', async (t) => {
     const { server, recorded } = await heldAgainst(t, runs, '90-exec-json-and-resume')
 
@@ -170,7 +172,7 @@ describe.concurrent('a conversation of two runs', () => {
   })
 })
 
-describe.concurrent('tools', () => {
+describe.concurrent('tools', PATIENTLY, () => {
   test('03-one-tool: a call is run and answered, and the turn state goes back', async (t) => {
     const { agent, finished, server, recorded } = await heldAgainst(t, tools, '03-one-tool-gpt-5.5')
 
@@ -271,7 +273,7 @@ describe.concurrent('tools', () => {
   })
 })
 
-describe.concurrent('broken streams', () => {
+describe.concurrent('broken streams', PATIENTLY, () => {
   test('43-cut-once: half an answer is taken back and asked for again', async (t) => {
     const { agent, finished } = await heldAgainst(t, failures, '43-cut-once')
 
@@ -329,7 +331,7 @@ describe.concurrent('broken streams', () => {
 })
 
 /** What errors.test.ts looks at in detail, as rows of the table. */
-describe.concurrent('a service in trouble', () => {
+describe.concurrent('a service in trouble', PATIENTLY, () => {
   const cases: [name: string, options?: ReplayOptions][] = [
     ['30-usage-limit-reached'],
     ['30b-usage-limit-free'],
