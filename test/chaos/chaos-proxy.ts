@@ -8,13 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
  * chunks and its body.
  * - `cut`: the connection is closed there
  * - `reset`: the same with a TCP reset, which may overtake bytes already sent
+ * - `end`: the answer ends there as if it were whole, and the connection stays
  * - `delay`: nothing comes for `ms`
  * - `trickle`: the next 200 bytes come one by one
  * - `duplicate`: the chunk that the byte is in comes twice; a chunk is an event
  * - `corrupt`: bit `bit` of the byte is the other
  */
 export type Fault =
-  | { kind: 'cut' | 'reset' | 'trickle' | 'duplicate'; at: number }
+  | { kind: 'cut' | 'reset' | 'end' | 'trickle' | 'duplicate'; at: number }
   | { kind: 'delay'; at: number; ms: number }
   | { kind: 'corrupt'; at: number; bit: number }
 
@@ -82,12 +83,12 @@ async function answerOf(target: string, agent: http.Agent, body: string): Promis
   const type = response.headers['content-type']
   const head = `HTTP/1.1 ${response.statusCode} -\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked\r\n\r\n`
   const events = text.split(/(?<=\n\n)/)
-  return [
-    head,
-    ...events.map((event) => `${Buffer.byteLength(event).toString(16)}\r\n${event}\r\n`),
-    '0\r\n\r\n',
-  ].map((piece) => Buffer.from(piece))
+  return [Buffer.from(head), ...events.map((event) => framed(Buffer.from(event))), END]
 }
+
+const framed = (data: Buffer) =>
+  Buffer.concat([Buffer.from(`${data.length.toString(16)}\r\n`), data, Buffer.from('\r\n')])
+const END = Buffer.from('0\r\n\r\n')
 
 const TRICKLED = 200
 
@@ -114,6 +115,9 @@ async function play(
       await write(socket, whole.subarray(0, at))
       socket.resetAndDestroy()
       break
+    case 'end':
+      await write(socket, Buffer.concat(endedAt(pieces, at)))
+      break
     case 'delay':
       await write(socket, whole.subarray(0, at))
       await sleep(fault.ms)
@@ -136,6 +140,20 @@ async function play(
       await write(socket, whole)
       break
   }
+}
+
+/** The head comes whole, and the piece that the byte is in up to it, in a frame of its own. */
+function endedAt(pieces: readonly Buffer[], at: number): Buffer[] {
+  const [head = Buffer.alloc(0), ...chunks] = pieces
+  const kept: Buffer[] = [head]
+  let start = head.length
+  for (const chunk of chunks) {
+    const data = chunk.subarray(chunk.indexOf('\r\n') + 2, -2)
+    const part = data.subarray(0, Math.max(0, at - start))
+    if (part.length > 0) kept.push(framed(part))
+    start += chunk.length
+  }
+  return [...kept, END]
 }
 
 /** Neither the head nor the end is a chunk. */

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { agentAsker, hostAsker, SILENCE_MS } from './asker.ts'
 import type { Fault } from './chaos-proxy.ts'
 import {
@@ -26,14 +26,21 @@ let random: () => number
 
 beforeAll(async () => {
   bench = await openFaultBench(AGENTS)
+})
+// The same in each test, whichever are chosen.
+beforeEach(() => {
   random = randomFrom(seed)
 })
 afterEach(() => bench.stop())
 afterAll(() => bench.close())
 
-test.each(['cut', 'reset'] as const)(
-  `wherever the connection is %s (each ${SIZE.stride}. byte), the run ends as without it, and each tool has run once`,
-  async (kind) => {
+test.each<[string, 'cut' | 'reset' | 'end']>([
+  ['cut', 'cut'],
+  ['reset', 'reset'],
+  ['ended as if it were whole', 'end'],
+])(
+  `wherever an answer is %s (each ${SIZE.stride}. byte), the run ends as without it, and each tool has run once`,
+  async (what, kind) => {
     const everywhere = bench.lengths.flatMap((length, answer) =>
       // Also behind the last byte: an answer that is whole may be followed by a broken connection.
       Array.from({ length: length + 1 }, (_, at): Case => ({ fault: { kind, at }, answer })),
@@ -47,7 +54,7 @@ test.each(['cut', 'reset'] as const)(
 
     for (const one of played) expectAsWithoutFault(one)
     expect(bench.refusals).toEqual([])
-    report(`${kind}, of ${bench.lengths.join(' + ')} bytes`, played)
+    report(`${what}, of ${bench.lengths.join(' + ')} bytes`, played)
   },
   TIMEOUT_MS,
 )
