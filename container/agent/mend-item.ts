@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Item } from '../../shared/items.ts'
+import { hasUsableId, ID_PREFIX, isSendable, isWord, MAX_ID } from '../../shared/sendable-item.ts'
 
 export interface Mended {
   /** Absent: it is left out of the conversation. */
@@ -39,7 +40,7 @@ export class ItemMender {
     if (!needed.item) return needed
     const item = { ...needed.item }
     let { repair } = needed
-    if (!this.#isFree(item)) {
+    if (!hasUsableId(item) || this.#ids.has(String(item.id))) {
       if (item.id !== undefined) repair ??= `an item got an id of its own: ${item.type}`
       item.id = newId(item.type)
     }
@@ -54,11 +55,6 @@ export class ItemMender {
     this.#ids.add(String(item.id))
     if (typeof given.id === 'string') this.#recent.set(given.id, text)
     return { item, ...(repair ? { repair } : {}) }
-  }
-
-  #isFree({ type, id }: Item): boolean {
-    if (typeof id !== 'string' || !isId(id) || this.#ids.has(id)) return false
-    return id.startsWith(`${PREFIX[type]}_`)
   }
 
   #callIdProblem(id: unknown): { better: string; repair: string } | undefined {
@@ -82,24 +78,7 @@ export class ItemMender {
 
 /** An id as the service makes them: a prefix that names the type, then something unique. */
 export function newId(type: string): string {
-  return `${PREFIX[type] ?? type}_${randomUUID()}`
-}
-
-/** The service refuses longer ones. */
-const MAX_ID = 64
-
-const isId = (id: string) => /^[\w-]+$/.test(id) && id.length <= MAX_ID
-
-/** Of what an answer may hold and we send: the letters the ids of each type begin with. */
-const PREFIX: Record<string, string> = {
-  message: 'msg',
-  reasoning: 'rs',
-  function_call: 'fc',
-  function_call_output: 'fco',
-  custom_tool_call: 'ctc',
-  custom_tool_call_output: 'ctco',
-  web_search_call: 'ws',
-  compaction: 'cmp',
+  return `${ID_PREFIX[type] ?? type}_${randomUUID()}`
 }
 
 const isCall = ({ type }: Item) => type === 'function_call' || type === 'custom_tool_call'
@@ -110,13 +89,9 @@ function complete(item: Item): Mended {
     case 'message':
       return withKnownParts(item)
     case 'reasoning':
-      return (isSealed(item) || isOpen(item)) && Array.isArray(item.summary)
-        ? { item }
-        : notWhole(item)
     case 'compaction':
-      return isSealed(item) ? { item } : notWhole(item)
     case 'web_search_call':
-      return { item }
+      return isSendable(item) ? { item } : notWhole(item)
     case 'function_call':
       return withNameAndText(item, 'arguments')
     case 'custom_tool_call':
@@ -143,20 +118,10 @@ function withKnownParts(item: Item): Mended {
   return { item }
 }
 
-/** What is not sealed in the item cannot be asked for by its id: nothing is stored at the service. */
-function isSealed({ encrypted_content: sealed }: Item): boolean {
-  return typeof sealed === 'string'
-}
-
-/** Some servers say what was thought, and take it back as it is. */
-function isOpen({ content }: Item): boolean {
-  return Array.isArray(content) && content.length > 0
-}
-
 function withNameAndText(item: Item, field: 'arguments' | 'input'): Mended {
   const { name, [field]: text } = item
   if (typeof name !== 'string' || name === '') return notWhole(item)
-  if (typeof text === 'string' && isId(name)) return { item }
+  if (typeof text === 'string' && isWord(name)) return { item }
   const mended = {
     ...item,
     name: name.replace(/[^\w-]/g, '_').slice(0, MAX_ID),

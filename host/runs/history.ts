@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Item } from '../../shared/items.ts'
+import { hasUsableId, isSealed, isSendable, MAX_ID } from '../../shared/sendable-item.ts'
 import type { SessionLine } from './session-log.ts'
 
 export interface History {
@@ -12,41 +13,72 @@ export interface History {
 
 /**
  * The items of a session as `owner` may send them. The service refuses a history with a call that
- * has no output, an output that has no call, or reasoning that was sealed for another account, and
- * would go on refusing it for ever.
+ * has no output, an output that has no call, an item that is not whole, two of the same id, or what
+ * was sealed for another account, and would go on refusing it for ever.
  */
 export function historyOf(lines: readonly SessionLine[], owner: string): History {
   const { items, foreign, countedTokens } = ownItems(lines, owner)
-  const { open, strays } = unpaired(items)
+  const whole = items.filter(isSendable)
+  const { open, strays, unanswerable } = unpaired(whole)
+  const paired = whole
+    .filter((item) => !strays.has(item) && !unanswerable.has(item))
+    .flatMap((item) => (open.has(item) ? [item, lostOutput(item)] : [item]))
+  const { named, nameless } = withUsableIds(paired)
   return {
-    items: items
-      .filter((item) => !strays.has(item))
-      .flatMap((item) => (open.has(item) ? [item, lostOutput(item)] : [item])),
+    items: named,
     ...(countedTokens ? { countedTokens } : {}),
     repairs: [
-      ...(foreign > 0
-        ? [`${foreign} reasoning items of another account or provider are not sent`]
-        : []),
-      ...(open.size > 0
-        ? [`${open.size} tool calls were cut off before their result was kept`]
-        : []),
-      ...(strays.size > 0 ? [`${strays.size} tool results without a call are not sent`] : []),
+      ...said(foreign, 'reasoning items of another account or provider are not sent'),
+      ...said(items.length - whole.length, 'items that are not whole are not sent'),
+      ...said(unanswerable.size, 'tool calls without an id of their own are not sent'),
+      ...said(open.size, 'tool calls were cut off before their result was kept'),
+      ...said(strays.size, 'tool results without a call are not sent'),
+      ...said(nameless, 'items are sent without their id'),
     ],
   }
 }
 
-/** An output answers the first call before it of its kind and id that has none yet. */
+const said = (count: number, what: string) => (count > 0 ? [`${count} ${what}`] : [])
+
+/** An output answers the call before it of its kind and id. */
 function unpaired(items: readonly Item[]) {
+  const calls = new Map<unknown, Item>()
   const open = new Set<Item>()
   const strays = new Set<Item>()
+  const unanswerable = new Set<Item>()
   for (const item of items) {
-    if (isCall(item)) open.add(item)
+    const { call_id: id } = item
+    if (isCall(item)) {
+      if (typeof id !== 'string' || id === '' || id.length > MAX_ID || calls.has(id)) {
+        unanswerable.add(item)
+      } else {
+        calls.set(id, item)
+        open.add(item)
+      }
+    }
     if (!isOutput(item)) continue
-    const call = [...open].find((candidate) => isAnswer(item, candidate))
-    if (call) open.delete(call)
-    else strays.add(item)
+    const call = calls.get(id)
+    if (call && item.type === `${call.type}_output` && open.delete(call)) continue
+    strays.add(item)
   }
-  return { open, strays }
+  return { open, strays, unanswerable }
+}
+
+/** An item need not have an id: one that the service would refuse is left out of the item. */
+function withUsableIds(items: readonly Item[]) {
+  const taken = new Set<unknown>()
+  let nameless = 0
+  const named = items.map((item) => {
+    if (item.id === undefined) return item
+    if (hasUsableId(item) && !taken.has(item.id)) {
+      taken.add(item.id)
+      return item
+    }
+    nameless++
+    const { id: _, ...rest } = item
+    return rest as Item
+  })
+  return { named, nameless }
 }
 
 /** What is sealed can only be read by the account it was made for. */
@@ -59,10 +91,11 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
     if (line.type === 'run') owners.set(line.runId, line.owner)
     if (line.type === 'session' || line.type === 'run') continue
     const isOwn = owners.get(line.runId) === owner
+    const isReadable = (item: Item) => isOwn || !isSealed(item)
     switch (line.type) {
       case 'item':
-        if (line.item.type === 'reasoning' && !isOwn) foreign++
-        else items.push(line.item)
+        if (isReadable(line.item)) items.push(line.item)
+        else foreign++
         break
       case 'counted':
         countedTokens = line.tokens
@@ -70,7 +103,10 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
       case 'compacted':
         countedTokens = undefined
         // Of another account's the whole of what was compacted is still here, and can be read.
-        if (isOwn || !line.items.some(({ type }) => type === 'compaction')) items = [...line.items]
+        if (isOwn || !line.items.some(({ type }) => type === 'compaction')) {
+          items = line.items.filter(isReadable)
+          foreign += line.items.length - items.length
+        }
         break
       case 'reasoning-dropped':
         items = items.filter(({ type }) => type !== 'reasoning')
@@ -85,8 +121,6 @@ export const isCall = (item: Item) =>
   item.type === 'function_call' || item.type === 'custom_tool_call'
 const isOutput = (item: Item) =>
   item.type === 'function_call_output' || item.type === 'custom_tool_call_output'
-const isAnswer = (output: Item, call: Item) =>
-  output.type === `${call.type}_output` && output.call_id === call.call_id
 
 function lostOutput(call: Item): Item {
   const isFunction = call.type === 'function_call'
