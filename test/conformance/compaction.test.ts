@@ -2,11 +2,12 @@ import { describe, expect, test } from 'vitest'
 import type { Item } from '../../shared/items.ts'
 import { itemsAnswer, textAnswer } from '../fakes/model-server.ts'
 import { ConformanceTable } from './conformance-table.ts'
-import { furtherPrompt, heldAgainst } from './held-against.ts'
+import { heldAgainst } from './held-against.ts'
 import {
   conversationItems,
   doneItems,
   eventsOf,
+  furtherPrompt,
   outline,
   type Played,
   play,

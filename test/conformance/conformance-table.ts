@@ -63,6 +63,9 @@ export class ConformanceTable {
   }
 }
 
+/** `3 requests`, as a fact. */
+export const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
+
 const FILE = join(packageRoot, 'docs', 'conformance.md')
 const UPDATE = 'UPDATE_DOCS=1 npx vitest run test/conformance --no-file-parallelism'
 

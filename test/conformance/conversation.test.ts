@@ -13,8 +13,16 @@ import {
   textAnswer,
 } from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
-import { furtherPrompt } from './held-against.ts'
-import { addedItems, eventsOf, outline, outputsSent, play, shownText, start } from './replay.ts'
+import {
+  addedItems,
+  eventsOf,
+  furtherPrompt,
+  outline,
+  outputsSent,
+  play,
+  shownText,
+  start,
+} from './replay.ts'
 
 const created = { type: 'response.created', response: { id: 'resp_1' } }
 const completed = { type: 'response.completed', response: { id: 'resp_1' } }

@@ -4,12 +4,13 @@ import type { FinishedEvent, RunRequest } from '../../shared/protocol.ts'
 import type { AgentProcess } from '../fakes/agent-process.ts'
 import type { Exchange } from '../fakes/model-server.ts'
 import type { aRunRequest } from '../fakes/run-request.ts'
-import type { ConformanceTable, Facts } from './conformance-table.ts'
+import { type ConformanceTable, counted, type Facts } from './conformance-table.ts'
 import {
   addedItems,
   type Cleanup,
   conversationItems,
   eventsOf,
+  furtherPrompt,
   type Outline,
   outline,
   type Played,
@@ -87,14 +88,6 @@ async function endOf(agent: AgentProcess, runId: string): Promise<FinishedEvent>
   throw new Error(`The agent ended without an end of ${runId}: ${agent.stderr}`)
 }
 
-export const furtherPrompt = (runId: string, prompt: string) =>
-  ({
-    type: 'prompt',
-    runId,
-    prompt,
-    secrets: { CODEX_ACCESS_TOKEN: 'second-token', CODEX_ACCOUNT_ID: 'account-1' },
-  }) as const
-
 /** A run request with what the official client was told to ask for. */
 export function requestLike({ sent }: Recording): Parameters<typeof aRunRequest>[0] {
   const { model, reasoning, text } = (sent?.body ?? {}) as {
@@ -148,8 +141,6 @@ function listed(items: readonly { type: string }[]): string {
   }
   return groups.map(({ type, count }) => (count > 1 ? `${count} ${type}` : type)).join(', ')
 }
-
-export const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
 
 const WAITS: Record<string, string> = {
   growing: 'waits 0.2 s, then twice as long each time',

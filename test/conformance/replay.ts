@@ -161,6 +161,15 @@ export async function play(
   return { ...scene, finished: await scene.agent.finished() }
 }
 
+/** The line that begins another run of the same conversation, with another token. */
+export const furtherPrompt = (runId: string, prompt: string) =>
+  ({
+    type: 'prompt',
+    runId,
+    prompt,
+    secrets: { CODEX_ACCESS_TOKEN: 'second-token', CODEX_ACCOUNT_ID: 'account-1' },
+  }) as const
+
 /** The items that were added to `input` between the first request and request number `index`. */
 export function addedItems(server: ModelServer, index: number): Item[] {
   const first = server.requests[0]?.body.input.length ?? 0

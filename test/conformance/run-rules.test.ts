@@ -6,12 +6,12 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Item } from '../../shared/items.ts'
 import { callsAnswer, itemsAnswer, messageItem, sse, textAnswer } from '../fakes/model-server.ts'
-import { furtherPrompt } from './held-against.ts'
 import {
   addedItems,
   type Cleanup,
   conversationItems,
   eventsOf,
+  furtherPrompt,
   outline,
   outputsSent,
   play,
