@@ -11,13 +11,13 @@ import { type Ledger, openLedger } from '../gateway/ledger.ts'
 import { budgetOf } from '../gateway/run-account.ts'
 import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
+import { checkUnchanged, type Workspace } from '../workspace/open-workspace.ts'
 import { historyOf } from './history.ts'
 import { instructions } from './instructions.ts'
 import { LiveAgent } from './live-agent.ts'
 import type { OutputSchema } from './output-schema.ts'
 import { type Finished, Run } from './run.ts'
 import type { SessionLog } from './session-log.ts'
-import type { Workspace } from './workspace.ts'
 
 /** What a run begins with. */
 type Asked = Pick<RunRequest, 'prompt' | 'images'>
@@ -212,6 +212,7 @@ export class Conversation {
     const gateway =
       config.credentials === 'sealed' ? await this.#openGateway(connection) : undefined
     try {
+      checkUnchanged(workspace)
       const agent = await engine.start({
         name: `codexbox-${run.id}`,
         agentFile: provider.containerProvider,

@@ -3,10 +3,10 @@ import { RunLimits } from '../../shared/protocol.ts'
 import { type Config, readConfig } from '../config.ts'
 import { chooseEngine } from '../engine/choose-engine.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
+import { openWorkspace } from '../workspace/open-workspace.ts'
 import { Conversation } from './conversation.ts'
 import { readOutputSchema } from './output-schema.ts'
 import { newSessionName, SessionLog } from './session-log.ts'
-import { openWorkspace } from './workspace.ts'
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND

@@ -10,6 +10,7 @@ import { openaiProvider } from '../../host/providers/openai.ts'
 import { Conversation } from '../../host/runs/conversation.ts'
 import type { OutputSchema } from '../../host/runs/output-schema.ts'
 import { type SessionLine, SessionLog } from '../../host/runs/session-log.ts'
+import { openWorkspace } from '../../host/workspace/open-workspace.ts'
 import type { RunLimits } from '../../shared/protocol.ts'
 import { type Exchange, type ModelServer, startModelServer } from '../fakes/model-server.ts'
 
@@ -78,7 +79,8 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
       prepare?.(log)
       const conversation = new Conversation({
         config,
-        workspace: { path: workspace, user: undefined },
+        // As whoever the tests run as.
+        workspace: { ...openWorkspace(workspace, dataDir), user: undefined },
         provider: { ...provider, ...(agentFile ? { containerProvider: agentFile } : {}) },
         engine: { ...observed(processEngine, starts), ...engine },
         log,

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildSync } from 'esbuild'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openWorkspace } from '../../host/runs/workspace.ts'
+import { openWorkspace } from '../../host/workspace/open-workspace.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -117,7 +117,7 @@ test.skipIf(process.platform === 'win32')('a folder that cannot be written is re
 })
 
 const TRY_TO_OPEN = `
-import { openWorkspace } from '../../host/runs/workspace.ts'
+import { openWorkspace } from '../../host/workspace/open-workspace.ts'
 const [work = '', dataDir = ''] = process.argv.slice(2)
 try {
   console.log(JSON.stringify(openWorkspace(work, dataDir)))

@@ -1,0 +1,165 @@
+import {
+  accessSync,
+  type BigIntStats,
+  constants,
+  existsSync,
+  fstatSync,
+  realpathSync,
+  statSync,
+} from 'node:fs'
+import { basename, dirname, join, sep } from 'node:path'
+import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
+import { holdFolder, release } from './open-within.ts'
+import {
+  type ProtectedPlace,
+  protectedPlaces,
+  SECRET_NAMES,
+  SIGNS_OF_A_HOME,
+} from './protected-folders.ts'
+
+export interface Workspace {
+  /** Absolute, links resolved: what is checked here is what gets mounted. */
+  path: string
+  /** The folder itself: device and inode of what was checked. */
+  identity: string
+  /** Who runs the tools, so that files belong to whom they should; undefined on Windows. */
+  user: { uid: number; gid: number } | undefined
+}
+
+/**
+ * Checks a folder that is to be handed to an agent.
+ * @throws CodexboxError `workspace-invalid`: missing, not a folder, not writable, or one that would
+ * hand out secrets or ways to give orders to this machine, such as our own data folder with the tokens.
+ */
+export function openWorkspace(folder: string, dataDir: string): Workspace {
+  const path = resolveFolder(folder)
+  const stats = statsOfFolder(folder, path)
+  if (dirname(path) === path)
+    throw refused(folder, 'is the root of the file system; name a folder for the work')
+  const place = protectedPlaces(dataDir).find((place) => isGivenBy(path, place))
+  if (place) throw refused(folder, `would give the agent ${place.what}`)
+  const secret = path.split(sep).find((name) => SECRET_NAMES.includes(name))
+  if (secret) throw refused(folder, `lies in ${secret}, where keys and credentials are kept`)
+  const sign = SIGNS_OF_A_HOME.find((name) => existsSync(join(path, name)))
+  if (sign)
+    throw refused(folder, `holds ${sign}, as a home folder does; name a folder for the work`)
+  if (!isWritable(path)) throw refused(folder, 'is not writable for this user')
+  return { path, identity: identityOf(stats), user: toolUser(stats) }
+}
+
+/**
+ * That the path still leads to the folder that was checked: somebody may have put another one, or a
+ * link, in its place.
+ * @throws CodexboxError `workspace-invalid`
+ */
+export function checkUnchanged({ path, identity }: Workspace): void {
+  if (identityOf(statsOfFolder(path, path)) === identity) return
+  throw refused(path, 'is not the folder any more that it was; somebody has replaced it')
+}
+
+/** Of the folder at `path`, which is named without links, by its descriptor. */
+function statsOfFolder(folder: string, path: string): BigIntStats {
+  // Windows opens no folders.
+  if (process.platform === 'win32') {
+    const stats = statSync(path, { bigint: true })
+    if (stats.isDirectory()) return stats
+    throw refused(folder, 'is a file; name the folder it is in')
+  }
+  try {
+    const held = holdFolder(path)
+    try {
+      return fstatSync(held.descriptor, { bigint: true })
+    } finally {
+      release(held)
+    }
+  } catch (error) {
+    throw refused(folder, WHY_NOT[systemCodeOf(error) ?? ''] ?? cannotOpen(error), error)
+  }
+}
+
+const WHY_NOT: NodeJS.Dict<string> = {
+  ENOENT: 'does not exist',
+  ENOTDIR: 'is a file; name the folder it is in',
+  EACCES: 'is not writable for this user',
+  ELOOP: 'was replaced by a link while it was looked at',
+}
+
+const cannotOpen = (error: unknown) => `cannot be opened (${systemCodeOf(error)})`
+
+const identityOf = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`
+
+/** Whoever started us. Root works for the owner of the folder, so that nothing in it becomes root's. */
+function toolUser(stats: BigIntStats): Workspace['user'] {
+  const uid = process.getuid?.()
+  const gid = process.getgid?.()
+  if (uid === undefined || gid === undefined) return undefined
+  return uid === 0 ? { uid: Number(stats.uid), gid: Number(stats.gid) } : { uid, gid }
+}
+
+function resolveFolder(folder: string): string {
+  try {
+    return realpathSync(folder)
+  } catch (error) {
+    throw refused(folder, WHY_NOT[systemCodeOf(error) ?? ''] ?? cannotOpen(error), error)
+  }
+}
+
+/** Whether an agent that has the folder `path` has the place, or is in it where that counts. */
+function isGivenBy(path: string, { path: place, isDeep }: ProtectedPlace): boolean {
+  const real = futurePath(place)
+  return contains(path, real) || (isDeep && contains(real, path))
+}
+
+/** Such as the data folder, which may not be there yet: its place counts all the same, links resolved. */
+function futurePath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    const parent = dirname(path)
+    return parent === path ? path : join(futurePath(parent), basename(path))
+  }
+}
+
+/**
+ * By name, and by what is there: a folder that is mounted in a second place, or written in capitals
+ * where that makes no difference, is the same folder.
+ */
+function contains(folder: string, path: string): boolean {
+  const [outer, inner] = [sameCase(folder), sameCase(path)]
+  if (inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep)) return true
+  const identity = identityAt(folder)
+  return identity !== undefined && ancestry(path).some((at) => identityAt(at) === identity)
+}
+
+function sameCase(path: string): string {
+  const ignoresCase = process.platform === 'darwin' || process.platform === 'win32'
+  return ignoresCase ? path.normalize('NFC').toLowerCase() : path
+}
+
+/** The path and every folder above it. */
+function ancestry(path: string): string[] {
+  const parent = dirname(path)
+  return parent === path ? [path] : [path, ...ancestry(parent)]
+}
+
+function identityAt(path: string): string | undefined {
+  try {
+    return identityOf(statSync(path, { bigint: true }))
+  } catch {
+    // What is not there, or not to be seen, is not the same as anything.
+    return undefined
+  }
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function refused(folder: string, why: string, cause?: unknown): CodexboxError {
+  return new CodexboxError('workspace-invalid', `The workspace ${folder} ${why}.`, { cause })
+}

@@ -1,0 +1,126 @@
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** A place that must not be handed to an agent: neither itself nor a folder that it lies in. */
+export interface ProtectedPlace {
+  path: string
+  /** What is in it; ends the sentence "… would give the agent". */
+  what: string
+  /** Whether what lies in it may not be handed out either. */
+  isDeep: boolean
+}
+
+/** The places on this machine that hold secrets, or ways to give orders to it. */
+export function protectedPlaces(
+  dataDir: string,
+  env: NodeJS.ProcessEnv = process.env,
+  home = homedir(),
+): ProtectedPlace[] {
+  const deep = (what: string, paths: readonly string[]) =>
+    paths.map((path) => ({ path, what, isDeep: true }))
+  const itself = (what: string, paths: readonly string[]) =>
+    paths.map((path) => ({ path, what, isDeep: false }))
+  const inHome = (names: readonly string[]) => names.map((name) => join(home, name))
+  const sockets = [env.SSH_AUTH_SOCK, /^unix:\/\/(\/.*)/.exec(env.DOCKER_HOST ?? '')?.[1]]
+
+  // The first that fits is the one that is named, so the most telling ones come first.
+  return [
+    ...deep(`our data folder ${dataDir}, which holds the sign-in`, [dataDir]),
+    ...itself('your whole home folder', [home]),
+    ...deep('your keys and credentials', inHome(CREDENTIALS)),
+    ...deep('the sign-in of the Codex CLI', [env.CODEX_HOME || join(home, '.codex')]),
+    ...deep('the profile of a browser, with its passwords and cookies', inHome(BROWSERS)),
+    ...deep('the socket of the container engine, which is as good as root', ENGINE_SOCKETS),
+    ...deep(
+      'a socket that takes orders',
+      sockets.filter((path) => path !== undefined),
+    ),
+    ...deep('the settings and devices of the system', SYSTEM),
+    ...itself('your settings, with the sign-ins of many programs', inHome(SETTINGS)),
+    ...itself('the sockets of running services', ['/run', '/var/run']),
+    ...itself('the programs of the system', ['/usr', '/bin', '/sbin', '/lib', '/opt']),
+    ...itself('the temporary files of all programs', [tmpdir(), '/tmp', '/var/tmp']),
+  ]
+}
+
+/**
+ * Names that hold secrets wherever they stand, such as in a copy of somebody's home folder. Whole
+ * names: `my-credentials-demo` is a project like any other.
+ */
+export const SECRET_NAMES: readonly string[] = ['.ssh', '.gnupg', '.aws', '.azure', '.kube']
+
+/** A folder with one of these in it is somebody's home folder. */
+export const SIGNS_OF_A_HOME: readonly string[] = [
+  '.ssh',
+  '.gnupg',
+  '.aws/credentials',
+  '.codex/auth.json',
+  '.docker/config.json',
+  '.kube/config',
+  '.bash_history',
+  '.zsh_history',
+]
+
+const CREDENTIALS = [
+  ...SECRET_NAMES,
+  '.docker',
+  '.claude',
+  '.gemini',
+  '.netrc',
+  '.git-credentials',
+  '.password-store',
+  '.local/share/keyrings',
+  '.config/gcloud',
+  '.config/gh',
+  '.config/op',
+  '.config/rclone',
+  '.config/sops',
+  '.config/containers',
+  'Library/Keychains',
+  'AppData/Roaming/gcloud',
+  'AppData/Roaming/Microsoft/Credentials',
+  'AppData/Roaming/gnupg',
+]
+
+const BROWSERS = [
+  '.mozilla',
+  '.config/google-chrome',
+  '.config/chromium',
+  '.config/BraveSoftware',
+  '.config/microsoft-edge',
+  '.var/app',
+  'snap/firefox',
+  'snap/chromium',
+  'Library/Application Support/Firefox',
+  'Library/Application Support/Google/Chrome',
+  'Library/Application Support/BraveSoftware',
+  'Library/Application Support/Microsoft Edge',
+  'Library/Safari',
+  'Library/Cookies',
+  'AppData/Roaming/Mozilla',
+  'AppData/Local/Google/Chrome',
+  'AppData/Local/Microsoft/Edge',
+  'AppData/Local/BraveSoftware',
+]
+
+const SETTINGS = ['.config', '.local', '.local/share', 'Library', 'AppData', 'AppData/Roaming']
+
+const ENGINE_SOCKETS = [
+  '/var/run/docker.sock',
+  '/run/docker',
+  '/run/containerd',
+  '/run/podman',
+  '/var/lib/docker',
+  '/var/lib/containers',
+]
+
+const SYSTEM = [
+  '/etc',
+  '/proc',
+  '/sys',
+  '/dev',
+  '/boot',
+  '/run/user',
+  '/run/secrets',
+  'C:\\Windows',
+]
