@@ -33,7 +33,7 @@ const NEW_TOKEN = 'The workspace is asked about once for each token.'
 const NO_LOOP = 'One new token is enough to see that tokens are not what is wrong.'
 
 const NO_TOKEN_YET =
-  'Until a refused token is renewed there is nothing to repeat the request with; the run says so, and the next one tries again.'
+  'Until a refused token is renewed there is nothing to repeat the request with; the next run tries again.'
 const NOT_SENT =
   'A token past its end is not sent, and a token endpoint in trouble is left alone for a while; the run says which of the two is in trouble.'
 const SIGN_IN_FIRST = 'Without a sign-in nothing is sent; the run says how to sign in.'
