@@ -24,7 +24,7 @@ export interface Asker {
   stop(): Promise<void>
 }
 
-const LIMITS = { maxTurns: 20, runMs: 60_000, idleMs: 60_000, toolMs: 10_000 }
+const LIMITS = { maxTurns: 20, runMs: 60_000, idleMs: 1_800_000, toolMs: 10_000 }
 /** Longer than this without an event counts as a cut. */
 export const SILENCE_MS = 1500
 const SILENCE = { firstEventMs: SILENCE_MS, streamIdleMs: SILENCE_MS }

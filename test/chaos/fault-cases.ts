@@ -64,7 +64,10 @@ export async function openFaultBench(way: Way): Promise<FaultBench> {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-chaos-')))
   const model: PlannedModel = await startPlannedModel(PLAN)
   const waiting = new Map<string, Case & { asked: number }>()
+  /** At work. */
   const askers = new Set<Asker>()
+  /** Can take some more cases: a new one costs as much as ten of them. */
+  const idle = new Map<Way['makeAsker'], { asker: Asker; cases: number }[]>()
   const lengths: number[] = []
   let tasks = 0
 
@@ -93,31 +96,40 @@ export async function openFaultBench(way: Way): Promise<FaultBench> {
     return { ...one, first, last, resumes, times: timesOf(task, asker) }
   }
 
+  function begin(makeAsker: Way['makeAsker']): Asker {
+    const asker = makeAsker(mkdtempSync(join(root, 'l-')), proxy.url)
+    writeFileSync(join(asker.workspace, 'step'), stepScript(), { mode: 0o755 })
+    return asker
+  }
+
   async function play(cases: readonly Case[], { makeAsker, lanes }: Way): Promise<Played[]> {
     const left = [...cases]
     const played: Played[] = []
     const broken: string[] = []
     const lane = async () => {
       while (left.length > 0) {
-        const asker = makeAsker(mkdtempSync(join(root, 'l-')), proxy.url)
+        const used = idle.get(makeAsker)?.pop() ?? { asker: begin(makeAsker), cases: 0 }
+        const { asker } = used
         askers.add(asker)
-        writeFileSync(join(asker.workspace, 'step'), stepScript(), { mode: 0o755 })
-        for (const one of left.splice(0, Math.min(share, CASES_A_CONVERSATION))) {
+        let isSound = true
+        while (isSound && left.length > 0 && used.cases++ < CASES_A_CONVERSATION) {
+          const one = left.shift() as Case
           try {
             const result = await playOne(one, asker)
             played.push(result)
             // What is wrong with this conversation is not to spoil those after it.
-            if (result.last.status !== 'done') break
+            isSound = result.last.status === 'done'
           } catch (error) {
             broken.push(`CHAOS_SEED=${seed} ${JSON.stringify(one)}: ${messageOf(error)}`)
-            break
+            isSound = false
           }
         }
-        await asker.stop()
+        if (isSound && used.cases < CASES_A_CONVERSATION) idle.get(makeAsker)?.push(used)
+        else await asker.stop()
         askers.delete(asker)
       }
     }
-    const share = Math.ceil(cases.length / lanes)
+    if (!idle.has(makeAsker)) idle.set(makeAsker, [])
     await Promise.all(Array.from({ length: lanes }, lane))
     expect(broken).toEqual([])
     return played
@@ -135,6 +147,7 @@ export async function openFaultBench(way: Way): Promise<FaultBench> {
     stop,
     async close() {
       await stop()
+      await Promise.all([...idle.values()].flat().map(({ asker }) => asker.stop()))
       await proxy.close()
       await model.close()
       rmSync(root, { recursive: true, force: true })
