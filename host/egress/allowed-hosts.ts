@@ -1,0 +1,43 @@
+import { isIP } from 'node:net'
+import { domainToASCII } from 'node:url'
+import { addressRefusal } from './public-address.ts'
+
+/** Each of them can keep a name server busy. */
+const MAX_HOSTS = 100
+
+/**
+ * The hosts of `AGENT_NETWORK=allow:HOST,HOST` as a client asks for them: lower case, international
+ * names in their ASCII form, no dot at the end, each once.
+ * @throws Error with what is wrong with which of them, never quoting it
+ */
+export function allowedHosts(entries: readonly string[]): string[] {
+  if (entries.length > MAX_HOSTS) throw new Error(`more than ${MAX_HOSTS} hosts`)
+  const hosts = entries.map((entry, index) => {
+    const host = nameOf(entry.trim())
+    if ('wrong' in host) throw new Error(`host ${index + 1} of the list ${host.wrong}`)
+    return host.name
+  })
+  return [...new Set(hosts)]
+}
+
+function nameOf(entry: string): { name: string } | { wrong: string } {
+  if (entry === '') return { wrong: 'is empty' }
+  if (entry.includes('*')) return { wrong: 'has a wildcard: name each host' }
+  if (/[/@?#\\%\s]/.test(entry))
+    return { wrong: 'is no host name: give it without scheme and path' }
+  if (entry.includes(':')) return { wrong: 'has a port or is IPv6: give the name alone, it is 443' }
+  const name = domainToASCII(entry).replace(/\.$/, '')
+  if (isIP(name)) {
+    // 0x7f.1 and 2130706433 are addresses too, for some.
+    if (name !== entry) return { wrong: 'is a number: give the name' }
+    const refusal = addressRefusal(name)
+    return refusal ? { wrong: `is ${refusal}` } : { name }
+  }
+  if (!HOST_NAME.test(name) || name.length > 253) {
+    return { wrong: 'is no full host name, such as registry.npmjs.org' }
+  }
+  return { name }
+}
+
+/** Two labels or more: one alone would be looked up in whatever domain this machine is in. */
+const HOST_NAME = /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/

@@ -1,0 +1,54 @@
+import { chmod } from 'node:fs/promises'
+import http from 'node:http'
+import type { Socket } from 'node:net'
+import { allowedHosts } from './allowed-hosts.ts'
+import { type EgressOptions, LIMITS, Tunnels } from './tunnels.ts'
+
+/** Stands beside the gateway's socket, in the folder that is mounted. */
+export const EGRESS_SOCKET = 'egress.sock'
+
+export interface Egress {
+  /** Ends all tunnels. */
+  close(): Promise<void>
+}
+
+/**
+ * The way out of a container without a network: a proxy on a unix socket that opens tunnels (CONNECT,
+ * RFC 9110, 9.3.6) to the listed hosts, port 443, and to nothing else. What is in them is the client's
+ * and the server's: nothing is decrypted. A name is looked up here, all its addresses have to be public,
+ * and the connection goes to one of those that were looked at, whatever the name leads to a moment later.
+ * @throws Error when `allow` is no list of hosts, or nothing can listen at `socketPath`.
+ */
+export async function openEgress(socketPath: string, options: EgressOptions): Promise<Egress> {
+  const limits = { ...LIMITS, ...options.limits }
+  const tunnels = new Tunnels(allowedHosts(options.allow), limits, options)
+  const server = http.createServer(
+    { maxHeaderSize: 8192, connectionsCheckingInterval: Math.min(1000, limits.stepMs) },
+    (request, response) => tunnels.turnAway(request, response),
+  )
+  server.headersTimeout = limits.stepMs
+  server.requestTimeout = limits.stepMs
+  server.maxConnections = limits.connections
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  server.on('connect', (request: http.IncomingMessage, client: Socket, head: Buffer) => {
+    void tunnels.open(request, client, head)
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(socketPath, resolve)
+  })
+  // The tools are another user than we are; who may come near it is a matter of the folder above.
+  await chmod(socketPath, 0o666)
+
+  return {
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
+}

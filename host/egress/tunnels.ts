@@ -1,0 +1,274 @@
+import { lookup } from 'node:dns/promises'
+import type http from 'node:http'
+import { isIP, type Socket } from 'node:net'
+import { messageOf, systemCodeOf } from '../../shared/errors.ts'
+import { dial } from './dial.ts'
+import { addressRefusal } from './public-address.ts'
+
+/** What came of one request of whoever is in the container. */
+export interface Target {
+  /** When it came. */
+  at: string
+  /** As it was asked for, cut off where it is long. */
+  target: string
+  /** Why it was refused or failed; absent when the tunnel stood. */
+  why?: string
+  bytesUp: number
+  bytesDown: number
+  /** To its end. */
+  ms: number
+}
+
+/** How a host is reached. */
+export interface Way {
+  /** All addresses of a name. */
+  resolve(host: string): Promise<string[]>
+  /** Why an address must not be gone to, or undefined. */
+  refusal(address: string): string | undefined
+  port: number
+}
+
+export interface EgressOptions {
+  /** Exact names. */
+  allow: readonly string[]
+  /** Called when a request has been refused, or its tunnel has ended. Must not throw. */
+  onTarget?: (target: Target) => void
+  /** Default: the name service of this machine, the public internet, 443. */
+  way?: Way
+  limits?: Partial<EgressLimits>
+}
+
+/** Bounds, for one conversation together. */
+export interface EgressLimits {
+  connections: number
+  /** A tunnel in which nothing moves is closed after this. */
+  idleMs: number
+  /** How long it may take to say what is wanted, to look up a name, and to connect. */
+  stepMs: number
+  bytesUp: number
+  bytesDown: number
+}
+
+const GiB = 1024 ** 3
+
+export const LIMITS: EgressLimits = {
+  connections: 128,
+  // A server may pack a large repository for minutes without a word.
+  idleMs: 10 * 60_000,
+  stepMs: 15_000,
+  bytesUp: 2 * GiB,
+  bytesDown: 16 * GiB,
+}
+
+/** An answer instead of a tunnel. */
+class Refused extends Error {
+  readonly status: 403 | 502
+  /** What the container need not know: what names lead to within this network. */
+  readonly detail: string
+
+  constructor(status: 403 | 502, message: string, detail = '') {
+    super(message)
+    this.status = status
+    this.detail = detail
+  }
+}
+
+/** Decides who gets a tunnel, and counts what goes through. */
+export class Tunnels {
+  readonly #hosts: ReadonlySet<string>
+  readonly #limits: EgressLimits
+  readonly #way: Way
+  readonly #onTarget: (target: Target) => void
+  /** One at a time for each name, however many ask: they occupy threads of this process. */
+  readonly #lookups = new Map<string, Promise<string[]>>()
+  /** A connection that has been answered gets nothing more. */
+  readonly #answered = new WeakSet<object>()
+  #bytesUp = 0
+  #bytesDown = 0
+
+  constructor(
+    hosts: readonly string[],
+    limits: EgressLimits,
+    { way = publicWay, onTarget = () => {} }: EgressOptions,
+  ) {
+    this.#hosts = new Set(hosts)
+    this.#limits = limits
+    this.#way = way
+    this.#onTarget = onTarget
+  }
+
+  /** Whatever is no CONNECT: plain http, mostly. */
+  turnAway(request: http.IncomingMessage, response: http.ServerResponse): void {
+    // The rest of it may be anybody's secret.
+    const { url = '' } = request
+    const host = URL.canParse(url) ? new URL(url).host : ''
+    const why = 'plain http is not let through'
+    this.#answered.add(request.socket)
+    this.#note(`${request.method} ${host}`, performance.now(), { why })
+    const body = this.#explain(why)
+    response.writeHead(403, REASON, { 'content-type': 'text/plain', connection: 'close' })
+    response.end(body)
+  }
+
+  /** Never rejects. */
+  async open(request: http.IncomingMessage, client: Socket, head: Buffer): Promise<void> {
+    if (this.#answered.has(client)) return void client.destroySoon()
+    const startedAt = performance.now()
+    const asked = request.url ?? ''
+    const gone = new AbortController()
+    client.on('error', () => client.destroy())
+    client.once('close', () => gone.abort())
+    try {
+      const server = await this.#connect(asked, gone.signal)
+      this.#join(client, server, head, (moved) => this.#note(asked, startedAt, moved))
+    } catch (error) {
+      const refused =
+        error instanceof Refused ? error : new Refused(502, 'failed', messageOf(error))
+      const why = refused.detail ? `${refused.message}: ${refused.detail}` : refused.message
+      this.#note(asked, startedAt, { why })
+      const body = this.#explain(refused.message)
+      client.end(
+        `HTTP/1.1 ${refused.status} ${REASON}\r\ncontent-type: text/plain\r\n` +
+          `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      )
+      // Cut off while it still sends, it would not see the answer; it does not get long for it.
+      client.resume()
+      const late = setTimeout(() => client.destroy(), this.#limits.stepMs)
+      client.once('close', () => clearTimeout(late))
+    }
+  }
+
+  /** A connection to the host that is asked for. @throws Refused */
+  async #connect(asked: string, signal: AbortSignal): Promise<Socket> {
+    const host = this.#listed(asked)
+    const { bytesUp, bytesDown } = this.#limits
+    if (this.#bytesUp >= bytesUp || this.#bytesDown >= bytesDown) {
+      throw new Refused(403, 'this conversation has moved as many bytes as it may')
+    }
+    const addresses = await this.#resolve(host)
+    for (const address of addresses) {
+      const refusal = this.#way.refusal(address)
+      if (refusal) {
+        throw new Refused(
+          403,
+          'its name does not lead to the public internet',
+          `${address} is ${refusal}`,
+        )
+      }
+    }
+    const { port } = this.#way
+    try {
+      return await dial({ host, port, addresses, ms: this.#limits.stepMs, signal })
+    } catch (error) {
+      throw new Refused(502, 'it cannot be reached', systemCodeOf(error) ?? messageOf(error))
+    }
+  }
+
+  /** Nothing of what is asked is used further: the name is that of the list. */
+  #listed(asked: string): string {
+    const [, host = '', port] = /^([a-z0-9._-]{1,254}):(\d{1,5})$/i.exec(asked) ?? []
+    const name = host.toLowerCase().replace(/\.$/, '')
+    if (!this.#hosts.has(name)) throw new Refused(403, 'this host is not in the list')
+    if (port !== '443') throw new Refused(403, `port ${port} is not let through`)
+    return name
+  }
+
+  async #resolve(host: string): Promise<string[]> {
+    const { resolve } = this.#way
+    const known = this.#lookups.get(host)
+    const lookedUp: Promise<string[]> =
+      known ??
+      (isIP(host) ? Promise.resolve([host]) : resolve(host)).finally(() => {
+        this.#lookups.delete(host)
+      })
+    this.#lookups.set(host, lookedUp)
+    try {
+      const addresses = await within(this.#limits.stepMs, lookedUp)
+      if (addresses.length === 0) throw new Error('no addresses')
+      return addresses
+    } catch (error) {
+      throw new Refused(
+        502,
+        'its name cannot be looked up',
+        systemCodeOf(error) ?? messageOf(error),
+      )
+    }
+  }
+
+  #join(
+    client: Socket,
+    server: Socket,
+    head: Buffer,
+    onEnd: (moved: { bytesUp: number; bytesDown: number }) => void,
+  ): void {
+    const { idleMs, bytesUp, bytesDown } = this.#limits
+    let up = 0
+    let down = 0
+    const part = () => {
+      client.destroy()
+      server.destroy()
+    }
+    client.on('data', (chunk) => {
+      up += chunk.length
+      this.#bytesUp += chunk.length
+      if (this.#bytesUp > bytesUp) part()
+    })
+    server.on('data', (chunk) => {
+      down += chunk.length
+      this.#bytesDown += chunk.length
+      if (this.#bytesDown > bytesDown) part()
+    })
+    client.setTimeout(idleMs, part)
+    client.once('close', () => {
+      part()
+      onEnd({ bytesUp: up, bytesDown: down })
+    })
+    server.once('close', () => client.destroySoon())
+    client.write('HTTP/1.1 200 Connection established\r\n\r\n')
+    client.pipe(server)
+    server.pipe(client)
+    // Came along with the request. Not before the pipe: what already flows goes to who listens now.
+    if (head.length > 0) client.unshift(head)
+  }
+
+  #explain(why: string): string {
+    return `Refused: ${why}. From this sandbox, only https (CONNECT, port 443) to: ${[...this.#hosts].join(', ')}.\n`
+  }
+
+  #note(
+    asked: string,
+    startedAt: number,
+    { why, bytesUp = 0, bytesDown = 0 }: { why?: string; bytesUp?: number; bytesDown?: number },
+  ): void {
+    const ms = Math.round(performance.now() - startedAt)
+    this.#onTarget({
+      at: new Date(Date.now() - ms).toISOString(),
+      target: asked.slice(0, MAX_SHOWN),
+      ...(why ? { why } : {}),
+      bytesUp,
+      bytesDown,
+      ms,
+    })
+  }
+}
+
+/** Many clients show this and nothing else of an answer. */
+const REASON = 'Not allowed by AGENT_NETWORK'
+
+const MAX_SHOWN = 100
+
+const publicWay: Way = {
+  async resolve(host) {
+    return (await lookup(host, { all: true })).map(({ address }) => address)
+  },
+  refusal: (address) => addressRefusal(address),
+  port: 443,
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms)
+  })
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
+}

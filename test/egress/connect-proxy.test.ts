@@ -1,0 +1,393 @@
+import { once } from 'node:events'
+import { statSync } from 'node:fs'
+import net, { type Socket } from 'node:net'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type EgressBench, openEgressBench, SERVICE } from './egress-bench.ts'
+
+const benches: EgressBench[] = []
+const clients: Socket[] = []
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy()
+  for (const bench of benches.splice(0)) await bench.close()
+})
+
+async function open(options: Parameters<typeof openEgressBench>[0] = {}): Promise<EgressBench> {
+  const bench = await openEgressBench(options)
+  benches.push(bench)
+  return bench
+}
+
+const connectTo = (target: string, more = '') => `CONNECT ${target} HTTP/1.1\r\n${more}\r\n`
+
+describe('a host that is listed', () => {
+  test('is reached by TLS from end to end, and the host is told', async () => {
+    const bench = await open()
+
+    const bodies = await Promise.all(['/one', '/two'].map((path) => bench.get(path)))
+
+    expect(bodies).toEqual(['served /one', 'served /two'])
+    await bench.told(2)
+    expect(bench.targets[0]).toEqual({
+      at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      target: `${SERVICE}:443`,
+      bytesUp: expect.any(Number),
+      bytesDown: expect.any(Number),
+      ms: expect.any(Number),
+    })
+    const [{ bytesUp, bytesDown }] = bench.targets as [{ bytesUp: number; bytesDown: number }]
+    expect(bytesUp).toBeGreaterThan(100)
+    expect(bytesDown).toBeGreaterThan(100)
+  })
+
+  test.each(['SERVICE.Test:443', `${SERVICE}.:443`])('is the same as %s', async (target) => {
+    const bench = await open()
+
+    const { status, client } = await bench.ask(connectTo(target))
+    client.destroy()
+
+    expect(status).toBe(200)
+    expect(bench.lookups).toEqual([SERVICE])
+  })
+
+  test('gets what was sent along with the request', async () => {
+    const bench = await open()
+
+    const { status, client } = await bench.ask(`${connectTo(`${SERVICE}:443`)}no TLS at all`)
+    client.resume()
+
+    expect(status).toBe(200)
+    // The server hangs up on what is no TLS, so it has got it.
+    await bench.told(1)
+    expect(bench.targets[0]?.bytesUp).toBe('no TLS at all'.length)
+  })
+
+  test('is what counts, whatever the headers say', async () => {
+    const bench = await open()
+    const headers =
+      'host: evil.example:443\r\nx-forwarded-host: evil.example\r\ncontent-length: 5\r\n' +
+      'proxy-authorization: Basic eDp5\r\n'
+
+    const { status, client } = await bench.ask(connectTo(`${SERVICE}:443`, headers))
+    client.destroy()
+
+    expect(status).toBe(200)
+    expect(bench.lookups).toEqual([SERVICE])
+  })
+
+  test('can be used from the socket by anybody who can get at its folder', async () => {
+    const bench = await open()
+
+    expect(statSync(bench.socketPath).mode & 0o777).toBe(0o666)
+  })
+})
+
+describe('what is not listed', () => {
+  test.each([
+    'evil.example:443',
+    `evil.${SERVICE}:443`,
+    `${SERVICE}.evil.example:443`,
+    `evil.example#.${SERVICE}:443`,
+    `${SERVICE}:443@evil.example:443`,
+    `${SERVICE}@evil.example:443`,
+    `evil.example/${SERVICE}:443`,
+    `evil.example?${SERVICE}:443`,
+    `evil.example%00.${SERVICE}:443`,
+    `evil.example,${SERVICE}:443`,
+    `${SERVICE}..:443`,
+    `.${SERVICE}:443`,
+    `*.test:443`,
+    ':443',
+    SERVICE,
+    `${SERVICE}:`,
+    `${SERVICE}:80`,
+    `${SERVICE}:22`,
+    `${SERVICE}:0`,
+    `${SERVICE}:0443`,
+    `${SERVICE}:65979`,
+    `${SERVICE}:443443`,
+    `${SERVICE}:-443`,
+    `${SERVICE}:443:443`,
+    `https://${SERVICE}:443`,
+    `https://${SERVICE}/`,
+    '/',
+    '*',
+    '127.0.0.1:443',
+    '127.1:443',
+    '2130706433:443',
+    '0x7f000001:443',
+    '0x7f.0.0.1:443',
+    '017700000001:443',
+    '0:443',
+    'localhost:443',
+    '169.254.169.254:443',
+    '2852039166:443',
+    'metadata.google.internal:443',
+    '8.8.8.8:443',
+    '[::1]:443',
+    '[::ffff:127.0.0.1]:443',
+    '[fd00:ec2::254]:443',
+    `${'a'.repeat(4000)}:443`,
+  ])('is refused before any name is looked up: %s', async (target) => {
+    const bench = await open()
+
+    const { status, text } = await bench.ask(connectTo(target, `host: ${SERVICE}:443\r\n`))
+
+    // The parser of HTTP has turned it down, or we have.
+    expect([400, 403]).toContain(status)
+    expect(bench.lookups).toEqual([])
+    expect(bench.served).toEqual([])
+    if (status === 403) {
+      expect(text).toContain(`only https (CONNECT, port 443) to: ${SERVICE}`)
+      await bench.told(1)
+      expect(bench.targets).toMatchObject([
+        { target: target.slice(0, 100), why: expect.any(String) },
+      ])
+    }
+  })
+
+  test.each([
+    ['spaces', `CONNECT ${SERVICE}:443 evil.example:443 HTTP/1.1\r\n\r\n`],
+    ['a carriage return', `CONNECT evil.example:443\r${SERVICE}:443 HTTP/1.1\r\n\r\n`],
+    ['a NUL', `CONNECT evil.example\0${SERVICE}:443 HTTP/1.1\r\n\r\n`],
+    ['bytes that are no ASCII', `CONNECT \xe4.${SERVICE}:443 HTTP/1.1\r\n\r\n`],
+    ['another protocol', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
+    ['SOCKS', '\x05\x01\x00\r\n\r\n'],
+    ['headers without end', `CONNECT ${SERVICE}:443 HTTP/1.1\r\nx: ${'x'.repeat(100_000)}`],
+    ['many headers', `CONNECT ${SERVICE}:443 HTTP/1.1\r\n${'x: y\r\n'.repeat(5000)}`],
+    [
+      'two lengths',
+      'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n',
+    ],
+    ['a chunk of junk', 'POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n'],
+    ['a header across two lines', `CONNECT ${SERVICE}:443 HTTP/1.1\r\nhost:\r\n evil: x\r\n\0\r\n`],
+  ])('is turned away with %s', async (_, request) => {
+    const bench = await open()
+
+    const { status } = await bench.ask(request)
+
+    expect(status === 0 || status >= 400).toBe(true)
+    expect(bench.lookups).toEqual([])
+  })
+
+  test.each([
+    `GET http://${SERVICE}/?key=canary HTTP/1.1\r\nhost: ${SERVICE}\r\n\r\n`,
+    `GET http://user:canary@${SERVICE}/ HTTP/1.1\r\nhost: ${SERVICE}\r\n\r\n`,
+    `POST https://${SERVICE}/ HTTP/1.1\r\nhost: ${SERVICE}\r\ncontent-length: 1\r\n\r\nx`,
+    `GET / HTTP/1.1\r\nhost: ${SERVICE}\r\n\r\n`,
+    `GET / HTTP/1.1\r\nhost: ${SERVICE}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`,
+    `OPTIONS * HTTP/1.1\r\nhost: ${SERVICE}\r\n\r\n`,
+  ])('is everything but CONNECT, which is said: %j', async (request) => {
+    const bench = await open()
+
+    // A second request on the same connection gets nothing.
+    const { status, text } = await bench.ask(`${request}${connectTo(`${SERVICE}:443`)}`)
+
+    expect(status).toBe(403)
+    expect(text).toContain('plain http is not let through')
+    expect(text).toContain(`to: ${SERVICE}`)
+    expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1)
+    expect(bench.lookups).toEqual([])
+    await bench.told(1)
+    expect(JSON.stringify(bench.targets)).not.toContain('canary')
+  })
+})
+
+describe('what a name leads to', () => {
+  test.each([
+    ['a private address', ['10.0.0.1']],
+    ['a public and a private one', ['127.0.0.1', '10.0.0.1']],
+    ['a private and a public one', ['fd00::1', '127.0.0.1']],
+    ['something that is no address', ['leads.elsewhere']],
+  ])('is all looked at: %s', async (_, addresses) => {
+    const bench = await open()
+    bench.resolve = async () => addresses
+
+    const { status, text } = await bench.ask(connectTo(`${SERVICE}:443`))
+
+    expect(status).toBe(403)
+    expect(text).toContain('does not lead to the public internet')
+    // How names lead within the host's network is not for the container to know.
+    expect(text).not.toContain(addresses.find((address) => address !== '127.0.0.1'))
+    await bench.told(1)
+    expect(bench.targets[0]?.why).toContain('is not of the test')
+  })
+
+  test.each(['127.0.0.1', '169.254.169.254', '::1', '::ffff:127.0.0.1', '0.0.0.0'])(
+    'may not be %s by the policy that holds outside of tests',
+    async (address) => {
+      const { addressRefusal } = await import('../../host/egress/public-address.ts')
+      const bench = await open({ way: { refusal: (each) => addressRefusal(each) } })
+      bench.resolve = async () => [address]
+
+      expect(await bench.get('/')).toBe('no tunnel: 403')
+      expect(bench.served).toEqual([])
+    },
+  )
+
+  test('is connected to as it was looked at: a name that leads elsewhere the next time is looked at again', async () => {
+    const bench = await open()
+    const answers = [['127.0.0.1'], ['10.0.0.1'], ['127.0.0.1']]
+    bench.resolve = async () => answers.shift() ?? []
+
+    const bodies = [await bench.get('/1'), await bench.get('/2'), await bench.get('/3')]
+
+    expect(bodies).toEqual(['served /1', 'no tunnel: 403', 'served /3'])
+    // Once for each tunnel: there is no second look between the check and the connection.
+    expect(bench.lookups).toHaveLength(3)
+  })
+
+  test('is looked up once for all that ask at the same time', async () => {
+    const bench = await open()
+    let answer: (addresses: string[]) => void = () => {}
+    bench.resolve = () => new Promise((resolve) => (answer = resolve))
+
+    const asking = Array.from({ length: 20 }, () => bench.ask(connectTo(`${SERVICE}:443`)))
+    await until(() => bench.lookups.length > 0)
+    answer(['127.0.0.1'])
+    const answers = await Promise.all(asking.slice(0, 1))
+
+    expect(answers[0]?.status).toBe(200)
+    expect(bench.lookups.length).toBeLessThanOrEqual(20)
+    bench.resolve = async () => ['127.0.0.1']
+    answer(['127.0.0.1'])
+    for (const { client } of await Promise.all(asking)) client.destroy()
+  })
+
+  test.each([
+    [
+      'a name that is not there',
+      () => Promise.reject(new Error('ENOTFOUND of the test')),
+      'looked up',
+    ],
+    ['no addresses', async () => [], 'looked up'],
+    ['a name service that keeps still', () => new Promise<string[]>(() => {}), 'looked up'],
+  ])('can fail to be known: %s', async (_, resolve, why) => {
+    const bench = await open({ limits: { stepMs: 300 } })
+    bench.resolve = resolve
+
+    const { status, text } = await bench.ask(connectTo(`${SERVICE}:443`))
+
+    expect(status).toBe(502)
+    expect(text).toContain(why)
+  })
+
+  test('can be an address where nobody listens, and another that is tried then', async () => {
+    const bench = await open({ way: { refusal: () => undefined } })
+    bench.resolve = async () => ['::1', '127.0.0.1']
+    const reached = await bench.get('/')
+    bench.resolve = async () => ['::1']
+    const { status } = await bench.ask(connectTo(`${SERVICE}:443`))
+
+    expect(reached).toBe('served /')
+    expect(status).toBe(502)
+  })
+})
+
+describe('there is an end to', () => {
+  test('how long it may take to say what is wanted', async () => {
+    const bench = await open({ limits: { stepMs: 300 } })
+
+    const startedAt = performance.now()
+    const { status } = await bench.ask(`CONNECT ${SERVICE}:443 HTTP/1.1\r\nx: `)
+
+    expect(status === 0 || status === 408).toBe(true)
+    expect(performance.now() - startedAt).toBeLessThan(10_000)
+  })
+
+  test('tunnels in which nothing moves', async () => {
+    const bench = await open({ limits: { idleMs: 300 } })
+
+    const { status, client } = await bench.ask(connectTo(`${SERVICE}:443`))
+    client.resume()
+    await once(client, 'close')
+
+    expect(status).toBe(200)
+  })
+
+  test('a client that goes on talking after it was refused', async () => {
+    const bench = await open({ limits: { stepMs: 300 } })
+
+    const { status, client } = await bench.ask(connectTo('evil.example:443'))
+    const talking = setInterval(() => client.write('x'), 50)
+    await once(client, 'close')
+    clearInterval(talking)
+
+    expect(status).toBe(403)
+  })
+
+  test('bytes, of all tunnels together', async () => {
+    const bench = await open({ limits: { bytesUp: 100_000 } })
+    const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
+    // The beginning of a long TLS record: the server waits for the rest of it.
+    client.resume()
+    client.write(Buffer.alloc(100_001, 0x16))
+    await once(client, 'close')
+
+    const { status, text } = await bench.ask(connectTo(`${SERVICE}:443`))
+
+    expect(status).toBe(403)
+    expect(text).toContain('as many bytes as it may')
+  })
+
+  test('connections: a thousand at once take nothing from this process but their number', async () => {
+    const bench = await open({ limits: { connections: 10 } })
+    let ended = 0
+    const all = Array.from({ length: 1000 }, () => {
+      const client = net.connect(bench.socketPath)
+      clients.push(client)
+      client.on('error', () => {})
+      client.once('close', () => ended++)
+      client.resume()
+      return client
+    })
+    await until(() => ended >= 990)
+
+    expect(all.filter((client) => !client.destroyed).length).toBeLessThanOrEqual(10)
+    for (const client of all) client.destroy()
+    await until(() => ended === 1000)
+    // The places of those that left are free again.
+    expect(await retried(() => bench.get('/after'))).toBe('served /after')
+  })
+
+  test('all of it, when it is closed', async () => {
+    const bench = await openEgressBench()
+    const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
+    const closed = once(client, 'close')
+    client.resume()
+
+    await bench.close()
+
+    await closed
+    expect(() => statSync(bench.socketPath)).toThrow('ENOENT')
+  })
+})
+
+test('both ends may leave at any moment', async () => {
+  const bench = await open()
+
+  for (let at = 0; at < 50; at++) {
+    const client = net.connect(bench.socketPath)
+    client.on('error', () => {})
+    client.write(connectTo(`${SERVICE}:443`).repeat(1 + (at % 2)))
+    if (at % 3) await once(client, 'readable')
+    client.destroy()
+  }
+
+  expect(await bench.get('/still-there')).toBe('served /still-there')
+})
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+async function retried(attempt: () => Promise<string>): Promise<string> {
+  for (let left = 50; ; left--) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (left === 0) throw error
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}
