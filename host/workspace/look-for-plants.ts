@@ -1,0 +1,328 @@
+import { createHash } from 'node:crypto'
+import { closeSync, type Dirent, fstatSync, opendirSync, readlinkSync, realpathSync } from 'node:fs'
+import { isAbsolute, join, normalize, relative, resolve, sep } from 'node:path'
+import { systemCodeOf } from '../../shared/errors.ts'
+import {
+  type HeldFolder,
+  holdFolder,
+  holdIn,
+  openIn,
+  pathIn,
+  readRegular,
+  readWithin,
+  release,
+} from './open-within.ts'
+import {
+  FILES,
+  FOLDERS,
+  HOOKS,
+  IDEA_FILES,
+  type PlantingPlace,
+  REPOSITORY_ELSEWHERE,
+  REPOSITORY_FILES,
+  WAY_OUT,
+} from './planting-places.ts'
+
+/** The places of a workspace from which commands may run later, as they are at one time. */
+export interface Plants {
+  /** By path below the workspace: why it matters, and what tells it from another content. */
+  places: ReadonlyMap<string, { why: string; state: string }>
+  /** Whether all was looked at that should be; not where there is too much of it. */
+  isComplete: boolean
+}
+
+/**
+ * Looks at all places from which the user's own tools would run something without being told to by
+ * name. What is in a workspace is not to be trusted: everything is opened before it is judged, no
+ * link is followed, and there are bounds to what is looked at. Never throws.
+ */
+export function lookForPlants(root: string): Plants {
+  const look = new Look(root)
+  try {
+    look.walk()
+  } catch (error) {
+    if (systemCodeOf(error) === undefined) throw error
+    look.isComplete = false
+  }
+  return look
+}
+
+/** The places that are new or different, and what keeps us from knowing them all. */
+export function changedPlants(before: Plants, after: Plants): { path: string; why: string }[] {
+  const changed = [...after.places]
+    .filter(([path, { state }]) => before.places.get(path)?.state !== state)
+    .map(([path, { why }]) => ({ path, why }))
+    .sort((one, other) => (one.path < other.path ? -1 : 1))
+  if (before.isComplete && !after.isComplete) {
+    changed.push({ path: '.', why: 'the workspace has become too large to look at all of it' })
+  }
+  return changed
+}
+
+/** Folders below the workspace that are looked into: what an editor or git looks at is near the top. */
+const MAX_DEPTH = 3
+
+/** Bounds of one look, so that it ends within a tenth of a second on whatever is there. */
+const MAX_FOLDERS = 1500
+const MAX_ENTRIES = 25_000
+const MAX_ENTRIES_IN_FOLDER = 5000
+const MAX_PLACES = 1000
+
+/** Larger files are told apart by size and times. */
+const MAX_BYTES = 64 * 1024
+
+/** Made by tools in great numbers; what is in them runs when it is called by name. */
+const LEFT_OUT = new Set([
+  'node_modules',
+  'bower_components',
+  '.venv',
+  'venv',
+  '.tox',
+  '__pycache__',
+  'target',
+  'dist',
+  'build',
+  'out',
+  '.next',
+  '.cache',
+  '.gradle',
+  '.pnpm-store',
+])
+
+interface Folder {
+  path: string
+  depth: number
+  /** Set where every file in it is a place. */
+  inherited: PlantingPlace | undefined
+}
+
+class Look implements Plants {
+  readonly places = new Map<string, { why: string; state: string }>()
+  isComplete = true
+  readonly #root: string
+  /** Still to be looked into, the upper ones first. */
+  readonly #folders: Folder[] = []
+  #entries = 0
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  walk(): void {
+    this.#folders.push({ path: '', depth: 0, inherited: undefined })
+    for (let next = 0; next < this.#folders.length; next++) {
+      const folder = this.#folders[next]
+      if (!folder) break
+      if (next >= MAX_FOLDERS || this.#entries > MAX_ENTRIES) {
+        this.isComplete = false
+        break
+      }
+      this.#within(folder.path, (held) => this.#lookInto(held, folder))
+    }
+  }
+
+  /** Holds the folder at `path`, step by step from the workspace on; one that is gone or a link is left out. */
+  #within(path: string, act: (held: HeldFolder) => void): void {
+    let held: HeldFolder | undefined
+    try {
+      held = holdFolder(this.#root)
+      for (const name of path.split('/').filter(Boolean)) {
+        const next = holdIn(held, name)
+        release(held)
+        held = next
+      }
+      act(held)
+    } catch (error) {
+      const code = systemCodeOf(error)
+      if (code === undefined) throw error
+      // What is not there any more, or not a folder, holds nothing; what we may not read might.
+      const isGone = ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(code)
+      if (path === '' || !isGone) this.isComplete = false
+    } finally {
+      if (held) release(held)
+    }
+  }
+
+  #lookInto(held: HeldFolder, folder: Folder): void {
+    const { path } = folder
+    const { entries, isWhole } = this.#list(held)
+    const names = new Set(entries.map(({ name }) => name))
+    if (isRepository(names)) this.#lookAtRepository(held, path)
+    for (const entry of entries) {
+      const { name } = entry
+      const at = below(path, name)
+      if (entry.isDirectory()) {
+        this.#meetFolder(name, folder)
+        continue
+      }
+      const isLink = entry.isSymbolicLink()
+      if (isLink) this.#lookAtLink(held, name, at)
+      const place =
+        folder.inherited ?? placeOf(name, path) ?? (isLink ? folderPlaceOf(at) : undefined)
+      if (place) this.#lookAt(held, name, at, place)
+    }
+    if (isWhole) return
+    // Too many to list: what matters is looked for by its name.
+    this.isComplete = false
+    for (const [name, place] of Object.entries(FILES)) {
+      if (!names.has(name)) this.#lookAt(held, name, below(path, name), place)
+    }
+    for (const name of ['.git', ...Object.keys(FOLDERS)]) {
+      if (!names.has(name)) this.#meetFolder(name, folder)
+    }
+  }
+
+  #meetFolder(name: string, { path, depth, inherited }: Folder): void {
+    const at = below(path, name)
+    if (name === '.git') {
+      this.#within(at, (held) => this.#lookAtRepository(held, at))
+      return
+    }
+    const place = folderPlaceOf(at) ?? inherited
+    if (depth < MAX_DEPTH && (place || !LEFT_OUT.has(name))) {
+      this.#folders.push({ path: at, depth: depth + 1, inherited: place })
+    }
+  }
+
+  #list(held: HeldFolder): { entries: Dirent[]; isWhole: boolean } {
+    const entries: Dirent[] = []
+    const folder = opendirSync(pathIn(held), { bufferSize: 512 })
+    try {
+      for (;;) {
+        const entry = folder.readSync()
+        if (!entry) return { entries, isWhole: true }
+        if (entries.length >= MAX_ENTRIES_IN_FOLDER) return { entries, isWhole: false }
+        entries.push(entry)
+        this.#entries++
+      }
+    } finally {
+      folder.closeSync()
+    }
+  }
+
+  #lookAtRepository(held: HeldFolder, path: string): void {
+    for (const [name, place] of Object.entries(REPOSITORY_FILES)) {
+      if (!name.includes('/')) this.#lookAt(held, name, below(path, name), place)
+    }
+    this.#within(below(path, 'info'), (info) => {
+      const place = REPOSITORY_FILES['info/attributes']
+      if (place) this.#lookAt(info, 'attributes', below(path, 'info/attributes'), place)
+    })
+    this.#within(below(path, 'hooks'), (hooks) => {
+      for (const { name } of this.#list(hooks).entries) {
+        // Git itself puts these there; they do nothing.
+        if (!name.endsWith('.sample'))
+          this.#lookAt(hooks, name, below(path, `hooks/${name}`), HOOKS)
+      }
+    })
+    // A link in the place of the folder.
+    this.#lookAt(held, 'hooks', below(path, 'hooks'), HOOKS)
+    if (path === '.git') this.#lookAtHooksElsewhere()
+  }
+
+  /** Many projects keep their hooks in a folder that they tell git by its config. */
+  #lookAtHooksElsewhere(): void {
+    const config = readWithin(this.#root, '.git/config', MAX_BYTES) ?? ''
+    const named = /^\s*hookspath\s*=\s*"?([^"\n]+)/im.exec(config)?.[1]?.trim()
+    if (!named) return
+    const path = relative(this.#root, resolve(this.#root, named))
+    if (path === '' || path.startsWith('..') || isAbsolute(path)) return
+    this.#folders.push({ path: path.split(sep).join('/'), depth: MAX_DEPTH, inherited: HOOKS })
+  }
+
+  #lookAtLink(held: HeldFolder, name: string, at: string): void {
+    let target: string
+    try {
+      target = readlinkSync(pathIn(held, name))
+    } catch {
+      // It is gone, or not a link any more.
+      return
+    }
+    if (leaves(this.#root, at, target)) this.#note(at, WAY_OUT, `link ${target}`)
+  }
+
+  /** What is called `name`, if it is anything but a folder. */
+  #lookAt(held: HeldFolder, name: string, at: string, place: PlantingPlace): void {
+    const state = stateOf(held, name, place)
+    if (state !== undefined) this.#note(at, place, state)
+  }
+
+  #note(at: string, { why }: PlantingPlace, state: string): void {
+    if (this.places.size >= MAX_PLACES) this.isComplete = false
+    else this.places.set(at, { why, state })
+  }
+}
+
+/** Undefined when there is nothing that could run. */
+function stateOf(held: HeldFolder, name: string, place: PlantingPlace): string | undefined {
+  let descriptor: number
+  try {
+    descriptor = openIn(held, name)
+  } catch (error) {
+    return stateOfUnopened(held, name, error)
+  }
+  try {
+    const stats = fstatSync(descriptor)
+    if (stats.isDirectory()) return undefined
+    const mode = (stats.mode & 0o111) === 0 ? '' : ' x'
+    const bytes = readRegular(descriptor, MAX_BYTES)
+    if (!bytes) return `${stats.ino} ${stats.size} ${stats.mtimeMs} ${stats.ctimeMs}${mode}`
+    const text = place.commandsIn ? place.commandsIn(bytes.toString('utf8')) : bytes
+    return text === undefined ? undefined : createHash('sha256').update(text).digest('hex') + mode
+  } catch (error) {
+    return `cannot be read (${systemCodeOf(error)})`
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function stateOfUnopened(held: HeldFolder, name: string, error: unknown): string | undefined {
+  const code = systemCodeOf(error)
+  if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return undefined
+  if (code !== 'ELOOP') return `cannot be opened (${code})`
+  try {
+    return `link ${readlinkSync(pathIn(held, name))}`
+  } catch {
+    return 'link'
+  }
+}
+
+function placeOf(name: string, path: string): PlantingPlace | undefined {
+  if (Object.hasOwn(FILES, name)) return FILES[name]
+  if (name === '.git') return REPOSITORY_ELSEWHERE
+  if (name.endsWith('.code-workspace')) return FOLDERS['.vscode']
+  const isOfIdea = path.split('/').at(-1) === '.idea' && IDEA_FILES.includes(name)
+  return isOfIdea ? FOLDERS['.run'] : undefined
+}
+
+function folderPlaceOf(path: string): PlantingPlace | undefined {
+  const names = path.split('/')
+  const ends = [names.slice(-1).join('/'), names.slice(-2).join('/')]
+  const end = ends.find((end) => Object.hasOwn(FOLDERS, end))
+  return end === undefined ? undefined : FOLDERS[end]
+}
+
+/** A folder that git takes for a repository even without a `.git`. */
+function isRepository(names: ReadonlySet<string>): boolean {
+  return ['HEAD', 'config', 'objects', 'refs'].every((name) => names.has(name))
+}
+
+function leaves(root: string, at: string, target: string): boolean {
+  if (isAbsolute(target)) return !isBelow(root, normalize(target))
+  if (!isBelow(root, join(root, at, '..', target))) return true
+  try {
+    // By way of other links, perhaps.
+    return !isBelow(root, realpathSync(join(root, at)))
+  } catch {
+    // It leads nowhere, or in a circle.
+    return false
+  }
+}
+
+function isBelow(root: string, path: string): boolean {
+  return path === root || path.startsWith(root + sep)
+}
+
+function below(path: string, name: string): string {
+  return path ? `${path}/${name}` : name
+}

@@ -1,0 +1,403 @@
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { changedPlants, lookForPlants, type Plants } from '../../host/workspace/look-for-plants.ts'
+
+let work: string
+
+beforeEach(() => {
+  work = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-plants-')))
+})
+
+afterEach(() => rmSync(work, { recursive: true, force: true }))
+
+function put(path: string, text = 'x'): string {
+  const file = join(work, path)
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, text)
+  return file
+}
+
+/** The paths that are reported when `act` has happened in between. */
+function changedBy(act: () => unknown): string[] {
+  return reportOf(act).map(({ path }) => path)
+}
+
+function reportOf(act: () => unknown) {
+  const before = lookForPlants(work)
+  act()
+  return changedPlants(before, lookForPlants(work))
+}
+
+const git = (...args: string[]) =>
+  execFileSync('git', ['-c', 'user.name=me', '-c', 'user.email=me@localhost', ...args], {
+    cwd: work,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    encoding: 'utf8',
+  })
+
+test.each([
+  '.envrc',
+  '.env',
+  '.npmrc',
+  '.bashrc',
+  '.zshenv',
+  '.gdbinit',
+  'AGENTS.md',
+  'CLAUDE.md',
+  '.mcp.json',
+  '.pre-commit-config.yaml',
+  '.gitlab-ci.yml',
+  '.husky/pre-commit',
+  '.vscode/tasks.json',
+  '.vscode/settings.json',
+  'project.code-workspace',
+  '.idea/runConfigurations/all.xml',
+  '.idea/startup.xml',
+  '.devcontainer/devcontainer.json',
+  '.devcontainer.json',
+  '.github/workflows/ci.yml',
+  '.claude/settings.json',
+  '.cursor/rules/all.mdc',
+  '.cargo/config.toml',
+  'packages/one/.envrc',
+  'packages/one/.vscode/tasks.json',
+  '.git/hooks/post-checkout',
+  '.git/commondir',
+])('%s is reported when it is new, and when it is changed, with why', (path) => {
+  expect(reportOf(() => put(path))).toEqual([{ path, why: expect.stringMatching(/^\w+ .+[^.]$/) }])
+  expect(changedBy(() => put(path, 'y'))).toEqual([path])
+  expect(changedBy(() => rmSync(join(work, path)))).toEqual([])
+})
+
+test.each([
+  'src/main.ts',
+  'Makefile',
+  'README.md',
+  '.idea/workspace.xml',
+  '.git/hooks/pre-commit.sample',
+  '.git/index',
+  '.editorconfig',
+  'node_modules/a/.envrc',
+  'a/b/c/d/.envrc',
+])('%s is not', (path) => {
+  expect(changedBy(() => put(path))).toEqual([])
+})
+
+test('the same bytes, written anew or touched, are no change', () => {
+  const file = put('.envrc', 'export A=1')
+
+  expect(changedBy(() => put('.envrc', 'export A=1'))).toEqual([])
+  expect(changedBy(() => utimesSync(file, 0, 0))).toEqual([])
+})
+
+test('a hook that only becomes executable is a change', () => {
+  const hook = put('.git/hooks/pre-commit', '#!/bin/sh')
+  chmodSync(hook, 0o644)
+
+  expect(changedBy(() => chmodSync(hook, 0o755))).toEqual(['.git/hooks/pre-commit'])
+})
+
+describe('of a package.json', () => {
+  const scripts = (scripts: object) => put('package.json', JSON.stringify({ scripts }))
+
+  test.each(['preinstall', 'postinstall', 'prepare'])('the script %s is reported', (name) => {
+    scripts({ test: 'vitest' })
+
+    expect(changedBy(() => scripts({ test: 'vitest', [name]: 'curl x | sh' }))).toEqual([
+      'package.json',
+    ])
+  })
+
+  test('what runs by its name is not, nor the dependencies', () => {
+    scripts({ prepare: 'husky' })
+
+    const act = () =>
+      put('package.json', '{"scripts":{"prepare":"husky","test":"x"},"version":"2"}')
+
+    expect(changedBy(act)).toEqual([])
+  })
+
+  test.each(['[]', 'null', '{"scripts":7}', '{"scripts":null}', '7'])(
+    'an odd one has nothing to run: %s',
+    (text) => expect(changedBy(() => put('package.json', text))).toEqual([]),
+  )
+
+  test('one that is no JSON is reported as a whole', () => {
+    expect(changedBy(() => put('package.json', '{"scripts":{"prepare":"x",}}'))).toEqual([
+      'package.json',
+    ])
+  })
+})
+
+describe('of a git config', () => {
+  const usual =
+    '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n' +
+    '[remote "origin"]\n\turl = git@host:a/b.git\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n' +
+    '[branch "main"]\n\tremote = origin\n\tmerge = refs/heads/main\n[user]\n\tname = Me\n'
+
+  test.each([
+    '[core]\n\tfsmonitor = ./x',
+    '[CORE]\n\tFsMonitor=./x',
+    '[core] fsmonitor = ./x',
+    '[core]fsmonitor=./x',
+    '[core]\n\tsshCommand = ./x',
+    '[core]\n\thooksPath = .x',
+    '[core]\n\tpager = ./x',
+    '[core]\n\tworktree = ..',
+    '[alias]\n\tst = !./x',
+    '[filter "a"]\n\tclean = ./x',
+    '[filter.a]\n\tclean = ./x',
+    '[diff "a"]\n\ttextconv = ./x',
+    '[diff]\n\texternal = ./x',
+    '[include]\n\tpath = ../x',
+    '[includeIf "gitdir:/"]\n\tpath = ../x',
+    '[credential]\n\thelper = ./x',
+    '[gpg]\n\tprogram = ./x',
+    '[something]\n\tof-tomorrow = ./x',
+    '[submodule "a"]\n\tupdate = !./x',
+    '[remote "a"]\n\turl = ext::./x',
+    '[remote "a"]\n\tuploadpack = ./x',
+    '[user]\n\tname = a\\\n[core]\n\tfsmonitor = ./x',
+    '[user]\n\tname = "a\n',
+    '[core]\n\tfilemode = true # \\\n\tfsmonitor = ./x',
+    '; \\\n[core]\n\tfsmonitor = ./x',
+    '\r[core]\r\n\tfsmonitor = ./x\r',
+    '[co',
+  ])('%j is reported', (lines) => {
+    put('.git/config', usual)
+
+    expect(changedBy(() => put('.git/config', usual + lines))).toEqual(['.git/config'])
+  })
+
+  test('what cannot run anything is not reported', () => {
+    put('.git/config', usual)
+
+    const act = () =>
+      put('.git/config', `${usual}[branch "x"]\n\tremote = .\n[user]\n\temail = a@b\n# a note\n`)
+
+    expect(changedBy(act)).toEqual([])
+  })
+
+  test('nothing is reported of a repository that was just made, cloned or worked in', () => {
+    const act = () => {
+      git('init')
+      git('init', 'sub')
+      put('file')
+      git('add', 'file')
+      git('commit', '-m', 'first')
+      git('branch', 'other')
+      git('clone', '.', 'copy')
+    }
+
+    expect(changedBy(act)).toEqual([])
+  })
+
+  test('hooks that lie elsewhere in the workspace are looked at where the config says', () => {
+    git('init')
+    git('config', 'core.hooksPath', 'tools/a/b/c/hooks')
+    const hook = 'tools/a/b/c/hooks/pre-commit'
+    put(hook)
+
+    expect(changedBy(() => put(hook, 'y'))).toEqual([hook])
+  })
+})
+
+describe('a repository that git finds by itself', () => {
+  test('below the workspace is reported with what runs from it', () => {
+    const act = () => {
+      git('init', 'sub')
+      git('-C', 'sub', 'config', 'core.fsmonitor', './x')
+    }
+
+    expect(changedBy(act)).toEqual(['sub/.git/config'])
+  })
+
+  test('without a .git is, too', () => {
+    const act = () => {
+      git('init', '--bare', 'data')
+      git('-C', 'data', 'config', 'core.fsmonitor', './x')
+    }
+
+    expect(changedBy(act)).toEqual(['data/config'])
+  })
+
+  test('or elsewhere, where a .git file or link leads to it', () => {
+    put('a/.git', 'gitdir: ../evil')
+    mkdirSync(join(work, 'b'))
+    symlinkSync('../evil', join(work, 'b', '.git'))
+    const before = lookForPlants(work)
+
+    put('a/.git', 'gitdir: ../worse')
+
+    expect(changedPlants(before, lookForPlants(work))).toMatchObject([{ path: 'a/.git' }])
+    expect([...before.places.keys()].sort()).toEqual(['a/.git', 'b/.git'])
+  })
+
+  test('does not keep the rest of the workspace from being looked at', () => {
+    const act = () => {
+      for (const path of ['HEAD', 'config', 'objects/x', 'refs/x', '.envrc']) put(path, '')
+    }
+
+    expect(changedBy(act)).toEqual(['.envrc'])
+  })
+})
+
+describe('a link', () => {
+  const link = (target: string, name = 'link') => symlinkSync(target, join(work, name))
+
+  test.each(['/etc', '/etc/shadow', '..', '../x', 'a/../../x', '/workspace/x', '/nowhere'])(
+    'to %s leads out of the workspace and is reported',
+    (target) => {
+      expect(reportOf(() => link(target))).toMatchObject([
+        { path: 'link', why: expect.stringContaining('link out of the workspace') },
+      ])
+    },
+  )
+
+  test('that leads out by way of another one is reported', () => {
+    put('a/b/c/file')
+    link('a/b/c', 'into')
+
+    expect(changedBy(() => link('into/../../../../x'))).toEqual(['link'])
+    expect(changedBy(() => link('a/b/c/../../..', 'dots'))).toEqual([])
+    expect(
+      changedBy(() => {
+        link('a/b', 'short')
+        link('short/../../..', 'far')
+      }),
+    ).toEqual(['far'])
+  })
+
+  test.each(['src', './src', 'a/../src', 'missing', 'link'])('to %s does not', (target) => {
+    mkdirSync(join(work, 'src'))
+
+    expect(changedBy(() => link(target))).toEqual([])
+  })
+
+  test.each(['.envrc', '.vscode', '.husky', '.git'])('in the place of %s is reported', (name) => {
+    put('src/file')
+
+    expect(changedBy(() => link('src', name))).toEqual([name])
+  })
+
+  test('in the place of the hooks is reported, and not followed', () => {
+    git('init')
+    rmSync(join(work, '.git/hooks'), { recursive: true })
+    put('src/pre-commit')
+
+    expect(changedBy(() => link('../src', '.git/hooks'))).toEqual(['.git/hooks'])
+  })
+
+  test('in a circle harms nobody', () => {
+    link('b', 'a')
+    link('a', 'b')
+    link('.', '.vscode')
+    mkdirSync(join(work, 'deep'))
+    symlinkSync('..', join(work, 'deep', 'up'))
+
+    expect(lookForPlants(work)).toMatchObject({ isComplete: true })
+  })
+})
+
+describe('hostile things in the place of a file', () => {
+  test.skipIf(process.platform === 'win32')('F3: a FIFO does not hold us', () => {
+    const act = () => execFileSync('mkfifo', [join(work, '.envrc'), join(work, 'package.json')])
+
+    expect(changedBy(act).sort()).toEqual(['.envrc', 'package.json'])
+  })
+
+  test('F3: a sparse file of a terabyte is told by its size and times', () => {
+    put('.envrc')
+
+    expect(changedBy(() => truncateSync(join(work, '.envrc'), 2 ** 40))).toEqual(['.envrc'])
+    expect(changedBy(() => {})).toEqual([])
+    expect(changedBy(() => utimesSync(join(work, '.envrc'), 1, 1))).toEqual(['.envrc'])
+  })
+
+  test('a folder of that name is none', () => {
+    expect(changedBy(() => mkdirSync(join(work, '.envrc')))).toEqual([])
+  })
+
+  test.skipIf(process.platform === 'win32')('names come out as they are', () => {
+    const name = 'a\n\x1b[2J\u202e'
+
+    expect(changedBy(() => put(`${name}/.envrc`))).toEqual([`${name}/.envrc`])
+  })
+
+  test('names that mean something to JavaScript mean nothing here', () => {
+    expect(
+      changedBy(() => {
+        put('constructor')
+        put('__proto__/toString/hasOwnProperty')
+      }),
+    ).toEqual([])
+  })
+})
+
+describe('a workspace that is too large', () => {
+  /** Files that say nothing, made by a program of their own, which is quicker. */
+  function flood(folder: string, count: number): void {
+    mkdirSync(folder, { recursive: true })
+    execFileSync(process.execPath, [
+      '-e',
+      `const fs = require('node:fs')
+        const [folder, count] = process.argv.slice(1)
+        for (let i = 0; i < count; i++) fs.closeSync(fs.openSync(folder + '/aa' + i, 'w'))`,
+      folder,
+      String(count),
+    ])
+  }
+
+  test('F6: the well-known names are found among a flood of files, in bounded time', () => {
+    flood(work, process.env.CHAOS === 'full' ? 100_000 : 12_000)
+    const before = lookForPlants(work)
+
+    put('.envrc')
+    put('.vscode/tasks.json')
+    put('.git/hooks/pre-commit')
+    const startedAt = performance.now()
+    const after = lookForPlants(work)
+
+    expect(performance.now() - startedAt).toBeLessThan(2000)
+    expect(
+      changedPlants(before, after)
+        .map(({ path }) => path)
+        .sort(),
+    ).toEqual(['.envrc', '.git/hooks/pre-commit', '.vscode/tasks.json'])
+  })
+
+  test('becoming so is reported: something may be hidden there', () => {
+    expect(reportOf(() => flood(join(work, 'src'), 6000))).toEqual([
+      { path: '.', why: 'the workspace has become too large to look at all of it' },
+    ])
+  })
+})
+
+test('a workspace that is gone, or none, fails nothing', () => {
+  const before = lookForPlants(work)
+  rmSync(work, { recursive: true })
+
+  expect(lookForPlants(work)).toMatchObject({ isComplete: false })
+  expect(changedPlants(before, lookForPlants(work))).toHaveLength(1)
+  writeFileSync(work, '')
+  expect(lookForPlants(work).places.size).toBe(0)
+})
+
+test('what is the same twice is no change', () => {
+  const one: Plants = { isComplete: true, places: new Map([['a', { why: 'w', state: 's' }]]) }
+
+  expect(changedPlants(one, structuredClone(one))).toEqual([])
+})
