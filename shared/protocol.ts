@@ -108,6 +108,8 @@ export const RunRequest = z.object({
   confirmsCalls: z.boolean().optional(),
   /** Where the tools work, as the container sees it. */
   workspace: z.string().min(1),
+  /** Unix socket of a proxy for the tools, where they have no other way out; HTTPS_PROXY leads to it. */
+  egressSocketPath: z.string().min(1).optional(),
   /** Who runs the tools; absent: the agent's own user. */
   worker: z.object({ uid: count, gid: count }).optional(),
   limits: RunLimits,

@@ -38,6 +38,7 @@ export function parseRunRequest(line: string): RunRequest {
     outputSchema: request.has('outputSchema') ? request.object('outputSchema').values() : undefined,
     confirmsCalls: request.has('confirmsCalls') ? request.flag('confirmsCalls') : undefined,
     workspace: request.string('workspace'),
+    egressSocketPath: request.optionalString('egressSocketPath'),
     worker: worker && { uid: worker.integer('uid', 0), gid: worker.integer('gid', 0) },
     limits: parseLimits(request.object('limits')),
   }

@@ -25,7 +25,7 @@ interface Waiting {
  * with, which the model is told; the next call gets a new one.
  */
 export class WorkerClient {
-  readonly #options: Pick<RunRequest, 'workspace' | 'worker' | 'limits'>
+  readonly #options: Pick<RunRequest, 'workspace' | 'worker' | 'egressSocketPath' | 'limits'>
   readonly #script: string
   readonly #waiting = new Map<number, Waiting>()
   #process: WorkerProcess | undefined
@@ -33,7 +33,7 @@ export class WorkerClient {
 
   /** `script`: the container script, of which the worker is the other half. Default: the one that runs. */
   constructor(
-    options: Pick<RunRequest, 'workspace' | 'worker' | 'limits'>,
+    options: Pick<RunRequest, 'workspace' | 'worker' | 'egressSocketPath' | 'limits'>,
     script = process.argv[1] ?? '',
   ) {
     this.#options = options
@@ -105,9 +105,10 @@ export class WorkerClient {
 
   /** Throws where spawn does, which is when it may not change to the user asked for. */
   #start(): WorkerProcess {
-    const { workspace, worker } = this.#options
+    const { workspace, worker, egressSocketPath } = this.#options
+    const args = ['worker', workspace, ...(egressSocketPath ? [egressSocketPath] : [])]
     // Its environment holds no secret, because the agent's holds none.
-    const child = spawn(process.execPath, [this.#script, 'worker', workspace], {
+    const child = spawn(process.execPath, [this.#script, ...args], {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'inherit'],
       ...(worker ?? {}),

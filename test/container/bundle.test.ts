@@ -41,6 +41,7 @@ test('what the bundle needs from outside is these parts of Node', () => {
     'node:fs/promises',
     'node:http',
     'node:https',
+    'node:net',
     'node:os',
     'node:path',
     'node:timers/promises',

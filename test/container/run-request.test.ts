@@ -26,6 +26,7 @@ const whole = {
     outputSchema: { type: 'object' },
     historyTokens: 7,
     confirmsCalls: true,
+    egressSocketPath: '/run/egress.sock',
     worker: { uid: 1000, gid: 1000 },
   }),
   reasoning: { effort: 'low', summary: 'auto' },

@@ -243,15 +243,14 @@ describe('what a name leads to', () => {
     bench.resolve = () => new Promise((resolve) => (answer = resolve))
 
     const asking = Array.from({ length: 20 }, () => bench.ask(connectTo(`${SERVICE}:443`)))
-    await until(() => bench.lookups.length > 0)
+    // Those before have been read when the answers to these are there.
+    for (let at = 0; at < 3; at++) await bench.ask(connectTo('evil.example:443'))
     answer(['127.0.0.1'])
-    const answers = await Promise.all(asking.slice(0, 1))
+    const answers = await Promise.all(asking)
+    for (const { client } of answers) client.destroy()
 
-    expect(answers[0]?.status).toBe(200)
-    expect(bench.lookups.length).toBeLessThanOrEqual(20)
-    bench.resolve = async () => ['127.0.0.1']
-    answer(['127.0.0.1'])
-    for (const { client } of await Promise.all(asking)) client.destroy()
+    expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200))
+    expect(bench.lookups).toEqual([SERVICE])
   })
 
   test.each([
