@@ -1,5 +1,6 @@
 import { closeSync, renameSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import type { EgressLine } from '../egress/audit.ts'
 import { openPrivately } from '../storage/open-privately.ts'
 import type { Tokens } from './usage-meter.ts'
 
@@ -25,7 +26,7 @@ export interface LedgerLine {
 
 export interface Ledger {
   /** Never throws. */
-  note(line: LedgerLine): void
+  note(line: LedgerLine | EgressLine): void
   close(): void
 }
 
@@ -33,8 +34,8 @@ export interface Ledger {
 const MAX_BYTES = 4 * 1024 * 1024
 
 /**
- * Appends to `requests.jsonl` in the data folder: what was asked of the service, as seen on the host,
- * where no container can change it. When it has grown long, it begins anew and the old one is kept.
+ * Appends to `requests.jsonl` in the data folder: what was asked of the service, and of other hosts, as seen
+ * on this one, where no container can change it. When it has grown long, it begins anew and the old one is kept.
  */
 export function openLedger(dataDir: string): Ledger {
   const file = join(dataDir, 'requests.jsonl')

@@ -53,7 +53,9 @@ export async function serveRequest(
   }
 
   // The container went away: what it asked for is not wanted any more.
-  response.once('close', () => gone.abort())
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort()
+  })
   grant.underWay.add(gone)
   account.requests++
   account.underWay++
@@ -136,13 +138,16 @@ function failure(error: unknown): Refusal {
  * allowed. That one is read to its end too, though not kept: who is cut off while writing does not see
  * the answer.
  */
-async function readBody(request: http.IncomingMessage): Promise<Buffer | undefined> {
+function readBody(request: http.IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of request) {
-    bytes += chunk.length
-    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
-    else chunks.length = 0
-  }
-  return bytes <= MAX_BODY_BYTES ? Buffer.concat(chunks) : undefined
+  return new Promise((resolve, reject) => {
+    request.once('error', reject)
+    request.once('end', () => resolve(bytes <= MAX_BODY_BYTES ? Buffer.concat(chunks) : undefined))
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
+      else chunks.length = 0
+    })
+  })
 }

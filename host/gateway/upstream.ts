@@ -1,5 +1,5 @@
 import type http from 'node:http'
-import { pipeline } from 'node:stream/promises'
+import type { Readable } from 'node:stream'
 import { CodexboxError } from '../../shared/errors.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import type { DebugExchange, DebugLog } from '../debug-log.ts'
@@ -38,7 +38,12 @@ export async function sendUpstream(
   const secrets = await connection.getSecrets()
   const first = await post(connection, request, secrets, debug)
   const renewed =
-    first.answer.status === 401 ? await renewedSecrets(connection, secrets) : undefined
+    first.answer.status === 401
+      ? await renewedSecrets(connection, secrets).catch((error: unknown) => {
+          first.answer.body.resume()
+          throw error
+        })
+      : undefined
   if (!renewed) return passOn(first, request, response)
   first.answer.body.resume()
   first.exchange.ended()
@@ -57,26 +62,51 @@ async function passOn(
   response: http.ServerResponse,
 ): Promise<void> {
   response.writeHead(answer.status, allowed(answer.headers))
-  // Before the first byte of the body: the wait for it is the longest of all.
-  response.flushHeaders()
   try {
     if (answer.status !== 200) {
       const refusal = await readRefusal(answer)
       response.end(masked(refusal, secrets), 'latin1')
       return exchange.ended({ refusal })
     }
-    const passed = pipeline(answer.body, response)
-    // Behind the pipeline's own listener, so that whoever counts does not hold the bytes up.
-    answer.body.on('data', (chunk: Buffer) => {
+    await handOn(answer.body, response, (chunk) => {
       exchange.received(chunk.length)
       onPassed(chunk)
     })
-    await passed
     exchange.ended()
   } catch (error) {
     exchange.ended({ error })
     throw error
   }
+}
+
+/** Not `pipeline` of node:stream, which takes longer than all the rest of it. */
+function handOn(
+  body: Readable,
+  response: http.ServerResponse,
+  onPassed: (chunk: Buffer) => void,
+): Promise<void> {
+  // Before the first byte of the body, for which the wait is the longest, but with it where it is here
+  // already.
+  const headers = setImmediate(() => response.flushHeaders())
+  return new Promise((resolve, reject) => {
+    body.once('error', reject)
+    response.once('close', () => {
+      if (response.writableFinished) resolve()
+      else reject(new Error('the container went away'))
+    })
+    body.on('data', (chunk: Buffer) => {
+      clearImmediate(headers)
+      // What has come at once goes out at once, too: each write wakes the reader.
+      if (response.writableCorked === 0) {
+        response.cork()
+        setImmediate(() => {
+          if (!response.writableEnded) response.uncork()
+        })
+      }
+      onPassed(chunk)
+    })
+    body.pipe(response)
+  })
 }
 
 /** Undefined when there are none: then the refusal itself is the answer. */
@@ -85,7 +115,8 @@ async function renewedSecrets(connection: ModelConnection, rejected: Secrets) {
     const renewed = await connection.getSecrets(rejected.CODEX_ACCESS_TOKEN)
     return renewed.CODEX_ACCESS_TOKEN === rejected.CODEX_ACCESS_TOKEN ? undefined : renewed
   } catch (error) {
-    if (error instanceof CodexboxError) return undefined
+    // What may pass by itself is no refusal of the user: the agent is told, and asks again.
+    if (error instanceof CodexboxError && error.code !== 'refresh-failed') return undefined
     throw error
   }
 }

@@ -1,0 +1,210 @@
+/**
+ * What the gateway adds to an answer of 50 events, to its last byte: the same requests straight to a
+ * server, by way of the gateway's socket, and by way of a relay that does nothing but pass bytes on, in
+ * turns, each end in a process of its own.
+ *
+ *     ./node_modules/.bin/tsx bench/gateway.ts [rounds]
+ *
+ * The server answers at once and over plain HTTP, so all that is left of the time is what we add.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { bodyPolicy } from '../host/gateway/body-policy.ts'
+import { GATEWAY_PATH, openGateway } from '../host/gateway/gateway.ts'
+import { budgetOf } from '../host/gateway/run-account.ts'
+
+const [, file = '', role = '', argument = ''] = process.argv
+
+const terms = {
+  conversationId: 'bench',
+  model: 'bench-model',
+  form: { lite: false, webSearch: false },
+}
+
+if (role === 'upstream') await serveUpstream()
+else if (role === 'relay') await serveRelay(argument)
+else if (role === 'gateway') await serveGateway(new URL(argument))
+else await compare(Number(role) || 1500)
+
+async function serveUpstream() {
+  const event = `event: response.output_text.delta\ndata: ${JSON.stringify({
+    type: 'response.output_text.delta',
+    item_id: 'msg_0123456789abcdef',
+    output_index: 0,
+    content_index: 0,
+    delta: ' some words',
+  })}\n\n`
+  const usage = { input_tokens: 100, output_tokens: 50 }
+  const last = `data: ${JSON.stringify({ type: 'response.completed', response: { usage } })}\n\n`
+  const server = http.createServer(async (request, response) => {
+    request.resume()
+    await once(request, 'end')
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    for (let count = 0; count < 49; count++) response.write(event)
+    response.end(last)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  process.send?.(`http://127.0.0.1:${(server.address() as AddressInfo).port}${GATEWAY_PATH}`)
+}
+
+async function serveGateway(responsesUrl: URL) {
+  const gateway = await openGateway(
+    {
+      responsesUrl,
+      headers: { originator: 'bench' },
+      settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
+      owner: 'bench',
+      getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'bench' }),
+      close: async () => {},
+    },
+    { terms, budget: budgetOf({ maxTurns: 100_000, runMs: 3_600_000 }) },
+  )
+  process.send?.([join(gateway.socketFolder, 'gateway.sock'), gateway.grant('bench')])
+  process.once('disconnect', () => void gateway.close().then(() => process.exit()))
+}
+
+/** The least that anything between the two can cost. */
+async function serveRelay(url: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'codexbox-bench-'))
+  const socketPath = join(folder, 'relay.sock')
+  const agent = new http.Agent({ keepAlive: true })
+  const server = http.createServer((request, response) => {
+    const outgoing = http.request(url, { method: 'POST', agent }, (answer) => {
+      response.writeHead(answer.statusCode ?? 0, answer.headers)
+      answer.pipe(response)
+    })
+    request.pipe(outgoing)
+  })
+  server.listen(socketPath)
+  await once(server, 'listening')
+  process.send?.(socketPath)
+  process.once('disconnect', () => {
+    rmSync(folder, { recursive: true })
+    process.exit()
+  })
+}
+
+async function compare(rounds: number) {
+  const upstream = fork(file, ['upstream'])
+  const url = await firstMessage<string>(upstream)
+  const host = fork(file, ['gateway', url])
+  const [socketPath, capability] = await firstMessage<[string, string]>(host)
+  const relay = fork(file, ['relay', url])
+  const ways = {
+    direct: asker(url, {}),
+    relay: asker(url, { socketPath: await firstMessage<string>(relay) }),
+    gateway: asker(url, { socketPath, capability }),
+  }
+
+  for (const [name, bytes, count] of [
+    ['8 KB', 8 * 1024, rounds],
+    ['1 MB', 1024 * 1024, Math.ceil(rounds / 20)],
+  ] as const) {
+    const body = requestOf(bytes)
+    const times = { direct: [] as number[], relay: [] as number[], gateway: [] as number[] }
+    for (let round = -Math.min(200, count); round < count; round++) {
+      for (const way of ['direct', 'relay', 'gateway'] as const) {
+        const took = await ways[way](body)
+        // The first ones warm up.
+        if (round >= 0) times[way].push(took)
+      }
+    }
+    const [direct, relayed, ours] = [times.direct, times.relay, times.gateway].map(median)
+    console.log(`${name} of request, ${count} rounds, median ms to the last byte:`)
+    console.log(`  direct ${ms(direct)}, relay ${ms(relayed)}, gateway ${ms(ours)}`)
+    console.log(`  ratio of gateway to direct ${((ours ?? 0) / (direct ?? 1)).toFixed(2)}`)
+    console.log(
+      `  added: relay ${ms((relayed ?? 0) - (direct ?? 0))}, gateway ${ms((ours ?? 0) - (direct ?? 0))}, ` +
+        `of that checking the body ${ms(policyMs(body))}`,
+    )
+  }
+  relay.disconnect()
+  host.disconnect()
+  upstream.kill()
+}
+
+async function firstMessage<T>(child: ChildProcess): Promise<T> {
+  const [message] = await once(child, 'message')
+  return message as T
+}
+
+interface Way {
+  socketPath?: string
+  capability?: string
+}
+
+/** Asks over one kept connection; resolves with the ms to the last byte. */
+function asker(url: string, { socketPath, capability }: Way) {
+  const agent = new http.Agent({ keepAlive: true })
+  return async (body: string): Promise<number> => {
+    const startedAt = performance.now()
+    const request = http.request(url, {
+      method: 'POST',
+      agent,
+      ...(socketPath ? { socketPath } : {}),
+      headers: {
+        'content-type': 'application/json',
+        ...(capability ? { authorization: `Bearer ${capability}` } : {}),
+      },
+    })
+    request.end(body)
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage]
+    response.resume()
+    await once(response, 'end')
+    if (response.statusCode !== 200) throw new Error(`status ${response.statusCode}`)
+    return performance.now() - startedAt
+  }
+}
+
+/** A conversation of about `bytes`, of calls and what they brought. */
+function requestOf(bytes: number): string {
+  const input: object[] = []
+  let length = 0
+  for (let turn = 0; length < bytes; turn++) {
+    const call = `call_${turn}`
+    const items = [
+      { type: 'reasoning', id: `rs_${turn}`, summary: [], encrypted_content: 'Q'.repeat(1200) },
+      { type: 'function_call', id: `fc_${turn}`, call_id: call, name: 'bash', arguments: '{}' },
+      { type: 'function_call_output', call_id: call, output: 'const a = "b"\n'.repeat(120) },
+    ]
+    input.push(...items)
+    length += JSON.stringify(items).length
+  }
+  return JSON.stringify({
+    model: terms.model,
+    stream: true,
+    store: false,
+    tools: [],
+    tool_choice: 'auto',
+    parallel_tool_calls: true,
+    reasoning: {},
+    include: ['reasoning.encrypted_content'],
+    prompt_cache_key: terms.conversationId,
+    input,
+  })
+}
+
+function policyMs(body: string): number {
+  const policy = bodyPolicy(terms)
+  const bytes = Buffer.from(body)
+  const times = Array.from({ length: 100 }, () => {
+    const startedAt = performance.now()
+    policy(bytes)
+    return performance.now() - startedAt
+  })
+  return median(times)
+}
+
+function ms(value: number | undefined): string {
+  return (value ?? 0).toFixed(3)
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0
+}
