@@ -235,6 +235,18 @@ export const RunEvent = z.discriminatedUnion('type', [
   }),
   /** The service refused the token; the run waits for a `secrets` line (direct mode). */
   z.object({ ...head, type: z.literal('secrets.needed') }),
+  /**
+   * Files that changed in the run and from which the user's own tools may run commands later, without
+   * being told to. Said by the host, just before the end.
+   */
+  z.object({
+    ...head,
+    type: z.literal('planted'),
+    /** Below the workspace; `why` is who runs it and when. */
+    paths: z.array(z.object({ path: z.string(), why: z.string() })),
+    /** How many more there are. */
+    more: count,
+  }),
   /** The one terminal event of a run. */
   z.object({
     ...head,

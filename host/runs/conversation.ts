@@ -11,6 +11,7 @@ import { type Ledger, openLedger } from '../gateway/ledger.ts'
 import { budgetOf } from '../gateway/run-account.ts'
 import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
+import { changedPlants, lookForPlants, type Plants } from '../workspace/look-for-plants.ts'
 import { checkUnchanged, type Workspace } from '../workspace/open-workspace.ts'
 import { historyOf } from './history.ts'
 import { instructions } from './instructions.ts'
@@ -18,6 +19,9 @@ import { LiveAgent } from './live-agent.ts'
 import type { OutputSchema } from './output-schema.ts'
 import { type Finished, Run } from './run.ts'
 import type { SessionLog } from './session-log.ts'
+
+/** More are counted only: whoever reads it has to look anyway. */
+const MAX_PLANTS_SHOWN = 50
 
 /** What a run begins with. */
 type Asked = Pick<RunRequest, 'prompt' | 'images'>
@@ -47,6 +51,8 @@ export class Conversation {
   #connection: ModelConnection | undefined
   /** Chosen with the first run. */
   #settings!: RequestSettings
+  /** As they were when the last run had ended. */
+  #plants: Plants | undefined
   #live: LiveAgent | undefined
   #current: Run | undefined
   #closing: Promise<void> | undefined
@@ -145,6 +151,7 @@ export class Conversation {
   async #drive(run: Run, asked: Asked): Promise<void> {
     let end: Finished
     try {
+      this.#plants ??= lookForPlants(this.#parts.workspace.path)
       const connection = await this.#connect()
       await this.#settle(run, connection)
       this.#logRun(run, connection)
@@ -158,8 +165,20 @@ export class Conversation {
     } catch {
       // The session can go on without this line, and whatever else could not be kept has failed the run.
     }
+    this.#reportPlants(run)
     this.#current = undefined
     run.emit(end)
+  }
+
+  /** Compared with the end of the run before: what an agent has left running may plant in between. */
+  #reportPlants(run: Run): void {
+    const before = this.#plants
+    if (!before) return
+    this.#plants = lookForPlants(this.#parts.workspace.path)
+    const changed = changedPlants(before, this.#plants)
+    if (changed.length === 0) return
+    const paths = changed.slice(0, MAX_PLANTS_SHOWN)
+    run.emit({ type: 'planted', paths, more: changed.length - paths.length })
   }
 
   /** Has the agent do the run: the one that is still there from the run before, or a new one. */

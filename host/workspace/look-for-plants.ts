@@ -40,8 +40,8 @@ export function lookForPlants(root: string): Plants {
   const look = new Look(root)
   try {
     look.walk()
-  } catch (error) {
-    if (systemCodeOf(error) === undefined) throw error
+  } catch {
+    // Whatever it is: a look that fails is no reason for a run to fail.
     look.isComplete = false
   }
   return look
@@ -59,12 +59,12 @@ export function changedPlants(before: Plants, after: Plants): { path: string; wh
   return changed
 }
 
-/** Folders below the workspace that are looked into: what an editor or git looks at is near the top. */
-const MAX_DEPTH = 3
+/** How far below the workspace folders are looked into. */
+const MAX_DEPTH = 6
 
 /** Bounds of one look, so that it ends within a tenth of a second on whatever is there. */
-const MAX_FOLDERS = 1500
-const MAX_ENTRIES = 25_000
+const MAX_FOLDERS = 1000
+const MAX_ENTRIES = 15_000
 const MAX_ENTRIES_IN_FOLDER = 5000
 const MAX_PLACES = 1000
 

@@ -1,0 +1,87 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Run } from '../../host/runs/run.ts'
+import type { RunEvent } from '../../shared/protocol.ts'
+import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
+import { type Bench, openBench } from '../runs/observed-conversation.ts'
+
+let bench: Bench
+
+beforeEach(async () => {
+  bench = await openBench()
+})
+
+afterEach(() => bench.clear())
+
+async function eventsOf(run: Run): Promise<RunEvent[]> {
+  const events: RunEvent[] = []
+  for await (const event of run) events.push(event)
+  return events
+}
+
+const isPlanted = (event: RunEvent) => event.type === 'planted'
+
+test('what an agent has planted is said just before the end, once', async () => {
+  writeFileSync(join(bench.workspace, '.envrc'), 'export A=1')
+  bench.server.play(
+    callsAnswer([
+      'bash',
+      { command: 'echo curl >> .envrc; mkdir .vscode; touch .vscode/tasks.json a' },
+    ]),
+    textAnswer('Done.'),
+    textAnswer('Nothing more.'),
+  )
+  const conversation = await bench.open()
+
+  const first = await eventsOf(conversation.run('Plant something.'))
+  const second = await eventsOf(conversation.run('And now nothing.'))
+
+  expect(first.slice(-2)).toMatchObject([
+    { type: 'planted', paths: [{ path: '.envrc' }, { path: '.vscode/tasks.json' }], more: 0 },
+    { type: 'finished', status: 'done' },
+  ])
+  expect(first.filter(isPlanted)).toHaveLength(1)
+  expect(second.filter(isPlanted)).toEqual([])
+})
+
+test('also when the run fails', async () => {
+  bench.server.play(callsAnswer(['bash', { command: 'touch .bashrc; kill -9 $PPID' }]), {
+    status: 400,
+    body: { error: { message: 'No.' } },
+  })
+  const conversation = await bench.open()
+
+  const events = await eventsOf(conversation.run('Plant something and go.'))
+
+  expect(events.slice(-2)).toMatchObject([
+    { type: 'planted', paths: [{ path: '.bashrc' }] },
+    { type: 'finished', status: 'failed' },
+  ])
+})
+
+test('what is planted between two runs is said with the second', async () => {
+  bench.server.play(textAnswer('One.'), textAnswer('Two.'))
+  const conversation = await bench.open()
+  await conversation.run('First.').result
+
+  writeFileSync(join(bench.workspace, '.envrc'), 'x')
+
+  expect((await eventsOf(conversation.run('Second.'))).filter(isPlanted)).toHaveLength(1)
+})
+
+test('a great number of them is counted', async () => {
+  bench.server.play(
+    callsAnswer([
+      'bash',
+      { command: 'mkdir .husky; for i in $(seq 60); do touch .husky/$i; done' },
+    ]),
+    textAnswer('Done.'),
+  )
+  const conversation = await bench.open()
+
+  const [planted] = (await eventsOf(conversation.run('Many.'))).filter(isPlanted)
+
+  expect(planted).toMatchObject({ more: 10 })
+  expect(planted?.paths).toHaveLength(50)
+})
