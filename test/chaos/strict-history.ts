@@ -116,7 +116,9 @@ function sealFault(item: Item): string | undefined {
 }
 
 function nameFault({ name }: Item): string | undefined {
-  return /^[\w-]{1,64}$/.test(String(name)) ? undefined : 'The name is missing or not allowed.'
+  return typeof name === 'string' && /^[\w-]{1,64}$/.test(name)
+    ? undefined
+    : 'The name is missing or not allowed.'
 }
 
 function textFault(item: Item, field: string): string | undefined {
