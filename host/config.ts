@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
 import { CodexboxError, messageOf, systemCodeOf } from '../shared/errors.ts'
+import { allowedHosts } from './egress/allowed-hosts.ts'
 import { isCheckout, packageRoot } from './package-root.ts'
 
 /** An empty setting counts as not set: `AGENT_MODEL=` in a `.env` asks for the default. */
@@ -16,7 +17,7 @@ const Settings = z.object({
   AGENT_PROVIDER: text,
   AGENT_ENGINE: setting(z.enum(['docker', 'process']).optional()),
   AGENT_CREDENTIALS: setting(z.enum(['sealed', 'direct']).default('sealed')),
-  AGENT_NETWORK: setting(z.enum(['none', 'open']).default('none')),
+  AGENT_NETWORK: setting(z.string().default('none').transform(networkMode)),
   AGENT_IMAGE: setting(z.string().default('codexbox-tools:latest')),
   AGENT_MODEL: text,
   AGENT_EFFORT: text,
@@ -35,7 +36,8 @@ const NAMES = Object.keys(Settings.shape)
 
 export type EngineName = 'docker' | 'process'
 export type CredentialsMode = 'sealed' | 'direct'
-export type NetworkMode = 'none' | 'open'
+/** `allow`: https to these hosts, and nothing else. */
+export type NetworkMode = 'none' | 'open' | { readonly allow: readonly string[] }
 
 /** Everything that can be set from outside, checked. */
 export interface Config {
@@ -76,7 +78,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.c
   }
   const settings = parsed.data
   const url = (name: keyof Settings & string) =>
-    tokenUrl(`${name} (from ${sourceOf(name)})`, settings[name] ?? '')
+    tokenUrl(`${name} (from ${sourceOf(name)})`, String(settings[name] ?? ''))
   return {
     provider: settings.AGENT_PROVIDER,
     engine: settings.AGENT_ENGINE,
@@ -92,6 +94,22 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.c
     openaiApiKey: settings.OPENAI_API_KEY,
     openaiBaseUrl: url('OPENAI_BASE_URL'),
     dataDir: dataDir(settings.CODEX_DATA_DIR, cwd),
+  }
+}
+
+function networkMode(value: string, context: z.RefinementCtx): NetworkMode {
+  if (value === 'none' || value === 'open') return value
+  const refuse = (message: string) => {
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }
+  if (!value.startsWith('allow:')) {
+    return refuse('must be "none"|"open", or allow:HOST,HOST with the hosts to be reached by https')
+  }
+  try {
+    return { allow: allowedHosts(value.slice('allow:'.length).split(',')) }
+  } catch (error) {
+    return refuse(messageOf(error))
   }
 }
 

@@ -69,6 +69,12 @@ describe('where settings come from', () => {
     expect(process.env).toEqual(before)
   })
 
+  test('hosts that are allowed are read as they are asked for', () => {
+    const { network } = readConfig({ AGENT_NETWORK: 'allow:GitHub.com, registry.npmjs.org.' }, cwd)
+
+    expect(network).toEqual({ allow: ['github.com', 'registry.npmjs.org'] })
+  })
+
   test('a data folder is taken relative to the current folder', () => {
     expect(readConfig({ CODEX_DATA_DIR: 'mine' }, cwd).dataDir).toBe(join(cwd, 'mine'))
   })
@@ -180,7 +186,10 @@ describe('a value that is none of the choices', () => {
     ['AGENT_ENGINE', 'podman', '"docker"|"process"'],
     ['AGENT_CREDENTIALS', 'none', '"sealed"|"direct"'],
     ['AGENT_NETWORK', 'yes', '"none"|"open"'],
-    ['AGENT_NETWORK', 'allow:example.com', '"none"|"open"'],
+    ['AGENT_NETWORK', 'allow', 'allow:HOST,HOST'],
+    ['AGENT_NETWORK', 'allow:', 'host 1 of the list is empty'],
+    ['AGENT_NETWORK', 'allow:github.com,*.example.com', 'host 2 of the list has a wildcard'],
+    ['AGENT_NETWORK', 'allow:169.254.169.254', 'host 1 of the list is a private'],
     ['AGENT_ENGINE', 'Docker', '"docker"|"process"'],
   ])('%s=%s is refused with the choices', (name, value, choices) => {
     writeEnv(`${name}=${value}\nOPENAI_API_KEY=${CANARY}\n`)

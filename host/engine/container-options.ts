@@ -46,7 +46,8 @@ export function containerOptions(
       // To start the worker as another user, and to end it.
       CapAdd: ['SETUID', 'SETGID', 'KILL'],
       SecurityOpt: ['no-new-privileges'],
-      NetworkMode: spec.network === 'none' ? 'none' : 'bridge',
+      // With a list of hosts there is none either: the way to them is the socket.
+      NetworkMode: spec.network === 'open' ? 'bridge' : 'none',
       ReadonlyRootfs: true,
       Tmpfs: {
         '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',

@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto'
+import { dirname, join } from 'node:path'
 import { CodexboxError } from '../../shared/errors.ts'
 import type { EventBody, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import type { Secrets } from '../../shared/secrets.ts'
-import type { Config, CredentialsMode, NetworkMode } from '../config.ts'
+import type { Config, CredentialsMode } from '../config.ts'
 import { type DebugLog, openDebugLog } from '../debug-log.ts'
+import { egressAudit } from '../egress/audit.ts'
+import { EGRESS_SOCKET, type Egress, openEgress } from '../egress/connect-proxy.ts'
+import { describeNetwork, networkInstructions } from '../egress/describe-network.ts'
 import type { Engine } from '../engine/engine.ts'
 import { GATEWAY_URL, type Gateway, openGateway } from '../gateway/gateway.ts'
 import { type Ledger, openLedger } from '../gateway/ledger.ts'
@@ -54,6 +58,8 @@ export class Conversation {
   /** As they were when the last run had ended. */
   #plants: Plants | undefined
   #live: LiveAgent | undefined
+  /** The way out of its tools, where some hosts are allowed. */
+  #egress: Egress | undefined
   #current: Run | undefined
   #closing: Promise<void> | undefined
 
@@ -74,8 +80,9 @@ export class Conversation {
     return this.#parts.engine
   }
 
-  get network(): NetworkMode {
-    return this.#parts.config.network
+  /** For people: `none`, `open`, or the hosts that are allowed. */
+  get network(): string {
+    return describeNetwork(this.#parts.config.network)
   }
 
   get credentials(): CredentialsMode {
@@ -232,6 +239,7 @@ export class Conversation {
       config.credentials === 'sealed' ? await this.#openGateway(connection) : undefined
     try {
       checkUnchanged(workspace)
+      this.#egress = gateway && (await this.#openEgress(gateway))
       const agent = await engine.start({
         name: `codexbox-${run.id}`,
         agentFile: provider.containerProvider,
@@ -258,6 +266,18 @@ export class Conversation {
     })
   }
 
+  async #openEgress({ socketFolder }: Gateway): Promise<Egress | undefined> {
+    const { network } = this.#parts.config
+    if (typeof network === 'string') return undefined
+    return openEgress(join(socketFolder, EGRESS_SOCKET), {
+      allow: network.allow,
+      onTarget: egressAudit(this.#parts.log.id, {
+        note: (line) => this.#ledger?.note(line),
+        tell: (message) => this.#current?.emit({ type: 'notice', message }),
+      }),
+    })
+  }
+
   #request(
     run: Run,
     asked: Asked,
@@ -265,7 +285,7 @@ export class Conversation {
     { agent: { view }, gateway }: LiveAgent,
     connection: ModelConnection,
   ): RunRequest {
-    const { limits, log, outputSchema } = this.#parts
+    const { config, limits, log, outputSchema } = this.#parts
     const settings = this.#settings
     const { items, countedTokens, repairs } = historyOf(log.lines, connection.owner)
     for (const message of [...log.repairs.splice(0), ...repairs])
@@ -285,12 +305,15 @@ export class Conversation {
       },
       model: settings.model,
       form: settings.form,
-      instructions: instructions(view.workspace),
+      instructions: instructions(view.workspace) + networkInstructions(config.network),
       reasoning: settings.reasoning,
       ...(settings.verbosity ? { verbosity: settings.verbosity } : {}),
       ...(outputSchema ? { outputSchema: outputSchema.json } : {}),
       confirmsCalls: true,
       workspace: view.workspace,
+      ...(this.#egress && view.socketPath
+        ? { egressSocketPath: join(dirname(view.socketPath), EGRESS_SOCKET) }
+        : {}),
       ...(view.worker ? { worker: view.worker } : {}),
       limits,
     }
@@ -321,7 +344,10 @@ export class Conversation {
   async #stopAgent(how: 'leave' | 'at-once'): Promise<void> {
     const live = this.#live
     this.#live = undefined
+    const egress = this.#egress
+    this.#egress = undefined
     await live?.stop(how)
+    await egress?.close()
   }
 }
 

@@ -41,7 +41,7 @@ async function verify(workspace: string, config: Parameters<Step['run']>[1]) {
         MODEL: conversation.model ?? 'unknown',
         ENGINE: conversation.engine.name,
         CREDENTIALS: config.credentials,
-        NETWORK: config.network,
+        NETWORK: conversation.network,
         RUN: status,
         TOOL_CALLS: String(toolCalls),
         DURATION_MS: String(durationMs),

@@ -109,6 +109,12 @@ test('an open network is the usual one of the engine, and changes nothing else',
   expect(open).toEqual({ ...options, HostConfig: { ...options.HostConfig, NetworkMode: 'bridge' } })
 })
 
+test('a list of hosts gives it no network, and changes nothing at all', () => {
+  const allowing = containerOptions({ ...spec, network: { allow: ['github.com'] } }, 'image:1')
+
+  expect(allowing).toEqual(options)
+})
+
 function aMount(Source: string, Target: string, ReadOnly: boolean) {
   return { Type: 'bind', Source, Target, ReadOnly, BindOptions: { Propagation: 'rprivate' } }
 }

@@ -1,0 +1,17 @@
+import type { NetworkMode } from '../config.ts'
+
+/** For people: `none`, `open`, or `allow: github.com, registry.npmjs.org`. */
+export function describeNetwork(network: NetworkMode): string {
+  return typeof network === 'string' ? network : `allow: ${network.allow.join(', ')}`
+}
+
+/** What the model has to know, where the network is another than it is told about usually. */
+export function networkInstructions(network: NetworkMode): string {
+  if (network === 'none') return ''
+  if (network === 'open') return '\nThis sandbox has a network.'
+  return [
+    '',
+    `This sandbox reaches these hosts, by https only: ${network.allow.join(', ')}. The way is a proxy`,
+    'that HTTPS_PROXY names; curl, git, npm, pip and most others use it by themselves.',
+  ].join('\n')
+}
