@@ -124,7 +124,7 @@ const someLine: fc.Arbitrary<SessionLine> = fc.oneof(
  */
 const someLines: fc.Arbitrary<SessionLine[]> = fc
   .record({
-    lines: fc.array(someLine, { maxLength: 16 }),
+    lines: fc.array(someLine, { maxLength: 10, size: 'max' }),
     from: fc.nat(15),
     count: fc.nat(4),
     to: fc.nat(20),
