@@ -47,7 +47,7 @@ export async function sendUpstream(
   if (!renewed) return passOn(first, request, response)
   first.answer.body.resume()
   first.exchange.ended()
-  return passOn(await post(connection, request, renewed, debug), request, response)
+  return passOn(await post(connection, request, renewed, debug, secrets), request, response)
 }
 
 interface Posted {
@@ -145,6 +145,7 @@ async function post(
   { body, headers: given, signal }: ContainerRequest,
   secrets: Secrets,
   debug: DebugLog,
+  rejected?: Secrets,
 ): Promise<Posted> {
   const said = FROM_CONTAINER.flatMap((name) => {
     const value = given[name]
@@ -163,7 +164,7 @@ async function post(
     url,
     headers,
     body,
-    secrets: [secrets.CODEX_ACCESS_TOKEN, secrets.CODEX_ACCOUNT_ID],
+    secrets: [secrets, rejected].flatMap((some) => some && Object.values(some)),
   })
   try {
     const answer = await send(url, {
