@@ -90,6 +90,9 @@ function mounts(spec: AgentSpec): MountSettings[] {
   })
   return [
     bind(spec.workspace, inside.workspace, false),
+    ...(spec.pinned ?? []).map(({ path, at, readOnly }) =>
+      bind(path, `${inside.workspace}/${at}`, readOnly),
+    ),
     bind(spec.agentFile, inside.agentFile, true),
     ...(spec.socketFolder ? [bind(spec.socketFolder, inside.socketFolder, true)] : []),
   ]

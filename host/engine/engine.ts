@@ -9,6 +9,8 @@ export interface AgentSpec {
   /** The container script. */
   agentFile: string
   workspace: string
+  /** Parts of the workspace that are mounted on top of themselves, where anything is mounted. `at` is below it. */
+  pinned?: readonly { path: string; at: string; readOnly: boolean }[]
   /** Folder with the gateway's socket `gateway.sock` (sealed mode). */
   socketFolder: string | undefined
   network: NetworkMode
