@@ -17,6 +17,7 @@ import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
 import { changedPlants, lookForPlants, type Plants } from '../workspace/look-for-plants.ts'
 import { checkUnchanged, type Workspace } from '../workspace/open-workspace.ts'
+import { pinGit } from '../workspace/pin-git.ts'
 import { historyOf } from './history.ts'
 import { instructions } from './instructions.ts'
 import { LiveAgent } from './live-agent.ts'
@@ -239,15 +240,24 @@ export class Conversation {
       config.credentials === 'sealed' ? await this.#openGateway(connection) : undefined
     try {
       checkUnchanged(workspace)
+      const pinned = engine.name === 'docker' ? pinGit(workspace) : []
       this.#egress = gateway && (await this.#openEgress(gateway))
       const agent = await engine.start({
         name: `codexbox-${run.id}`,
         agentFile: provider.containerProvider,
         workspace: workspace.path,
+        pinned,
         socketFolder: gateway?.socketFolder,
         network: config.network,
         user: workspace.user,
       })
+      try {
+        // What the engine has mounted is what was looked at, unless it was replaced since.
+        for (const looked of [workspace, ...pinned]) checkUnchanged(looked)
+      } catch (error) {
+        await agent.stop(0)
+        throw error
+      }
       return new LiveAgent(agent, gateway, connection)
     } catch (error) {
       await gateway?.close()

@@ -4,6 +4,7 @@ import {
   constants,
   existsSync,
   fstatSync,
+  lstatSync,
   realpathSync,
   statSync,
 } from 'node:fs'
@@ -48,13 +49,18 @@ export function openWorkspace(folder: string, dataDir: string): Workspace {
 }
 
 /**
- * That the path still leads to the folder that was checked: somebody may have put another one, or a
- * link, in its place.
+ * That a path without links still leads to what was checked: somebody may have put something else, or
+ * a link, in its place.
  * @throws CodexboxError `workspace-invalid`
  */
-export function checkUnchanged({ path, identity }: Workspace): void {
-  if (identityOf(statsOfFolder(path, path)) === identity) return
-  throw refused(path, 'is not the folder any more that it was; somebody has replaced it')
+export function checkUnchanged({ path, identity }: { path: string; identity: string }): void {
+  try {
+    const stats = lstatSync(path, { bigint: true })
+    if (realpathSync(path) === path && identityOf(stats) === identity) return
+  } catch (error) {
+    throw refused(path, WHY_NOT[systemCodeOf(error) ?? ''] ?? cannotOpen(error), error)
+  }
+  throw refused(path, 'is not what it was when it was looked at; somebody has replaced it')
 }
 
 /** Of the folder at `path`, which is named without links, by its descriptor. */
@@ -86,7 +92,8 @@ const WHY_NOT: NodeJS.Dict<string> = {
 
 const cannotOpen = (error: unknown) => `cannot be opened (${systemCodeOf(error)})`
 
-const identityOf = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`
+/** Tells a file or folder from any other, wherever it is moved. */
+export const identityOf = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`
 
 /** Whoever started us. Root works for the owner of the folder, so that nothing in it becomes root's. */
 function toolUser(stats: BigIntStats): Workspace['user'] {

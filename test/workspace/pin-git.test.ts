@@ -1,0 +1,222 @@
+import { execFileSync } from 'node:child_process'
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { dockerEngine } from '../../host/engine/docker-engine.ts'
+import { changedPlants, lookForPlants } from '../../host/workspace/look-for-plants.ts'
+import { openWorkspace } from '../../host/workspace/open-workspace.ts'
+import { type Pin, pinGit } from '../../host/workspace/pin-git.ts'
+import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
+import { shellInContainer } from './shell-in-container.ts'
+
+let box: string
+let work: string
+
+beforeEach(() => {
+  box = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-pin-')))
+  work = join(box, 'work')
+  mkdirSync(work)
+})
+
+afterEach(() => rmSync(box, { recursive: true, force: true }))
+
+/** Git as the user runs it on this machine, without settings of this machine. */
+function git(...args: string[]): string {
+  return execFileSync('git', ['-c', 'user.name=me', '-c', 'user.email=me@localhost', ...args], {
+    cwd: work,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' },
+  })
+}
+
+function repository(): void {
+  git('init', '-b', 'main')
+  writeFileSync(join(work, 'file'), 'one\n')
+  git('add', 'file')
+  git('commit', '-m', 'one')
+}
+
+const open = () => openWorkspace(work, join(box, 'data'))
+const pinned = () => pinGit(open()).map(({ at, readOnly }) => `${readOnly ? 'ro' : 'rw'} ${at}`)
+
+describe('what is pinned', () => {
+  test('of a repository: itself, its hooks and its config', () => {
+    repository()
+
+    expect(pinned()).toEqual(['rw .git', 'ro .git/hooks', 'ro .git/config'])
+  })
+
+  test('and what of submodules and worktrees is in it', () => {
+    repository()
+    git('worktree', 'add', '../elsewhere')
+    git('config', 'extensions.worktreeConfig', 'true')
+    writeFileSync(join(work, '.git', 'config.worktree'), '')
+    mkdirSync(join(work, '.git', 'modules'))
+
+    expect(pinned().slice(3)).toEqual([
+      'ro .git/config.worktree',
+      'ro .git/modules',
+      'ro .git/worktrees',
+    ])
+  })
+
+  test('of a worktree: the file that says where its repository is', () => {
+    writeFileSync(join(work, '.git'), 'gitdir: /elsewhere')
+
+    expect(pinned()).toEqual(['ro .git'])
+  })
+
+  test('nothing where there is no repository, and none is made', () => {
+    expect(pinned()).toEqual([])
+    expect(readdirSync(work)).toEqual([])
+  })
+
+  test('hooks that are not there are made as an empty folder of their owner', () => {
+    repository()
+    rmSync(join(work, '.git/hooks'), { recursive: true })
+    if (process.getuid?.() === 0) chownSync(join(work, '.git'), 1234, 5678)
+
+    expect(pinned()).toContain('ro .git/hooks')
+    expect(readdirSync(join(work, '.git/hooks'))).toEqual([])
+    expect(lstatSync(join(work, '.git/hooks')).uid).toBe(lstatSync(join(work, '.git')).uid)
+  })
+
+  test.each(['.git', '.git/hooks', '.git/config'])(
+    '%s is not when it is a link: the engine would mount what it leads to',
+    (path) => {
+      repository()
+      rmSync(join(work, path), { recursive: true })
+      symlinkSync('/etc', join(work, path))
+
+      expect(pinned().filter((pin) => pin.endsWith(` ${path}`))).toEqual([])
+    },
+  )
+
+  test('all of it is known by device and inode, to see that it was not replaced', () => {
+    repository()
+
+    for (const { path, identity } of pinGit(open()) satisfies Pin[]) {
+      const { dev, ino } = lstatSync(path)
+      expect(identity).toBe(`${dev}:${ino}`)
+    }
+  })
+})
+
+describeWithEngine('in a container, a tool', ({ docker, image, source }) => {
+  afterAll(() => withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] }))
+
+  /** What `script` prints when a tool runs it in the workspace, with the repository pinned. */
+  const inContainer = (script: string) =>
+    shellInContainer(dockerEngine(docker, image, source), { workspace: work, pinGit: true }, script)
+
+  const CANARY = `printf '#!/bin/sh\\ntouch ../canary\\n' > /tmp/canary; chmod +x /tmp/canary
+    say() { "$@" > /dev/null 2>&1 && echo "done: $*" || echo "refused: $*"; }`
+
+  /** Whatever a person may do first, on the host. Whether something ran then. */
+  function canaryFires(): boolean {
+    for (const command of ['status', 'diff', 'log', 'add file', 'commit -m x', 'checkout -b x']) {
+      try {
+        git(...command.split(' '))
+      } catch {
+        // There may be nothing to commit; what matters is whether something ran.
+      }
+    }
+    return existsSync(join(box, 'canary'))
+  }
+
+  test('F4: cannot plant hooks or settings, nor put another repository in the place of this one', async () => {
+    repository()
+
+    const printed = await inContainer(`${CANARY}
+      say cp /tmp/canary .git/hooks/pre-commit
+      say cp /tmp/canary .git/hooks/post-checkout
+      say git config core.fsmonitor 'touch ../canary; false #'
+      say git config core.hooksPath /tmp
+      say sh -c 'echo "[core] fsmonitor = x" >> .git/config'
+      say cp .git/config .git/c
+      say mv .git/c .git/config
+      say mv .git .git2
+      say mv .git/hooks .git/hooks2
+      say rm -rf .git/hooks
+      say rm -f .git/config
+      say ln -sfn /tmp .git/hooks
+      say umount .git/hooks
+      say chmod 777 .git/hooks`)
+
+    expect(printed.split('\n').filter((line) => !line.startsWith('refused'))).toEqual([
+      'done: cp .git/config .git/c',
+    ])
+    expect(canaryFires()).toBe(false)
+  })
+
+  test('F4: without the pins, the same plants fire (the control)', async () => {
+    repository()
+
+    await shellInContainer(
+      dockerEngine(docker, image, source),
+      { workspace: work, pinGit: false },
+      `${CANARY}\ncp /tmp/canary .git/hooks/post-checkout`,
+    )
+
+    expect(canaryFires()).toBe(true)
+  })
+
+  test('works with git as ever: add, commit, branch, merge, stash, tag, gc', async () => {
+    repository()
+
+    const printed = await inContainer(`set -e
+      export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+      git config --global user.name agent; git config --global user.email agent@localhost
+      echo two >> file; git add file; git commit -qm two
+      git checkout -qb side; echo three >> file; git commit -qam three
+      git checkout -q main; git merge -q side; git branch -d side
+      echo four >> file; git stash -q; git stash pop -q; git checkout -q file
+      git tag v1; git gc -q; git fsck; git status --short; git log --oneline | wc -l
+      git config user.email x || echo "config: $?"`)
+
+    expect(printed).toMatch(/^3$/m)
+    expect(printed).toMatch(/could not (write|lock) config file .git\/config/)
+    expect(git('log', '--format=%an', '-1').trim()).toBe('a')
+    expect(git('status', '--short')).toBe('')
+  })
+
+  test('may make a repository of its own, and what could run from it is reported', async () => {
+    const before = lookForPlants(work)
+
+    const printed = await inContainer(`git init -q -b main . && git config user.name a &&
+      git -c user.email=a@b commit -q --allow-empty -m one && git log --format=%s
+      git config core.fsmonitor 'touch ../canary; false #'`)
+
+    expect(printed).toBe('one')
+    expect(changedPlants(before, lookForPlants(work)).map(({ path }) => path)).toEqual([
+      '.git/config',
+    ])
+  })
+
+  test('can lead git elsewhere by a way that cannot be closed, which is reported', async () => {
+    repository()
+    const before = lookForPlants(work)
+
+    await inContainer(`cp -r .git other; echo '[core] fsmonitor = "touch ../canary; false #"' >> other/config
+      printf ../other > .git/commondir`)
+
+    expect(canaryFires()).toBe(true)
+    expect(changedPlants(before, lookForPlants(work)).map(({ path }) => path)).toEqual([
+      '.git/commondir',
+      'other/config',
+    ])
+  })
+})
