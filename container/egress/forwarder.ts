@@ -34,6 +34,6 @@ function proxyEnvironment(port: number): Record<string, string> {
     no_proxy: 'localhost,127.0.0.1,::1',
   }
   const inCapitals = Object.entries(named).map(([name, value]) => [name.toUpperCase(), value])
-  // Without it, Node's own http and fetch do not look at them.
-  return { ...named, ...Object.fromEntries(inCapitals), NODE_USE_ENV_PROXY: '1' }
+  // Not NODE_USE_ENV_PROXY: with it, every start of some versions of Node writes a warning to stderr.
+  return { ...named, ...Object.fromEntries(inCapitals) }
 }

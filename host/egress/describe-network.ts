@@ -12,6 +12,7 @@ export function networkInstructions(network: NetworkMode): string {
   return [
     '',
     `This sandbox reaches these hosts, by https only: ${network.allow.join(', ')}. The way is a proxy`,
-    'that HTTPS_PROXY names; curl, git, npm, pip and most others use it by themselves.',
+    'that HTTPS_PROXY names; curl, git, npm, pip and most others use it by themselves, programs of',
+    'Node with NODE_USE_ENV_PROXY=1.',
   ].join('\n')
 }

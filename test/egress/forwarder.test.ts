@@ -57,7 +57,6 @@ test('with one it names a port of this machine, in every spelling', async () => 
     expect(printed).toContain(`\n${name}_proxy=${value}\n`)
     expect(printed).toContain(`${name.toUpperCase()}_PROXY=${value}\n`)
   }
-  expect(printed).toContain('NODE_USE_ENV_PROXY=1')
 })
 
 test('curl and git go through it by themselves, to listed hosts only', async (t) => {
