@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
+import { type Bench, KEY, openBench } from './observed-conversation.ts'
+
+let bench: Bench
+
+beforeEach(async () => {
+  bench = await openBench()
+})
+afterEach(async () => {
+  vi.unstubAllEnvs()
+  await bench.clear()
+})
+
+const linesOf = (file: string) =>
+  readFileSync(file, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+
+test('every request of every run is a line in the book of the data folder', async () => {
+  bench.server.play(callsAnswer(['bash', { command: 'true' }]), textAnswer(), textAnswer())
+  const conversation = await bench.open()
+
+  const first = await conversation.run('First.').result
+  const second = await conversation.run('Second.').result
+
+  expect([first.status, second.status]).toEqual(['done', 'done'])
+  const lines = linesOf(join(bench.dataDir, 'requests.jsonl'))
+  expect(lines.map(({ run, status }) => ({ run, status }))).toEqual([
+    { run: first.runId, status: 200 },
+    { run: first.runId, status: 200 },
+    { run: second.runId, status: 200 },
+  ])
+})
+
+test.each([
+  ['that it had an answer of the model', 1, 'protocol-violation'],
+  ['nothing of the kind', 0, undefined],
+])('of an agent that never asked, and says %s', async (_, turns, code) => {
+  const agentFile = bench.agentFile(`
+    require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
+      const { runId, version, type } = JSON.parse(line)
+      if (type === 'close') process.exit()
+      const usage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 }
+      const end = { type: 'finished', status: 'done', usage, toolCalls: 0, durationMs: 0 }
+      console.log(JSON.stringify({ v: version, seq: 1, runId, ...end, turns: ${turns} }))
+    })
+  `)
+  const conversation = await bench.open({ agentFile })
+
+  const { status, error } = await conversation.run('Do it.').result
+
+  expect({ status, code: error?.code }).toEqual({ status: code ? 'failed' : 'done', code })
+})
+
+test('CODEXBOX_DEBUG names a file that tells what went out, with the key masked', async () => {
+  const file = join(bench.dataDir, 'debug.jsonl')
+  vi.stubEnv('CODEXBOX_DEBUG', file)
+  bench.server.play(textAnswer())
+  const conversation = await bench.open()
+
+  await conversation.run(`My key is ${KEY}.`).result
+
+  expect(conversation.notices).toEqual([])
+  const lines = linesOf(file)
+  expect(lines.map(({ type }) => type)).toEqual(['request', 'headers', 'first-bytes', 'end'])
+  expect(lines[0].body).toContain('My key is <masked>.')
+  expect(readFileSync(file, 'utf8')).not.toContain(KEY)
+})
+
+test('a file that cannot be written to is a notice, and the run goes on', async () => {
+  vi.stubEnv('CODEXBOX_DEBUG', join(bench.dataDir, 'missing', 'debug.jsonl'))
+  bench.server.play(textAnswer())
+  const conversation = await bench.open()
+
+  const { status } = await conversation.run('Do it.').result
+
+  expect(status).toBe('done')
+  expect(conversation.notices).toEqual([expect.stringContaining('CODEXBOX_DEBUG')])
+})
