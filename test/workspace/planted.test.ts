@@ -1,9 +1,13 @@
-import { writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
+import { dockerEngine } from '../../host/engine/docker-engine.ts'
+import { processEngine } from '../../host/engine/process-engine.ts'
 import type { Run } from '../../host/runs/run.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
+import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import { type Bench, openBench } from '../runs/observed-conversation.ts'
 
 let bench: Bench
@@ -84,4 +88,53 @@ test('a great number of them is counted', async () => {
 
   expect(planted).toMatchObject({ more: 10 })
   expect(planted?.paths).toHaveLength(50)
+})
+
+test('a workspace that is replaced while its agent is started gets no run', async () => {
+  const conversation = await bench.open({
+    engine: {
+      async start(spec) {
+        const agent = await processEngine.start(spec)
+        renameSync(bench.workspace, `${bench.workspace}-away`)
+        mkdirSync(bench.workspace)
+        return agent
+      },
+    },
+  })
+
+  const end = await conversation.run('Look.').result
+
+  expect(end).toMatchObject({ status: 'failed', error: { code: 'workspace-invalid' } })
+  expect(bench.server.requests).toEqual([])
+})
+
+describeWithEngine('in a container', ({ docker, image, source }) => {
+  afterAll(() => withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] }))
+
+  test('the repository of the workspace is pinned, and what is planted beside it is said', async () => {
+    execFileSync('git', ['init', '-q'], { cwd: bench.workspace })
+    const config = join(bench.workspace, '.git', 'config')
+    const before = readFileSync(config, 'utf8')
+    bench.server.play(
+      callsAnswer([
+        'bash',
+        {
+          command:
+            'for f in .git/config .git/hooks/pre-commit .envrc; do echo x >> $f || echo refused; done',
+        },
+      ]),
+      textAnswer('Done.'),
+    )
+    const conversation = await bench.open({ engine: dockerEngine(docker, image, source) })
+
+    const events = await eventsOf(conversation.run('Plant.'))
+
+    expect(events.slice(-2)).toMatchObject([
+      { type: 'planted', paths: [{ path: '.envrc' }], more: 0 },
+      { type: 'finished', status: 'done' },
+    ])
+    expect(JSON.stringify(events).match(/Read-only file system/g)?.length).toBeGreaterThan(1)
+    expect(readFileSync(config, 'utf8')).toBe(before)
+    await conversation.close()
+  })
 })
