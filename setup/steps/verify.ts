@@ -1,8 +1,9 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { removeSession } from '../../host/runs/session-log.ts'
+import { readWithin } from '../../host/workspace/open-within.ts'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import type { Step } from '../step.ts'
 
@@ -35,7 +36,7 @@ async function verify(workspace: string, config: Parameters<Step['run']>[1]) {
       const { status, error, toolCalls, durationMs } = await conversation.run(
         isDemo ? DEMO_PROMPT : PROMPT,
       ).result
-      const written = await readFile(join(workspace, FILE), 'utf8').catch(() => undefined)
+      const written = readWithin(conversation.workspace, FILE, 1000)
       const fields = {
         PROVIDER: conversation.provider,
         MODEL: conversation.model ?? 'unknown',
