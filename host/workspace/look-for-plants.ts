@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, type Dirent, fstatSync, opendirSync, readlinkSync, realpathSync } from 'node:fs'
 import { isAbsolute, join, normalize, relative, resolve, sep } from 'node:path'
 import { systemCodeOf } from '../../shared/errors.ts'
+import { gitlinks } from './gitlinks.ts'
 import {
   type HeldFolder,
   holdFolder,
@@ -68,6 +69,11 @@ const MAX_ENTRIES = 15_000
 const MAX_ENTRIES_IN_FOLDER = 5000
 const MAX_PLACES = 1000
 
+const MAX_SUBMODULES = 200
+
+/** Of a hundred thousand files, about. */
+const MAX_INDEX_BYTES = 16 * 1024 * 1024
+
 /** Larger files are told apart by size and times. */
 const MAX_BYTES = 64 * 1024
 
@@ -102,6 +108,7 @@ class Look implements Plants {
   readonly #root: string
   /** Still to be looked into, the upper ones first. */
   readonly #folders: Folder[] = []
+  readonly #submodules = new Set<string>()
   #entries = 0
 
   constructor(root: string) {
@@ -218,11 +225,30 @@ class Look implements Plants {
     // A link in the place of the folder.
     this.#lookAt(held, 'hooks', below(path, 'hooks'), HOOKS)
     if (path === '.git') this.#lookAtHooksElsewhere()
+    if (path.endsWith('.git')) this.#lookAtSubmodules(path)
+  }
+
+  /** Git asks them all, also where we do not look otherwise. */
+  #lookAtSubmodules(path: string): void {
+    const config = readWithin(this.#root, `${path}/config`, MAX_BYTES)?.toString() ?? ''
+    const index = readWithin(this.#root, `${path}/index`, MAX_INDEX_BYTES)
+    if (!index) return
+    for (const name of gitlinks(index, /objectformat\s*=\s*sha256/i.test(config) ? 32 : 20)) {
+      const at = path.slice(0, -'.git'.length) + name
+      if (this.#submodules.has(at) || name.split('/').includes('..')) continue
+      if (this.#submodules.size >= MAX_SUBMODULES) {
+        this.isComplete = false
+        return
+      }
+      this.#submodules.add(at)
+      this.#within(at, (held) => this.#lookAt(held, '.git', `${at}/.git`, REPOSITORY_ELSEWHERE))
+      this.#within(`${at}/.git`, (held) => this.#lookAtRepository(held, `${at}/.git`))
+    }
   }
 
   /** Many projects keep their hooks in a folder that they tell git by its config. */
   #lookAtHooksElsewhere(): void {
-    const config = readWithin(this.#root, '.git/config', MAX_BYTES) ?? ''
+    const config = readWithin(this.#root, '.git/config', MAX_BYTES)?.toString() ?? ''
     const named = /^\s*hookspath\s*=\s*"?([^"\n]+)/im.exec(config)?.[1]?.trim()
     if (!named) return
     const path = relative(this.#root, resolve(this.#root, named))

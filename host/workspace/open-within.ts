@@ -59,10 +59,10 @@ export function pathIn(folder: HeldFolder, name = ''): string {
 }
 
 /**
- * The text of a regular file below `root`, a path without links, reached without following any;
+ * The bytes of a regular file below `root`, a path without links, reached without following any;
  * undefined where there is none, or one of more than `maxBytes`.
  */
-export function readWithin(root: string, path: string, maxBytes: number): string | undefined {
+export function readWithin(root: string, path: string, maxBytes: number): Buffer | undefined {
   const names = path.split('/')
   const last = names.pop() ?? ''
   let folder: HeldFolder | undefined
@@ -75,12 +75,12 @@ export function readWithin(root: string, path: string, maxBytes: number): string
     }
     const descriptor = openIn(folder, last)
     try {
-      return readRegular(descriptor, maxBytes)?.toString('utf8')
+      return readRegular(descriptor, maxBytes)
     } finally {
       closeSync(descriptor)
     }
   } catch (error) {
-    // What is not there, not readable or not what it should be are the same to whoever wants the text.
+    // What is not there, not readable or not what it should be are the same to whoever wants it.
     if (systemCodeOf(error) === undefined) throw error
     return undefined
   } finally {

@@ -36,7 +36,7 @@ async function verify(workspace: string, config: Parameters<Step['run']>[1]) {
       const { status, error, toolCalls, durationMs } = await conversation.run(
         isDemo ? DEMO_PROMPT : PROMPT,
       ).result
-      const written = readWithin(conversation.workspace, FILE, 1000)
+      const written = readWithin(conversation.workspace, FILE, 1000)?.toString()
       const fields = {
         PROVIDER: conversation.provider,
         MODEL: conversation.model ?? 'unknown',

@@ -37,7 +37,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(box, { recursive: true, force: true }))
 
-const read = (path: string) => readWithin(work, path, MAX_BYTES)
+const read = (path: string) => readWithin(work, path, MAX_BYTES)?.toString()
 
 test('a file is read at any depth', () => {
   expect([read('file'), read('dir/file')]).toEqual(['inside', 'inside'])
