@@ -14,7 +14,8 @@ export interface AccessTokenOptions {
 /**
  * Tokens whose access token can be used now. `rejected` is an access token that the service has
  * just refused: it is not returned again.
- * @throws CodexboxError `not-signed-in`, `refresh-failed`, `tokens-invalid`.
+ * @throws CodexboxError `not-signed-in`, `refresh-failed`, `tokens-invalid`; `model-refused` when the
+ * service refuses a token it has just given out.
  */
 export type UsableTokens = (rejected?: string) => Promise<Tokens>
 
@@ -107,7 +108,7 @@ function isUsable(tokens: Tokens, rejected: string | undefined, now: number): bo
 
 function refusedThoughNew(): CodexboxError {
   return new CodexboxError(
-    'refresh-failed',
+    'model-refused',
     'The service refuses an access token that it gave out a moment ago, so another one would not ' +
       'help. Try again in a minute; if that goes on, see whether the account may use Codex.',
   )

@@ -115,7 +115,8 @@ async function renewedSecrets(connection: ModelConnection, rejected: Secrets) {
     const renewed = await connection.getSecrets(rejected.CODEX_ACCESS_TOKEN)
     return renewed.CODEX_ACCESS_TOKEN === rejected.CODEX_ACCESS_TOKEN ? undefined : renewed
   } catch (error) {
-    if (error instanceof CodexboxError) return undefined
+    // What may pass by itself is no refusal of the user: the agent is told, and asks again.
+    if (error instanceof CodexboxError && error.code !== 'refresh-failed') return undefined
     throw error
   }
 }

@@ -449,7 +449,7 @@ test.each([
     'fails',
     async (rejected?: string) => {
       if (!rejected) return REAL
-      throw new CodexboxError('refresh-failed', 'The sign-in server cannot be reached.')
+      throw new CodexboxError('not-signed-in', 'The sign-in has expired.')
     },
   ],
 ])('when the renewal %s, the refusal is the answer at once', async (_, getSecrets) => {
@@ -460,6 +460,23 @@ test.each([
   expect(reply.status).toBe(401)
   expect(JSON.parse(reply.text)).toEqual(UNAUTHORIZED.body)
   expect(model.requests.length).toBe(1)
+})
+
+test('when the renewal fails for now, that is the answer, which is worth another try', async () => {
+  const { gateway } = await withModel([UNAUTHORIZED], {
+    getSecrets: async (rejected?: string) => {
+      if (!rejected) return REAL
+      throw new CodexboxError('refresh-failed', 'The sign-in server cannot be reached.')
+    },
+  })
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(502)
+  expect(JSON.parse(reply.text).error).toMatchObject({
+    code: UPSTREAM_UNREACHABLE,
+    message: 'The sign-in server cannot be reached.',
+  })
 })
 
 test('who is not signed in is told so', async () => {
