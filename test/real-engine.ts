@@ -14,6 +14,8 @@ export interface RealEngine {
   source: string
   /** A tools image that can be used. */
   image: string
+  /** Podman has ways of its own in a few places. */
+  isPodman: boolean
 }
 
 /**
@@ -73,7 +75,9 @@ async function findEngine(): Promise<Found> {
     const { docker, source } = createDocker()
     await dockerEngine(docker, image, source).check()
     await inspectTools(docker, image)
-    return { engine: { docker, source, image } }
+    const { Components } = await docker.version()
+    const isPodman = Components?.some(({ Name }) => /podman/i.test(Name)) ?? false
+    return { engine: { docker, source, image, isPodman } }
   } catch (reason) {
     return { reason }
   }

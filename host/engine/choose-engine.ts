@@ -4,6 +4,7 @@ import { dockerEngine } from './docker-engine.ts'
 import { createDocker } from './docker-host.ts'
 import type { Engine } from './engine.ts'
 import { processEngine } from './process-engine.ts'
+import { removeAbandoned } from './reaper.ts'
 
 export interface EngineChoice {
   engine: Engine
@@ -25,6 +26,8 @@ export async function chooseEngine(
     const { docker, source } = createDocker()
     const engine = dockerEngine(docker, config.image, source)
     await engine.check()
+    // Beside whatever is started next, which need not wait for it.
+    void removeAbandoned(docker)
     return { engine }
   } catch (error) {
     const isNamed = config.engine === 'docker'

@@ -1,11 +1,15 @@
-import { type Duplex, PassThrough } from 'node:stream'
+import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
+import { attach } from './attach.ts'
 import { containerOptions, inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
+import { deviationsOf } from './inspect-policy.ts'
+import { removeContainer } from './remove-container.ts'
+import { watchContainer } from './watch-container.ts'
 
 /** An engine that does not answer within this is as good as none. */
 const ANSWER_MS = 10_000
@@ -21,49 +25,86 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
 
     async check() {
       try {
-        const pong = String(await ask(docker.ping(), where))
+        const pong = String(await ask((abortSignal) => ping(docker, abortSignal), where))
         if (pong !== 'OK') throw new Error('what answers there is no container engine')
       } catch (error) {
         throw unavailable(where, error)
       }
       try {
-        await ask(docker.getImage(image).inspect(), where)
+        await ask(() => docker.getImage(image).inspect(), where)
       } catch (error) {
         throw statusOf(error) === 404 ? imageMissing(image, error) : unavailable(where, error)
       }
     },
 
     async start(spec) {
-      const container = await create(docker, spec, image, where)
+      const options = containerOptions(spec, image)
+      const container = await create(docker, options, image, where)
       try {
-        return await attachAndStart(container, spec, { image, where })
+        await checkPolicy(container, options, where)
+        return await attachAndStart(docker, container, spec, { image, where })
       } catch (error) {
-        await remove(container)
+        await removeContainer(container)
         throw startFailed(image, error)
       }
     },
   }
 }
 
-async function create(docker: Dockerode, spec: AgentSpec, image: string, where: string) {
+/** The client takes the signal; its types do not say so. */
+function ping(docker: Dockerode, abortSignal: AbortSignal): Promise<unknown> {
+  const client = docker as unknown as { ping(options: object): Promise<unknown> }
+  return client.ping({ abortSignal })
+}
+
+async function create(
+  docker: Dockerode,
+  options: Dockerode.ContainerCreateOptions,
+  image: string,
+  where: string,
+) {
   try {
-    return await ask(docker.createContainer(containerOptions(spec, image)), where)
+    return await ask((abortSignal) => docker.createContainer({ ...options, abortSignal }), where)
   } catch (error) {
+    // It may have come to be, too late.
+    if (statusOf(error) === undefined && options.name) {
+      void removeContainer(docker.getContainer(options.name))
+    }
     if (statusOf(error) === 404) throw imageMissing(image, error)
     throw startFailed(image, error)
   }
 }
 
+/** What was asked for proves nothing: the engine's own account of the container has to be the same. */
+async function checkPolicy(
+  container: Dockerode.Container,
+  options: Dockerode.ContainerCreateOptions,
+  where: string,
+): Promise<void> {
+  const deviations = deviationsOf(
+    await ask((abortSignal) => container.inspect({ abortSignal }), where),
+    options,
+  )
+  if (deviations.length === 0) return
+  const found = deviations.map(
+    ({ field, is, asked }) =>
+      `${field} is ${JSON.stringify(is)} instead of ${JSON.stringify(asked)}`,
+  )
+  throw new CodexboxError(
+    'engine-unavailable',
+    `The engine (${where}) made a container that is weaker than what was asked for: ${found.join('; ')}. ` +
+      'Nothing was started in it. Look into the settings of the engine, or use another one.',
+  )
+}
+
 async function attachAndStart(
+  docker: Dockerode,
   container: Dockerode.Container,
   spec: AgentSpec,
   { image, where }: { image: string; where: string },
 ): Promise<AgentProcess> {
   // Attached before the start, or the first output would be missed; the same holds for the exit.
-  const stream = (await ask(
-    container.attach({ stream: true, stdin: true, stdout: true, stderr: true, hijack: true }),
-    where,
-  )) as Duplex
+  const stream = await ask((abortSignal) => attach(docker, container.id, abortSignal), where)
   const stdout = new PassThrough()
   const stderr = new PassThrough()
   const stderrTail = tailOf(stderr)
@@ -77,16 +118,26 @@ async function attachAndStart(
       stdout.end()
       stderr.end()
     })
-  const exited = exitOf(container, outputEnded, where).then((exit) =>
-    'lost' in exit ? exit : unlessUnusable(exit, image, stderrTail, outputEnded),
-  )
+  const over = new AbortController()
+  const ended = exitOf(container, outputEnded, where, over.signal)
 
   try {
-    await ask(container.start(), where, START_MS)
+    await ask((abortSignal) => container.start({ abortSignal }), where, START_MS)
   } catch (error) {
     stream.destroy()
     throw error
   }
+  // Not before: while an engine starts a container, it answers no question about it.
+  let isLost = false
+  const exited = unlessTroubled(ended, container).then((exit) => {
+    // Nothing that was asked of the engine keeps this process from ending.
+    over.abort()
+    if (!('lost' in exit)) return unlessUnusable(exit, image, stderrTail, outputEnded)
+    isLost = true
+    // Nothing comes any more, and somebody may be waiting for it.
+    stream.destroy()
+    return exit
+  })
   return {
     view: {
       workspace: inside.workspace,
@@ -98,9 +149,13 @@ async function attachAndStart(
     stderrTail,
     exited,
     async stop(graceMs) {
-      if (graceMs > 0) await askToLeave(container, exited, graceMs)
-      // An engine that does not answer will not end the output either, which somebody may read.
-      if (!(await remove(container))) stream.destroy()
+      if (graceMs > 0 && !isLost) await askToLeave(container, exited, graceMs)
+      const removed = removeContainer(container)
+      // Not waited for where the engine had no answer before; it is tried all the same.
+      if (isLost) return
+      // An engine that does not answer will not end the output either, which somebody may read. The
+      // container goes all the same, as soon as the engine notices that nobody is attached.
+      if (!(await removed)) stream.destroy()
     },
   }
 }
@@ -110,14 +165,16 @@ async function exitOf(
   container: Dockerode.Container,
   outputEnded: Promise<void>,
   where: string,
+  abortSignal: AbortSignal,
 ): Promise<AgentExit> {
-  const waited = container.wait({ condition: 'next-exit' }).then(
+  const waited = container.wait({ condition: 'next-exit', abortSignal }).then(
     ({ StatusCode }: { StatusCode: number }): AgentExit => ({ code: StatusCode, signal: null }),
     (error: unknown): AgentExit => ({ lost: `the engine did not answer: ${messageOf(error)}` }),
   )
   // The request that waits does not notice when the engine vanishes.
   const silent = outputEnded.then(async (): Promise<AgentExit> => {
-    const isThere = await ask(container.inspect(), where).then(
+    if (abortSignal.aborted) return { lost: 'its output was given up' }
+    const isThere = await ask((abortSignal) => container.inspect({ abortSignal }), where).then(
       () => true,
       (error: unknown) => statusOf(error) !== undefined,
     )
@@ -126,6 +183,17 @@ async function exitOf(
     return { lost: 'its output ended and the engine does not say why' }
   })
   return Promise.race([waited, silent])
+}
+
+/** An engine that hangs and a container that was paused would never end anything. */
+async function unlessTroubled(
+  ended: Promise<AgentExit>,
+  container: Dockerode.Container,
+): Promise<AgentExit> {
+  const watching = new AbortController()
+  void ended.then(() => watching.abort())
+  const lost = await watchContainer(container, watching.signal)
+  return lost ? { lost } : ended
 }
 
 /**
@@ -161,40 +229,28 @@ async function askToLeave(
   await Promise.race([exited, sleep(graceMs, undefined, { ref: false })])
 }
 
-/**
- * Removes a container, running or not. Never rejects: false when the engine does not say that it is
- * gone. It goes all the same then, as soon as the engine notices that nobody is attached.
- */
-async function remove(container: Dockerode.Container): Promise<boolean> {
-  const removed = container.remove({ force: true }).then(
-    () => true,
-    (error: unknown) => {
-      if (statusOf(error) !== 409) return statusOf(error) === 404
-      // The engine is at it already, because the container has ended.
-      return container.wait({ condition: 'removed' }).then(
-        () => true,
-        (waitError: unknown) => statusOf(waitError) === 404,
-      )
-    },
-  )
-  return Promise.race([removed, sleep(ANSWER_MS, false, { ref: false })])
-}
-
 /** An engine's answer in bounded time, a missing engine as a sentence. */
-async function ask<T>(answer: Promise<T>, where: string, answerMs = ANSWER_MS): Promise<T> {
-  const late = new AbortController()
+async function ask<T>(
+  request: (abortSignal: AbortSignal) => Promise<T>,
+  where: string,
+  answerMs = ANSWER_MS,
+): Promise<T> {
+  const abandoned = new AbortController()
+  const answered = new AbortController()
   try {
     return await Promise.race([
-      answer,
-      sleep(answerMs, undefined, { signal: late.signal }).then((): never => {
+      request(abandoned.signal),
+      sleep(answerMs, undefined, { signal: answered.signal }).then((): never => {
         throw new Error(`no answer within ${answerMs / 1000} s`)
       }),
     ])
   } catch (error) {
+    // One that stays open would keep this process from ending.
+    abandoned.abort()
     if (statusOf(error) !== undefined) throw error
     throw unavailable(where, error)
   } finally {
-    late.abort()
+    answered.abort()
   }
 }
 

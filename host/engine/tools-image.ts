@@ -11,6 +11,7 @@ import { packageRoot, setupCommand } from '../package-root.ts'
 import { demultiplex } from './demultiplex.ts'
 import { tailOf } from './engine.ts'
 import { hostOwnerLabels } from './owner-labels.ts'
+import { removeContainer } from './remove-container.ts'
 
 /**
  * Marks the images made here. Not the label of our containers: a container inherits the labels of its
@@ -200,7 +201,7 @@ async function runProbe(
     try {
       return await outputOf(container, abortSignal)
     } finally {
-      await remove(container)
+      await removeContainer(container)
     }
   } catch (error) {
     if (abortSignal.aborted) {
@@ -250,17 +251,6 @@ async function outputOf(container: Dockerode.Container, abortSignal: AbortSignal
   abortSignal.throwIfAborted()
   await Promise.all([finished(stdout.end()), finished(stderr.end())])
   return { stdout: stdoutTail(), stderr: stderrTail() }
-}
-
-/** Returns when the container is gone, whoever removes it. */
-async function remove(container: Dockerode.Container): Promise<void> {
-  try {
-    await container.remove({ force: true, v: true })
-  } catch (error) {
-    // 404: it is gone. 409: the engine is at it.
-    if (statusOf(error) === 409) await container.wait({ condition: 'removed' }).catch(() => {})
-    else if (statusOf(error) !== 404) throw error
-  }
 }
 
 function probeFailed(

@@ -5,9 +5,11 @@ import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type Dockerode from 'dockerode'
+import type { ContainerCreateOptions } from 'dockerode'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { inside } from '../../host/engine/container-options.ts'
+import { containerOptions, inside } from '../../host/engine/container-options.ts'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
+import { deviationsOf } from '../../host/engine/inspect-policy.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { startModelServer, textAnswer } from '../fakes/model-server.ts'
@@ -33,7 +35,7 @@ const TOOL_CAPS = 'KILL,SETGID,SETUID'
 /** Newer engines spell capabilities with a prefix. */
 const bare = (cap: string) => cap.replace(/^CAP_/, '')
 
-describeWithEngine('the docker engine', ({ docker, image, source }) => {
+describeWithEngine('the docker engine', ({ docker, image, source, isPodman }) => {
   const engine = dockerEngine(docker, image, source)
   const folders: string[] = []
 
@@ -52,59 +54,101 @@ describeWithEngine('the docker engine', ({ docker, image, source }) => {
 
   testEngineContract(engine)
 
-  test("the container is, by the engine's own account, what the policy says", async () => {
-    const { name, workspace } = await startAgent(engine)
+  test('a container that runs deviates from what was asked for in nothing', async () => {
+    const { name } = await startAgent(engine)
 
-    const { Config, HostConfig, Mounts, NetworkSettings, Path, Args } = await docker
-      .getContainer(name)
-      .inspect()
+    const inspected = await docker.getContainer(name).inspect()
 
-    expect(HostConfig).toMatchObject({
-      CapDrop: ['ALL'],
-      CapAdd: expect.toSatisfy((caps: string[]) => String(caps.map(bare).sort()) === TOOL_CAPS),
-      SecurityOpt: ['no-new-privileges'],
-      Privileged: false,
-      NetworkMode: 'none',
-      PortBindings: nothing,
-      PidMode: '',
-      IpcMode: 'private',
-      UTSMode: '',
-      UsernsMode: '',
-      CgroupnsMode: 'private',
-      Binds: nothing,
-      VolumesFrom: nothing,
-      Devices: nothing,
-      DeviceRequests: nothing,
-      ReadonlyRootfs: true,
-      Init: true,
-      PidsLimit: 512,
-      Memory: 2048 * MiB,
-      MemorySwap: 2048 * MiB,
-      NanoCpus: 2e9,
-      OomScoreAdj: 500,
-      Ulimits: [
-        { Name: 'core', Soft: 0, Hard: 0 },
-        { Name: 'nofile', Soft: 4096, Hard: 4096 },
-      ],
-      LogConfig: { Type: 'none', Config: {} },
-      AutoRemove: true,
-      RestartPolicy: { Name: 'no' },
-    })
-    expect(HostConfig.MaskedPaths).toContain('/proc/kcore')
-    expect(HostConfig.ReadonlyPaths).toContain('/proc/sys')
-    expect(
-      Mounts.map(({ Source, Destination, RW }) => ({ Source, Destination, RW })).sort((a, b) =>
-        a.Destination < b.Destination ? -1 : 1,
-      ),
-    ).toEqual([
-      { Source: agentFile, Destination: inside.agentFile, RW: false },
-      { Source: expect.stringContaining(tmpdir()), Destination: inside.socketFolder, RW: false },
-      { Source: workspace, Destination: inside.workspace, RW: true },
-    ])
-    expect(Object.keys(NetworkSettings.Networks)).toEqual(['none'])
-    expect(Config).toMatchObject({ User: '0:0', Tty: false, OpenStdin: true, StdinOnce: true })
-    expect([Path, ...Args]).toEqual(['node', inside.agentFile])
+    // The three folders are told by where they are in the container.
+    const socketFolder = '/any'
+    const spec = { name, agentFile, workspace: '/any', socketFolder, network: 'none' as const }
+    const asked = containerOptions({ ...spec, user: undefined }, image)
+    expect(deviationsOf(inspected, asked)).toEqual([])
   })
+
+  test.each([
+    ['CapDrop', { CapDrop: [] }],
+    ['CapAdd', { CapAdd: ['SETUID', 'SETGID', 'KILL', 'SYS_PTRACE'] }],
+    ['NetworkMode', { NetworkMode: 'bridge' }],
+    ['ReadonlyRootfs', { ReadonlyRootfs: false }],
+    ['SecurityOpt', { SecurityOpt: [] }],
+    ['PidsLimit', { PidsLimit: 0 }],
+    ['LogConfig', { LogConfig: { Type: 'json-file', Config: {} } }],
+  ])(
+    'an engine that does not honour %s is refused, and nothing runs or is left',
+    async (field, instead) => {
+      const careless = Object.create(docker) as typeof docker
+      careless.createContainer = (options: ContainerCreateOptions) =>
+        docker.createContainer({ ...options, HostConfig: { ...options.HostConfig, ...instead } })
+
+      const error = await startAgent(dockerEngine(careless, image, source)).catch((e: unknown) => e)
+
+      expect(error).toMatchObject({
+        code: 'engine-unavailable',
+        message: expect.stringMatching(
+          new RegExp(`weaker than .*: ${field} is .* instead of .*Nothing was started`),
+        ),
+      })
+      await withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] })
+    },
+  )
+
+  test.skipIf(isPodman)(
+    "the container is, by Docker's own account, exactly what the policy says",
+    async () => {
+      const { name, workspace } = await startAgent(engine)
+
+      const { Config, HostConfig, Mounts, NetworkSettings, Path, Args } = await docker
+        .getContainer(name)
+        .inspect()
+
+      expect(HostConfig).toMatchObject({
+        CapDrop: ['ALL'],
+        CapAdd: expect.toSatisfy((caps: string[]) => String(caps.map(bare).sort()) === TOOL_CAPS),
+        SecurityOpt: ['no-new-privileges'],
+        Privileged: false,
+        NetworkMode: 'none',
+        PortBindings: nothing,
+        PidMode: '',
+        IpcMode: 'private',
+        UTSMode: '',
+        UsernsMode: '',
+        CgroupnsMode: 'private',
+        Binds: nothing,
+        VolumesFrom: nothing,
+        Devices: nothing,
+        DeviceRequests: nothing,
+        ReadonlyRootfs: true,
+        Init: true,
+        PidsLimit: 512,
+        Memory: 2048 * MiB,
+        MemorySwap: 2048 * MiB,
+        NanoCpus: 2e9,
+        OomScoreAdj: 500,
+        Ulimits: [
+          { Name: 'core', Soft: 0, Hard: 0 },
+          { Name: 'nofile', Soft: 4096, Hard: 4096 },
+        ],
+        LogConfig: { Type: 'none', Config: {} },
+        AutoRemove: true,
+        RestartPolicy: { Name: 'no' },
+      })
+      expect(HostConfig.MaskedPaths).toContain('/proc/kcore')
+      expect(HostConfig.ReadonlyPaths).toContain('/proc/sys')
+      expect(
+        Mounts.map(({ Source, Destination, RW }) => ({ Source, Destination, RW })).sort((a, b) =>
+          a.Destination < b.Destination ? -1 : 1,
+        ),
+      ).toEqual([
+        { Source: agentFile, Destination: inside.agentFile, RW: false },
+        { Source: expect.stringContaining(tmpdir()), Destination: inside.socketFolder, RW: false },
+        { Source: workspace, Destination: inside.workspace, RW: true },
+      ])
+      expect(Object.keys(NetworkSettings.Networks)).toEqual(['none'])
+      expect(Config).toMatchObject({ User: '0:0', Tty: false, OpenStdin: true, StdinOnce: true })
+      expect([Path, ...Args]).toEqual(['node', inside.agentFile])
+    },
+  )
 
   test('no capability is in what the engine keeps about the container', async () => {
     const { name, capability, begin, events } = await startAgent(engine)
@@ -218,12 +262,12 @@ describeWithEngine('the docker engine', ({ docker, image, source }) => {
   )
 
   test.runIf(canBeOthers)('who may not use the engine is told what to do about it', async () => {
-    const home = aFolder()
-    chownSync(home, 23_456, 23_457)
+    const [workspace, home] = [aFolder(), aFolder()]
+    for (const folder of [workspace, home]) chownSync(folder, 23_456, 23_457)
     const host = startHost(
       {
         prompt: 'hello',
-        workspace: home,
+        workspace,
         settings: { provider: 'demo', engine: 'docker', image, dataDir: join(tmpdir(), 'none') },
       },
       {

@@ -1,0 +1,134 @@
+import type { ContainerCreateOptions, ContainerInspectInfo, HostConfig } from 'dockerode'
+
+/** A setting in which a container is weaker than was asked for. */
+export interface Deviation {
+  /** As the Docker API spells it. */
+  field: string
+  is: unknown
+  asked: unknown
+}
+
+/**
+ * Compares a container, by the engine's own account of it, with what was asked for: an engine may
+ * know a setting by name and do nothing about it. Only what keeps the container in is compared, and
+ * by its meaning, since engines have several ways to say the same thing. Swap, processors and the
+ * order of dying are left out: kernels differ in what they can bound, and nothing gets out that way.
+ */
+export function deviationsOf(
+  inspected: ContainerInspectInfo,
+  asked: ContainerCreateOptions,
+): Deviation[] {
+  const wanted = asked.HostConfig ?? {}
+  const host = inspected.HostConfig
+  return [...rules(inspected, wanted), ...configRules(inspected, asked)]
+    .filter(({ holds }) => !holds)
+    .map(({ field }) => ({
+      field,
+      is: valueIn(field, { ...inspected, ...inspected.Config, ...host }),
+      asked: valueIn(field, { ...asked, ...wanted }),
+    }))
+}
+
+interface Rule {
+  field: string
+  holds: boolean
+}
+
+function rules(inspected: ContainerInspectInfo, asked: HostConfig): Rule[] {
+  const is = inspected.HostConfig
+  const allowed = new Set(asked.CapAdd?.map(bareName))
+  const areAllowed = (caps: string[]) => caps.map(bareName).every((cap) => allowed.has(cap))
+  const namespaces = ['PidMode', 'IpcMode', 'UTSMode', 'CgroupnsMode'] as const
+  return [
+    { field: 'Privileged', holds: !is.Privileged },
+    { field: 'CapDrop', holds: areAllowed(capsLeftBy(is.CapDrop ?? [])) },
+    { field: 'CapAdd', holds: areAllowed(is.CapAdd ?? []) },
+    { field: 'SecurityOpt', holds: holdsRightsDown(is.SecurityOpt ?? []) },
+    { field: 'NetworkMode', holds: isNetwork(is.NetworkMode, asked.NetworkMode) },
+    { field: 'ReadonlyRootfs', holds: is.ReadonlyRootfs === true },
+    { field: 'Mounts', holds: areMounts(inspected, asked) },
+    { field: 'Devices', holds: isNone(is.Devices) },
+    { field: 'DeviceRequests', holds: isNone(is.DeviceRequests) },
+    { field: 'VolumesFrom', holds: isNone(is.VolumesFrom) },
+    // An empty list is what uncovers them. Podman hides them without a list.
+    { field: 'MaskedPaths', holds: !isEmptyList(is.MaskedPaths) },
+    { field: 'ReadonlyPaths', holds: !isEmptyList(is.ReadonlyPaths) },
+    ...namespaces.map((field) => ({ field, holds: isOwnNamespace(readField(is, field)) })),
+    { field: 'PidsLimit', holds: isBounded(is.PidsLimit, asked.PidsLimit) },
+    { field: 'Memory', holds: isBounded(is.Memory, asked.Memory) },
+    { field: 'Ulimits', holds: hasNoCoreFiles(is) },
+    { field: 'LogConfig', holds: is.LogConfig?.Type === asked.LogConfig?.Type },
+    { field: 'AutoRemove', holds: is.AutoRemove === true },
+    { field: 'RestartPolicy', holds: ['', 'no', undefined].includes(is.RestartPolicy?.Name) },
+  ]
+}
+
+function configRules({ Config: is }: ContainerInspectInfo, asked: ContainerCreateOptions): Rule[] {
+  return [
+    { field: 'User', holds: is.User === asked.User },
+    // A terminal would mix stderr into the line protocol.
+    { field: 'Tty', holds: !is.Tty },
+    { field: 'OpenStdin', holds: is.OpenStdin },
+  ]
+}
+
+const valueIn = (field: string, all: object): unknown => Object(all)[field]
+const readField = (config: HostConfig, field: string) => valueIn(field, config)
+
+/** Some engines spell capabilities with a prefix. */
+const bareName = (cap: string) => cap.replace(/^CAP_/i, '').toUpperCase()
+
+/** What a container has where nothing else was said; Podman tells only how it differs from that. */
+const USUAL_CAPS = (
+  'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID ' +
+  'SETPCAP SETUID SYS_CHROOT'
+).split(' ')
+
+function capsLeftBy(dropped: string[]): string[] {
+  const gone = new Set(dropped.map(bareName))
+  return gone.has('ALL') ? [] : USUAL_CAPS.filter((cap) => !gone.has(cap))
+}
+
+function holdsRightsDown(options: string[]): boolean {
+  const hasNoNewRights = options.some((option) => /^no-new-privileges([:=]true)?$/.test(option))
+  return hasNoNewRights && !options.some((option) => /unconfined|disable/.test(option))
+}
+
+function isNetwork(is: string | undefined, asked: string | undefined): boolean {
+  // An engine may have another name for its usual network; never for none.
+  return asked === 'none' ? is === 'none' : isOwnNamespace(is)
+}
+
+/** Nothing of the host's but what was asked for, and that no more writable. */
+function areMounts({ Mounts }: ContainerInspectInfo, asked: HostConfig): boolean {
+  const wanted = new Map(asked.Mounts?.map(({ Target, ReadOnly }) => [Target, ReadOnly === true]))
+  const bound = Mounts.filter(({ Type }) => Type === 'bind')
+  const areKnown = bound.every(({ Destination, RW }) => {
+    const isReadOnly = wanted.get(Destination)
+    return isReadOnly !== undefined && !(isReadOnly && RW)
+  })
+  return areKnown && bound.length === wanted.size
+}
+
+function isNone(value: object | null | undefined): boolean {
+  return Object.keys(value ?? {}).length === 0
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0
+}
+
+/** Neither the host's nor another container's. */
+function isOwnNamespace(mode: unknown): boolean {
+  return !/^(host|container:|ns:)/.test(String(mode ?? ''))
+}
+
+/** 0, -1 and nothing at all mean that there is no bound. */
+function isBounded(is: number | undefined | null, asked: number | undefined): boolean {
+  return typeof is === 'number' && is > 0 && is <= (asked ?? 0)
+}
+
+function hasNoCoreFiles({ Ulimits }: HostConfig): boolean {
+  const limits: { Name?: string | undefined; Hard?: number | undefined }[] = Ulimits ?? []
+  return limits.some(({ Name, Hard }) => /^(RLIMIT_)?core$/i.test(Name ?? '') && Hard === 0)
+}

@@ -1,0 +1,146 @@
+import type { ContainerInspectInfo } from 'dockerode'
+import { expect, test } from 'vitest'
+import { containerOptions } from '../../host/engine/container-options.ts'
+import { deviationsOf } from '../../host/engine/inspect-policy.ts'
+
+const asked = containerOptions(
+  {
+    name: 'codexbox-1',
+    agentFile: '/opt/agent.cjs',
+    workspace: '/home/me/project',
+    socketFolder: '/tmp/codexbox-run-abc/s',
+    network: 'none',
+    user: { uid: 1000, gid: 1000 },
+  },
+  'image:1',
+)
+
+type Loose = Record<string, unknown>
+
+const mounts = [
+  { Type: 'bind', Source: '/home/me/project', Destination: '/workspace', RW: true },
+  { Type: 'bind', Source: '/opt/agent.cjs', Destination: '/opt/codexbox/agent.cjs', RW: false },
+  { Type: 'bind', Source: '/tmp/codexbox-run-abc/s', Destination: '/run/codexbox', RW: false },
+]
+
+/** As Docker answers. */
+function aContainer(hostConfig: Loose = {}, config: Loose = {}, top: Loose = {}) {
+  return {
+    Config: { User: '0:0', Tty: false, OpenStdin: true, ...config },
+    HostConfig: {
+      ...asked.HostConfig,
+      Privileged: false,
+      PidMode: '',
+      UTSMode: '',
+      Devices: null,
+      MaskedPaths: ['/proc/kcore'],
+      ReadonlyPaths: ['/proc/sys'],
+      ...hostConfig,
+    },
+    Mounts: mounts,
+    ...top,
+  } as unknown as ContainerInspectInfo
+}
+
+/** How Podman says the same. */
+const asPodman = {
+  CapAdd: [],
+  CapDrop: [
+    ...['AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'MKNOD', 'NET_BIND_SERVICE'],
+    ...['NET_RAW', 'SETFCAP', 'SETPCAP', 'SYS_CHROOT'],
+  ],
+  CgroupnsMode: '',
+  IpcMode: 'shareable',
+  PidMode: 'private',
+  UTSMode: 'private',
+  Devices: [],
+  LogConfig: { Type: 'none', Config: null },
+  MaskedPaths: null,
+  ReadonlyPaths: null,
+  Ulimits: [
+    { Name: 'RLIMIT_CORE', Hard: 0, Soft: 0 },
+    { Name: 'RLIMIT_NOFILE', Hard: 4096, Soft: 4096 },
+  ],
+}
+
+test.each<[engine: string, hostConfig: Loose]>([
+  ['Docker', {}],
+  ['newer Docker', { CapAdd: ['CAP_KILL', 'CAP_SETGID', 'CAP_SETUID'] }],
+  ['Podman', asPodman],
+])(
+  'a container that is what was asked for, in the words of %s, deviates in nothing',
+  (_, words) => {
+    expect(deviationsOf(aContainer(words), asked)).toEqual([])
+  },
+)
+
+test.each<[field: string, is: unknown]>([
+  ['Privileged', true],
+  ['CapDrop', null],
+  ['CapDrop', []],
+  ['CapDrop', ['NET_RAW']],
+  ['CapAdd', ['SETUID', 'SETGID', 'KILL', 'SYS_ADMIN']],
+  ['CapAdd', ['CAP_SYS_PTRACE']],
+  ['CapAdd', ['ALL']],
+  ['SecurityOpt', null],
+  ['SecurityOpt', ['no-new-privileges:false']],
+  ['SecurityOpt', ['no-new-privileges', 'seccomp=unconfined']],
+  ['SecurityOpt', ['no-new-privileges', 'label=disable']],
+  ['NetworkMode', 'default'],
+  ['NetworkMode', 'host'],
+  ['NetworkMode', 'bridge'],
+  ['ReadonlyRootfs', false],
+  ['Devices', [{ PathOnHost: '/dev/kvm' }]],
+  ['DeviceRequests', [{ Count: -1 }]],
+  ['VolumesFrom', ['other']],
+  ['MaskedPaths', []],
+  ['ReadonlyPaths', []],
+  ['PidMode', 'host'],
+  ['PidMode', 'container:abc'],
+  ['IpcMode', 'host'],
+  ['UTSMode', 'host'],
+  ['CgroupnsMode', 'host'],
+  ['PidsLimit', null],
+  ['PidsLimit', -1],
+  ['PidsLimit', 4096],
+  ['Memory', 0],
+  ['Memory', 2 ** 40],
+  ['Ulimits', null],
+  ['Ulimits', [{ Name: 'core', Soft: 0, Hard: -1 }]],
+  ['LogConfig', { Type: 'json-file', Config: {} }],
+  ['AutoRemove', false],
+  ['RestartPolicy', { Name: 'always' }],
+])('one whose %s is %j is told by that name', (field, is) => {
+  const deviations = deviationsOf(aContainer({ [field]: is }), asked)
+
+  expect(deviations).toEqual([
+    { field, is, asked: asked.HostConfig[field as keyof typeof asked.HostConfig] },
+  ])
+})
+
+test.each<[field: string, is: unknown]>([
+  ['User', ''],
+  ['Tty', true],
+  ['OpenStdin', false],
+])('one whose %s is %j is told as well', (field, is) => {
+  expect(deviationsOf(aContainer({}, { [field]: is }), asked)).toMatchObject([{ field, is }])
+})
+
+test.each<[what: string, is: Loose[]]>([
+  ['one more', [...mounts, { Type: 'bind', Source: '/', Destination: '/host', RW: false }]],
+  ['one too few', mounts.slice(1)],
+  ['one that was to be read-only', mounts.map((mount) => ({ ...mount, RW: true }))],
+])('of the folders of the host, %s is told', (_, is) => {
+  expect(deviationsOf(aContainer({}, {}, { Mounts: is }), asked)).toMatchObject([
+    { field: 'Mounts' },
+  ])
+})
+
+test('with an open network, only the network of the host is too much', () => {
+  const open = { ...asked, HostConfig: { ...asked.HostConfig, NetworkMode: 'bridge' } }
+
+  expect(deviationsOf(aContainer({ NetworkMode: 'default' }), open)).toEqual([])
+  expect(deviationsOf(aContainer({ NetworkMode: 'host' }), open)).toMatchObject([
+    { field: 'NetworkMode', is: 'host', asked: 'bridge' },
+  ])
+})
