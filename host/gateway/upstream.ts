@@ -41,6 +41,7 @@ export async function sendUpstream(
     first.answer.status === 401
       ? await renewedSecrets(connection, secrets).catch((error: unknown) => {
           first.answer.body.resume()
+          first.exchange.ended({ error })
           throw error
         })
       : undefined

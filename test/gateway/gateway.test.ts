@@ -466,7 +466,7 @@ test('when the renewal fails for now, that is the answer, which is worth another
   const { gateway } = await withModel([UNAUTHORIZED], {
     getSecrets: async (rejected?: string) => {
       if (!rejected) return REAL
-      throw new CodexboxError('not-signed-in', 'The sign-in has ended.')
+      throw new CodexboxError('refresh-failed', 'The sign-in server cannot be reached.')
     },
   })
 
