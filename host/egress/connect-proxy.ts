@@ -14,8 +14,8 @@ export interface Egress {
 
 /**
  * The way out of a container without a network: a proxy on a unix socket that opens tunnels (CONNECT,
- * RFC 9110, 9.3.6) to the listed hosts, port 443, and to nothing else. What is in them is the client's
- * and the server's: nothing is decrypted. A name is looked up here, all its addresses have to be public,
+ * RFC 9110, 9.3.6) to the listed hosts, port 443, and to nothing else. In a tunnel there is TLS with that
+ * very host, or its end; what they say to each other is theirs: nothing is decrypted. A name is looked up here, all its addresses have to be public,
  * and the connection goes to one of those that were looked at, whatever the name leads to a moment later.
  * @throws Error when `allow` is no list of hosts, or nothing can listen at `socketPath`.
  */

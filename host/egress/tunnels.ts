@@ -3,6 +3,7 @@ import type http from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import { messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { dial } from './dial.ts'
+import { firstHello } from './first-hello.ts'
 import { addressRefusal } from './public-address.ts'
 
 /** What came of one request of whoever is in the container. */
@@ -119,27 +120,40 @@ export class Tunnels {
     client.on('error', () => client.destroy())
     client.once('close', () => gone.abort())
     try {
-      const server = await this.#connect(asked, gone.signal)
-      this.#join(client, server, head, (moved) => this.#note(asked, startedAt, moved))
+      const { host, server } = await this.#connect(asked, gone.signal)
+      client.write('HTTP/1.1 200 Connection established\r\n\r\n')
+      const first = await firstHello(client, { head, host, ms: this.#limits.stepMs })
+      if ('wrong' in first) {
+        this.#note(asked, startedAt, { why: first.wrong })
+        server.destroy()
+        this.#dismiss(client, ACCESS_DENIED)
+      } else {
+        this.#join(client, server, first.bytes, (moved) => this.#note(asked, startedAt, moved))
+      }
     } catch (error) {
       const refused =
         error instanceof Refused ? error : new Refused(502, 'failed', messageOf(error))
       const why = refused.detail ? `${refused.message}: ${refused.detail}` : refused.message
       this.#note(asked, startedAt, { why })
       const body = this.#explain(refused.message)
-      client.end(
+      this.#dismiss(
+        client,
         `HTTP/1.1 ${refused.status} ${REASON}\r\ncontent-type: text/plain\r\n` +
           `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
       )
-      // Cut off while it still sends, it would not see the answer; it does not get long for it.
-      client.resume()
-      const late = setTimeout(() => client.destroy(), this.#limits.stepMs)
-      client.once('close', () => clearTimeout(late))
     }
   }
 
+  /** Cut off while it still sends, it would not see the answer; but it does not get long for it. */
+  #dismiss(client: Socket, answer: string | Buffer): void {
+    client.end(answer)
+    client.resume()
+    const late = setTimeout(() => client.destroy(), this.#limits.stepMs)
+    client.once('close', () => clearTimeout(late))
+  }
+
   /** A connection to the host that is asked for. @throws Refused */
-  async #connect(asked: string, signal: AbortSignal): Promise<Socket> {
+  async #connect(asked: string, signal: AbortSignal): Promise<{ host: string; server: Socket }> {
     const host = this.#listed(asked)
     const { bytesUp, bytesDown } = this.#limits
     if (this.#bytesUp >= bytesUp || this.#bytesDown >= bytesDown) {
@@ -158,7 +172,8 @@ export class Tunnels {
     }
     const { port } = this.#way
     try {
-      return await dial({ host, port, addresses, ms: this.#limits.stepMs, signal })
+      const server = await dial({ host, port, addresses, ms: this.#limits.stepMs, signal })
+      return { host, server }
     } catch (error) {
       throw new Refused(502, 'it cannot be reached', systemCodeOf(error) ?? messageOf(error))
     }
@@ -198,7 +213,7 @@ export class Tunnels {
   #join(
     client: Socket,
     server: Socket,
-    head: Buffer,
+    first: Buffer,
     onEnd: (moved: { bytesUp: number; bytesDown: number }) => void,
   ): void {
     const { idleMs, bytesUp, bytesDown } = this.#limits
@@ -224,11 +239,11 @@ export class Tunnels {
       onEnd({ bytesUp: up, bytesDown: down })
     })
     server.once('close', () => client.destroySoon())
-    client.write('HTTP/1.1 200 Connection established\r\n\r\n')
+    if (client.destroyed || server.destroyed) part()
     client.pipe(server)
     server.pipe(client)
-    // Came along with the request. Not before the pipe: what already flows goes to who listens now.
-    if (head.length > 0) client.unshift(head)
+    // Not before the pipe: where it flows already, it goes to who listens now.
+    client.unshift(first)
   }
 
   #explain(why: string): string {
@@ -256,6 +271,9 @@ export class Tunnels {
 const REASON = 'Not allowed by AGENT_NETWORK'
 
 const MAX_SHOWN = 100
+
+/** A fatal alert of TLS (RFC 8446, 6.2): what a client in a tunnel understands. */
+const ACCESS_DENIED = Buffer.from([21, 3, 3, 0, 2, 2, 49])
 
 const publicWay: Way = {
   async resolve(host) {

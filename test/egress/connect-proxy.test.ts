@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import net, { type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type EgressBench, openEgressBench, SERVICE } from './egress-bench.ts'
+import { type EgressBench, openEgressBench, realHello, SERVICE } from './egress-bench.ts'
 
 const benches: EgressBench[] = []
 const clients: Socket[] = []
@@ -17,6 +17,8 @@ async function open(options: Parameters<typeof openEgressBench>[0] = {}): Promis
   benches.push(bench)
   return bench
 }
+
+const hello = await realHello({ servername: SERVICE })
 
 const connectTo = (target: string, more = '') => `CONNECT ${target} HTTP/1.1\r\n${more}\r\n`
 
@@ -53,13 +55,17 @@ describe('a host that is listed', () => {
   test('gets what was sent along with the request', async () => {
     const bench = await open()
 
-    const { status, client } = await bench.ask(`${connectTo(`${SERVICE}:443`)}no TLS at all`)
-    client.resume()
+    const { status, client } = await bench.ask(
+      `${connectTo(`${SERVICE}:443`)}${hello.toString('latin1')}`,
+    )
+    const [answer] = await once(client, 'data')
+    client.destroy()
 
     expect(status).toBe(200)
-    // The server hangs up on what is no TLS, so it has got it.
+    // The hello of the server.
+    expect(answer[0]).toBe(22)
     await bench.told(1)
-    expect(bench.targets[0]?.bytesUp).toBe('no TLS at all'.length)
+    expect(bench.targets[0]?.bytesUp).toBe(hello.length)
   })
 
   test('is what counts, whatever the headers say', async () => {
@@ -193,6 +199,52 @@ describe('what is not listed', () => {
   })
 })
 
+describe('what is in a tunnel', () => {
+  test.each([
+    ['TLS with another name', () => realHello({ servername: 'evil.example' }), 'another name'],
+    ['TLS with no name', () => realHello({}), 'another name'],
+    ['plain http', async () => Buffer.from(`GET / HTTP/1.1\r\nhost: ${SERVICE}\r\n\r\n`), 'no TLS'],
+    ['SSH', async () => Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'), 'no TLS'],
+    ['a tunnel in it', async () => Buffer.from(connectTo('evil.example:443')), 'no TLS'],
+    ['crumbs of TLS', async () => hello, 'crumbs'],
+    ['nothing', async () => Buffer.alloc(0), 'nobody began to talk'],
+  ])('is TLS with the host that was asked for, not %s', async (what, bytesOf, why) => {
+    const bench = await open({ limits: { stepMs: 1000 } })
+    const bytes = await bytesOf()
+    const { status, client } = await bench.ask(connectTo(`${SERVICE}:443`))
+    const got: Buffer[] = []
+    client.on('data', (chunk) => got.push(chunk))
+
+    const crumb = what.startsWith('crumbs') ? 1 : bytes.length || 1
+    const closed = new Promise((resolve) => client.once('close', resolve))
+    for (let at = 0; at < bytes.length && !client.destroyed; at += crumb) {
+      client.write(bytes.subarray(at, at + crumb))
+      if (crumb === 1) await new Promise(setImmediate)
+    }
+    await closed
+
+    expect(status).toBe(200)
+    // The end is said in the language of TLS, and nothing came from the server.
+    expect(Buffer.concat(got)).toEqual(Buffer.from([21, 3, 3, 0, 2, 2, 49]))
+    expect(bench.served).toEqual([])
+    await bench.told(1)
+    expect(bench.targets).toMatchObject([{ why: expect.stringContaining(why), bytesUp: 0 }])
+  })
+
+  test('may come in pieces', async () => {
+    const bench = await open()
+    const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
+
+    for (const piece of [hello.subarray(0, 3), hello.subarray(3, 100), hello.subarray(100)]) {
+      await new Promise((resolve) => client.write(piece, resolve))
+    }
+    const [answer] = await once(client, 'data')
+    client.destroy()
+
+    expect(answer[0]).toBe(22)
+  })
+})
+
 describe('what a name leads to', () => {
   test.each([
     ['a private address', ['10.0.0.1']],
@@ -298,10 +350,13 @@ describe('there is an end to', () => {
     const bench = await open({ limits: { idleMs: 300 } })
 
     const { status, client } = await bench.ask(connectTo(`${SERVICE}:443`))
+    client.write(hello)
     client.resume()
     await once(client, 'close')
 
     expect(status).toBe(200)
+    await bench.told(1)
+    expect(bench.targets[0]).toMatchObject({ bytesUp: hello.length })
   })
 
   test('a client that goes on talking after it was refused', async () => {
@@ -309,7 +364,7 @@ describe('there is an end to', () => {
 
     const { status, client } = await bench.ask(connectTo('evil.example:443'))
     const talking = setInterval(() => client.write('x'), 50)
-    await once(client, 'close')
+    await new Promise((resolve) => client.once('close', resolve))
     clearInterval(talking)
 
     expect(status).toBe(403)
@@ -318,9 +373,9 @@ describe('there is an end to', () => {
   test('bytes, of all tunnels together', async () => {
     const bench = await open({ limits: { bytesUp: 100_000 } })
     const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
-    // The beginning of a long TLS record: the server waits for the rest of it.
     client.resume()
-    client.write(Buffer.alloc(100_001, 0x16))
+    client.write(hello)
+    client.write(Buffer.alloc(100_001))
     await once(client, 'close')
 
     const { status, text } = await bench.ask(connectTo(`${SERVICE}:443`))

@@ -5,6 +5,7 @@ import https from 'node:https'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { openEgress } from '../../host/egress/connect-proxy.ts'
 import type { EgressLimits, Target, Way } from '../../host/egress/tunnels.ts'
@@ -105,6 +106,20 @@ export async function openEgressBench({
     ...(limits ? { limits } : {}),
   })
   return bench
+}
+
+/** What a real client says first in a TLS connection. */
+export function realHello(options: tls.ConnectionOptions): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const wire = new Duplex({
+      read() {},
+      write(chunk, _encoding, done) {
+        resolve(chunk)
+        done()
+      },
+    })
+    tls.connect({ socket: wire, ...options }).on('error', () => {})
+  })
 }
 
 /** Writes `request` as it is and reads until the head of an answer, or to the end of a refusal. */
