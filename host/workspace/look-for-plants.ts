@@ -14,6 +14,7 @@ import {
   release,
 } from './open-within.ts'
 import {
+  CONFIG,
   FILES,
   FOLDERS,
   HOOKS,
@@ -224,7 +225,7 @@ class Look implements Plants {
     })
     // A link in the place of the folder.
     this.#lookAt(held, 'hooks', below(path, 'hooks'), HOOKS)
-    if (path === '.git') this.#lookAtHooksElsewhere()
+    if (path === '.git') this.#lookWhereConfigLeads()
     if (path.endsWith('.git')) this.#lookAtSubmodules(path)
   }
 
@@ -246,14 +247,23 @@ class Look implements Plants {
     }
   }
 
-  /** Many projects keep their hooks in a folder that they tell git by its config. */
-  #lookAtHooksElsewhere(): void {
+  /** Many projects keep their hooks, or a part of the config, among their files. */
+  #lookWhereConfigLeads(): void {
     const config = readWithin(this.#root, '.git/config', MAX_BYTES)?.toString() ?? ''
-    const named = /^\s*hookspath\s*=\s*"?([^"\n]+)/im.exec(config)?.[1]?.trim()
-    if (!named) return
-    const path = relative(this.#root, resolve(this.#root, named))
-    if (path === '' || path.startsWith('..') || isAbsolute(path)) return
-    this.#folders.push({ path: path.split(sep).join('/'), depth: MAX_DEPTH, inherited: HOOKS })
+    for (const [, key = '', value = ''] of config.matchAll(/^\s*(hookspath|path)\s*=\s*(.*)$/gim)) {
+      const named = value.trim().replace(/^"(.*)"$/, '$1')
+      const isHooks = key.toLowerCase() === 'hookspath'
+      // Git looks for hooks from the top of the files, for what is included from the config.
+      const from = isHooks ? this.#root : join(this.#root, '.git')
+      const path = relative(this.#root, resolve(from, named)).split(sep).join('/')
+      if (path === '' || path.startsWith('..') || isAbsolute(path)) continue
+      if (isHooks) this.#folders.push({ path, depth: MAX_DEPTH, inherited: HOOKS })
+      else {
+        this.#within(parentOf(path), (held) =>
+          this.#lookAt(held, path.slice(path.lastIndexOf('/') + 1), path, CONFIG),
+        )
+      }
+    }
   }
 
   #lookAtLink(held: HeldFolder, name: string, at: string): void {
@@ -347,6 +357,10 @@ function leaves(root: string, at: string, target: string): boolean {
 
 function isBelow(root: string, path: string): boolean {
   return path === root || path.startsWith(root + sep)
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')))
 }
 
 function below(path: string, name: string): string {

@@ -143,10 +143,13 @@ export const FOLDERS: Readonly<Record<string, PlantingPlace>> = {
 /** Files of `.idea` that start something; the rest of it changes all the time. */
 export const IDEA_FILES: readonly string[] = ['watcherTasks.xml', 'startup.xml', 'tools.xml']
 
+/** A config of git, whatever it is called. */
+export const CONFIG: PlantingPlace = { why: GIT, commandsIn: commandsInGitConfig }
+
 /** In a repository of git, beside its hooks. */
 export const REPOSITORY_FILES: Readonly<Record<string, PlantingPlace>> = {
-  config: { why: GIT, commandsIn: commandsInGitConfig },
-  'config.worktree': { why: GIT, commandsIn: commandsInGitConfig },
+  config: CONFIG,
+  'config.worktree': CONFIG,
   // Leads git to the config and the hooks of another folder.
   commondir: { why: GIT },
   'info/attributes': { why: GIT, commandsIn: commandsInAttributes },

@@ -215,6 +215,17 @@ describe('of a git config', () => {
   })
 })
 
+test.each(['../tools/git/config', '../settings', '"../with space"'])(
+  'a part of a git config that lies in the workspace is looked at: %s',
+  (path) => {
+    const part = path.replaceAll('"', '').replace('../', '')
+    put('.git/config', `[include]\n\tpath = ${path}\n`)
+    put(part, '[user]\n\tname = me')
+
+    expect(changedBy(() => put(part, '[core]\n\tfsmonitor = ./x'))).toEqual([part])
+  },
+)
+
 describe('a repository that git finds by itself', () => {
   test('below the workspace is reported with what runs from it', () => {
     const act = () => {
