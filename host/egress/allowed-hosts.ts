@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
+import { CodexboxError } from '../../shared/errors.ts'
 import { addressRefusal } from './public-address.ts'
 
 /** Each of them can keep a name server busy. */
@@ -8,13 +9,14 @@ const MAX_HOSTS = 100
 /**
  * The hosts of `AGENT_NETWORK=allow:HOST,HOST` as a client asks for them: lower case, international
  * names in their ASCII form, no dot at the end, each once.
- * @throws Error with what is wrong with which of them, never quoting it
+ * @throws CodexboxError `config-invalid`, with what is wrong with which of them, never quoting it
  */
 export function allowedHosts(entries: readonly string[]): string[] {
-  if (entries.length > MAX_HOSTS) throw new Error(`more than ${MAX_HOSTS} hosts`)
+  const refuse = (what: string) => new CodexboxError('config-invalid', what)
+  if (entries.length > MAX_HOSTS) throw refuse(`more than ${MAX_HOSTS} hosts are listed`)
   const hosts = entries.map((entry, index) => {
     const host = nameOf(entry.trim())
-    if ('wrong' in host) throw new Error(`host ${index + 1} of the list ${host.wrong}`)
+    if ('wrong' in host) throw refuse(`host ${index + 1} of the list ${host.wrong}`)
     return host.name
   })
   return [...new Set(hosts)]

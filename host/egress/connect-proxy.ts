@@ -17,7 +17,8 @@ export interface Egress {
  * RFC 9110, 9.3.6) to the listed hosts, port 443, and to nothing else. In a tunnel there is TLS with that
  * very host, or its end; what they say to each other is theirs: nothing is decrypted. A name is looked up here, all its addresses have to be public,
  * and the connection goes to one of those that were looked at, whatever the name leads to a moment later.
- * @throws Error when `allow` is no list of hosts, or nothing can listen at `socketPath`.
+ * @throws CodexboxError `config-invalid` when `allow` is no list of hosts; Error when nothing can listen at
+ * `socketPath`.
  */
 export async function openEgress(socketPath: string, options: EgressOptions): Promise<Egress> {
   const limits = { ...LIMITS, ...options.limits }
