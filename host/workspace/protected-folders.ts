@@ -114,13 +114,8 @@ const ENGINE_SOCKETS = [
   '/var/lib/containers',
 ]
 
-const SYSTEM = [
-  '/etc',
-  '/proc',
-  '/sys',
-  '/dev',
-  '/boot',
-  '/run/user',
-  '/run/secrets',
-  'C:\\Windows',
-]
+// Elsewhere the one is no path, and would be looked for in the current folder.
+const SYSTEM =
+  process.platform === 'win32'
+    ? ['C:\\Windows']
+    : ['/etc', '/proc', '/sys', '/dev', '/boot', '/run/user', '/run/secrets']
