@@ -27,7 +27,6 @@ export async function openEgress(socketPath: string, options: EgressOptions): Pr
     { maxHeaderSize: 8192, connectionsCheckingInterval: Math.min(1000, limits.stepMs) },
     (request, response) => tunnels.turnAway(request, response),
   )
-  server.headersTimeout = limits.stepMs
   server.requestTimeout = limits.stepMs
   server.maxConnections = limits.connections
   const sockets = new Set<Socket>()
