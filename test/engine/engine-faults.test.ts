@@ -7,6 +7,7 @@ import Dockerode from 'dockerode'
 import { afterAll, expect, test } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import type { AgentSpec } from '../../host/engine/engine.ts'
+import { removeContainer } from '../../host/engine/remove-container.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { describeWithEngine, uniqueName, withoutLeftovers } from '../real-engine.ts'
 import { aWorkspace, cleanUp, later, startAgent, until } from './engine-contract.ts'
@@ -135,7 +136,7 @@ describeWithEngine(
       const { host, runId } = await aRunThrough(socketPath, image)
 
       const removedAt = performance.now()
-      await docker.getContainer(`codexbox-${runId}`).remove({ force: true })
+      await removeContainer(docker.getContainer(`codexbox-${runId}`))
       const finished = await host.until('finished')
 
       expect(finished).toMatchObject({ status: 'failed', error: { code: 'container-lost' } })
