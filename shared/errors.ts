@@ -34,6 +34,7 @@ export type ErrorCode =
   // The run
   | 'run-timeout'
   | 'output-invalid'
+  | 'budget-spent'
   | 'request-invalid'
   | 'internal'
 

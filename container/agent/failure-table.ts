@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../shared/errors.ts'
+import { BUDGET_SPENT, POLICY_REFUSED } from '../../shared/gateway-errors.ts'
 
 /**
  * Where it went wrong: a refused request, the two events that end a stream without success, a
@@ -62,6 +63,30 @@ const ENOUGH = 'The official client asks up to 30 times; six are enough to be su
 
 /** What can go wrong between us and the model. The first row that fits is the one that counts. */
 export const failureGroups: readonly { title: string; rows: readonly FailureRow[] }[] = [
+  {
+    title: 'The host',
+    rows: [
+      {
+        name: 'run-may-not',
+        where: ['http'],
+        when: { named: [POLICY_REFUSED] },
+        code: 'request-invalid',
+        says: 'The host did not pass a request on: {said}',
+        advice:
+          'Our own agent asks no such thing; if nobody meddled with it, this is a bug of codexbox.',
+        remedy: 'give-up',
+      },
+      {
+        name: 'run-has-had-enough',
+        where: ['http'],
+        when: { named: [BUDGET_SPENT] },
+        code: 'budget-spent',
+        says: 'The host ended the run: {said}',
+        advice: 'Look at what it did; then go on with `codexbox run --continue`.',
+        remedy: 'give-up',
+      },
+    ],
+  },
   {
     title: 'Limits, plans and accounts',
     rows: [

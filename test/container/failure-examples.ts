@@ -57,6 +57,12 @@ const gateway = (message: string): Example => ({
 
 /** By the name of the row they belong to. The same trouble in several forms gives one sentence. */
 export const examples: Record<string, readonly [Example, ...Example[]]> = {
+  'run-may-not': [
+    { status: 400, body: error({ code: 'policy_refused', message: 'This run may not ask that.' }) },
+  ],
+  'run-has-had-enough': [
+    { status: 429, body: error({ code: 'budget_spent', message: 'It asked 2200 times.' }) },
+  ],
   'workspace-owner-credits': [stoppedBy('workspace_owner_credits_depleted')],
   'workspace-member-credits': [stoppedBy('workspace_member_credits_depleted')],
   'workspace-owner-limit': [stoppedBy('workspace_owner_usage_limit_reached')],

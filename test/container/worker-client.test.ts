@@ -161,7 +161,9 @@ describe.concurrent('the user who runs the tools', linux, () => {
     const { agent, finished, server } = await playWith(t, file, script, { worker })
 
     expect(finished).toMatchObject({ status: 'done', toolCalls: 1 })
-    expect(outputsSent(server, 1).call_1).toContain('not carried out: the process that runs the tools could not be started: spawn EPERM')
+    expect(outputsSent(server, 1).call_1).toContain(
+      'not carried out: the process that runs the tools could not be started: spawn EPERM',
+    )
     agent.send({ type: 'close' })
     expect(await agent.exit).toEqual({ code: 0, signal: null })
     expect(agent.stderr).toBe('')

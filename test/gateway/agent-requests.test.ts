@@ -190,7 +190,7 @@ test('a run whose agent asks what it may not ends with a sentence that says so, 
   expect(finished).toMatchObject({
     status: 'failed',
     error: {
-      code: 'model-refused',
+      code: 'request-invalid',
       message: expect.stringContaining('This run may not ask that: input.1.type'),
     },
   })
@@ -203,7 +203,10 @@ test('a run that has used up its budget ends with a sentence that says so, at on
 
   expect(finished).toMatchObject({
     status: 'failed',
-    error: { message: expect.stringContaining('This run has used up the 2 requests') },
+    error: {
+      code: 'budget-spent',
+      message: expect.stringContaining('This run has used up the 2 requests'),
+    },
     turns: 2,
   })
   expect(account).toMatchObject({ requests: 3, refusals: 1, answers: 2 })
