@@ -143,9 +143,9 @@ class Look implements Plants {
     } catch (error) {
       const code = systemCodeOf(error)
       if (code === undefined) throw error
-      // What is not there any more, or not a folder, holds nothing; what we may not read might.
-      const isGone = ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(code)
-      if (path === '' || !isGone) this.isComplete = false
+      // What is gone, or no folder, holds nothing; what we may not read the user's tools cannot either.
+      const isNothing = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM'].includes(code)
+      if (path === '' || !isNothing) this.isComplete = false
     } finally {
       if (held) release(held)
     }
