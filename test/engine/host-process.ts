@@ -19,14 +19,18 @@ export interface HostProcess {
   ended(): Promise<number | null>
 }
 
-const script = join(import.meta.dirname, 'host-script.ts')
+const HOST_SCRIPT = join(import.meta.dirname, 'host-script.ts')
 
-/** Starts host-script.ts; `as` is a command to start it with, such as setpriv. */
+/**
+ * Starts host-script.ts; `as` is a command to start it with, such as setpriv, and `script` is what was
+ * made of it for plain Node.
+ */
 export function startHost(
   options: Omit<ConversationOptions, 'settings'> & { prompt: string; settings: object },
-  { env = {}, as = [] }: { env?: NodeJS.ProcessEnv; as?: string[] } = {},
+  { env = {}, as = [], script }: { env?: NodeJS.ProcessEnv; as?: string[]; script?: string } = {},
 ): HostProcess {
-  const command = [...as, process.execPath, '--import', 'tsx', script, JSON.stringify(options)]
+  const node = script ? [script] : ['--import', 'tsx', HOST_SCRIPT]
+  const command = [...as, process.execPath, ...node, JSON.stringify(options)]
   const child = spawn(command[0] ?? '', command.slice(1), {
     cwd: packageRoot,
     // The engine of the test's own process, wherever that is.

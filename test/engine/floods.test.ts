@@ -1,0 +1,102 @@
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { isFull } from '../chaos/seeded.ts'
+import { describeWithEngine } from '../real-engine.ts'
+import { scriptPackage } from '../script-package.ts'
+import { aWorkspace, cleanUp, later } from './engine-contract.ts'
+import { startHost } from './host-process.ts'
+
+const installHost = await scriptPackage('test/engine/host-script.ts')
+const MB = 1_000_000
+const MOST_MB = 128
+const TIMEOUT_MS = 180_000
+
+/** Commands a model could have run, and how a run with it may end. */
+const floods: [what: string, command: string, ends: RegExp][] = [
+  [
+    'output of 600 MB in lines',
+    `yes 'a line of a program that says too much' | head -c ${(isFull ? 600 : 60) * MB}`,
+    /^done$/,
+  ],
+  ['a line of 1 GB', `head -c ${(isFull ? 1000 : 60) * MB} /dev/zero | tr '\\0' x`, /^done$/],
+  ['10^6 lines, each by itself', `seq ${isFull ? 1_000_000 : 100_000}`, /^done$/],
+  ['a fork bomb', 'bomb() { bomb | bomb & }; bomb; sleep 2', /^(done|failed)$/],
+  ['a /tmp that is full', 'head -c 3G /dev/zero > /tmp/full; ls -l /tmp/full', /^done$/],
+  [
+    'memory that is full',
+    "node -e 'const all = []; for (;;) all.push(Buffer.alloc(1e8, 1))'",
+    /^(done|failed)$/,
+  ],
+]
+
+describeWithEngine('what a tool overflows with', ({ docker, image }) => {
+  let folder: string
+  let script: string
+
+  beforeAll(() => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-floods-')))
+    mkdirSync(join(folder, 'package'))
+    script = installHost(join(folder, 'package'))
+  })
+  afterAll(async () => {
+    await cleanUp()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  test.each(floods)(
+    '%s ends with the run, and the host stays small',
+    async (what, command, ends) => {
+      const startedAt = performance.now()
+      const host = startHost(
+        {
+          prompt: `run: ${command}`,
+          workspace: aWorkspace(),
+          settings: { provider: 'demo', engine: 'docker', image, dataDir: join(folder, 'data') },
+          limits: { runMs: 60_000 },
+        },
+        { script },
+      )
+      later(() => host.child.kill('SIGKILL'))
+      const { runId } = await host.until('tool.started')
+      const { LogPath } = await docker.getContainer(`codexbox-${runId}`).inspect()
+
+      let peakMB = 0
+      const look = () => {
+        peakMB = peakOf(Number(host.child.pid)) ?? peakMB
+      }
+      const looking = setInterval(look, 100)
+      const finished = await host.until('finished')
+      look()
+      clearInterval(looking)
+      const stoppingAt = performance.now()
+      expect(await host.ended()).toBe(0)
+      const stopMs = performance.now() - stoppingAt
+      console.log(
+        `${what}: ${finished.status} in ${Math.round(stoppingAt - startedAt)} ms, ` +
+          `host ${peakMB} MB, gone ${Math.round(stopMs)} ms later`,
+      )
+
+      expect(finished.status).toMatch(ends)
+      expect(peakMB).toBeGreaterThan(0)
+      expect(peakMB).toBeLessThanOrEqual(MOST_MB)
+      // There is no log that could grow.
+      expect(LogPath).toBe('')
+      // It was asked to leave first.
+      expect(stopMs).toBeLessThan(6000 + 1000)
+    },
+    TIMEOUT_MS,
+  )
+})
+
+/** The most memory that a process has had, in MB; undefined once it has ended. */
+function peakOf(pid: number): number | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    const peak = /VmHWM:\s+(\d+) kB/.exec(status)?.[1]
+    return peak === undefined ? undefined : Math.round(Number(peak) / 1024)
+  } catch {
+    return undefined
+  }
+}
