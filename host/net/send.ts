@@ -57,7 +57,12 @@ function sendDirectly(url: URL, request: OutgoingRequest): Promise<IncomingAnswe
   const begin = isSecure ? https.request : http.request
   const agent = keepsAlive && kept[isSecure ? 'https:' : 'http:']
   return new Promise((resolve, reject) => {
-    const outgoing = begin(url, { method, headers, signal, agent })
+    const outgoing = begin(url, { method, headers, agent })
+    // By hand: as an option of the request the signal costs a tenth of a millisecond.
+    const stop = () => void outgoing.destroy(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+    outgoing.once('close', () => signal.removeEventListener('abort', stop))
+    if (signal.aborted) stop()
     outgoing.once('response', (answer) => {
       resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer })
     })
