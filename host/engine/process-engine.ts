@@ -45,8 +45,10 @@ export const processEngine: Engine = {
       exited,
       async stop(graceMs) {
         if (child.exitCode !== null || child.signalCode !== null) return
-        child.kill('SIGTERM')
-        await Promise.race([exited, sleep(graceMs, undefined, { ref: false })])
+        if (graceMs > 0) {
+          child.kill('SIGTERM')
+          await Promise.race([exited, sleep(graceMs, undefined, { ref: false })])
+        }
         child.kill('SIGKILL')
         await exited
       },

@@ -147,6 +147,19 @@ export function testEngineContract(engine: Engine): void {
     expect(await agent.exited).toEqual({ code: 0, signal: null })
   })
 
+  test('stop(5000) ends within 6 s also a run whose tool ignores it', async () => {
+    const { agent, begin, events } = await startAgent(engine)
+    begin('run: trap "" TERM INT HUP; while :; do sleep 1; done')
+    await until(events, 'tool.started')
+
+    const stoppedAt = performance.now()
+    const finished = until(events, 'finished')
+    await agent.stop(5000)
+
+    expect(performance.now() - stoppedAt).toBeLessThan(6000)
+    expect(await finished).toMatchObject({ status: 'interrupted' })
+  })
+
   test('stop may be called often, also at once and afterwards', async () => {
     const { agent } = await startAgent(engine)
 

@@ -79,7 +79,8 @@ describeWithEngine('what a tool overflows with', ({ docker, image }) => {
       )
 
       expect(finished.status).toMatch(ends)
-      expect(peakMB).toBeGreaterThan(0)
+      // Only Linux says.
+      if (process.platform === 'linux') expect(peakMB).toBeGreaterThan(0)
       expect(peakMB).toBeLessThanOrEqual(MOST_MB)
       // There is no log that could grow.
       expect(LogPath).toBe('')
