@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
@@ -56,15 +56,46 @@ export interface Config {
   openaiBaseUrl: URL
   /** Absolute path of the folder with the tokens and the sessions. */
   dataDir: string
+  /** What of the `.env` is not followed, and why; for the user. */
+  notFollowed: string | undefined
 }
 
 /**
- * Reads the settings: `env` wins over the `.env` in `cwd`.
+ * These lead a token elsewhere, or the agent out of its container. In the folder of a checkout of ours
+ * they may stand in the `.env`; any other current folder may be a workspace, and its `.env` of an
+ * agent's making.
+ */
+const NOT_FROM_A_WORKSPACE = [
+  'AGENT_PROVIDER',
+  'AGENT_ENGINE',
+  'AGENT_CREDENTIALS',
+  'AGENT_NETWORK',
+  'AGENT_IMAGE',
+  'CODEX_BASE_URL',
+  'CODEX_AUTH_ISSUER',
+  'CODEX_DATA_DIR',
+  'OPENAI_BASE_URL',
+]
+
+/**
+ * Reads the settings: `env` wins over the `.env` in `cwd`, of which only the harmless ones are followed
+ * unless `trustsFile`.
  * @throws CodexboxError `config-invalid`, naming the setting and where it came from, never its value.
  */
-export function readConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.cwd()): Config {
+export function readConfig(
+  env: NodeJS.ProcessEnv = process.env,
+  cwd = process.cwd(),
+  trustsFile = isCheckout && resolve(cwd) === packageRoot,
+): Config {
   const file = join(cwd, '.env')
-  const fromFile = readEnvFile(file)
+  const inFile = readEnvFile(file)
+  const notFollowed = trustsFile
+    ? []
+    : NOT_FROM_A_WORKSPACE.filter((name) => inFile[name] && env[name] === undefined)
+  const fromFile = {
+    ...inFile,
+    ...Object.fromEntries(notFollowed.map((name) => [name, undefined])),
+  }
   const values = Object.fromEntries(NAMES.map((name) => [name, env[name] ?? fromFile[name]]))
   const sourceOf = (name: string) => (env[name] !== undefined ? 'the environment' : file)
 
@@ -94,6 +125,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.c
     openaiApiKey: settings.OPENAI_API_KEY,
     openaiBaseUrl: url('OPENAI_BASE_URL'),
     dataDir: dataDir(settings.CODEX_DATA_DIR, cwd),
+    notFollowed:
+      notFollowed.length > 0
+        ? `${notFollowed.join(', ')} in ${file} is not followed: an agent that works there could have ` +
+          'written it. Set it in the environment.'
+        : undefined,
   }
 }
 
@@ -124,11 +160,12 @@ const MAX_ENV_FILE_BYTES = 1024 * 1024
 function readEnvFile(path: string): NodeJS.Dict<string> {
   let content: string
   try {
+    // A folder of that name is a Python virtual environment; a named pipe would hold us up for ever.
+    if (!statSync(path).isFile()) return {}
     content = readFileSync(path, 'utf8')
   } catch (error) {
     const code = systemCodeOf(error)
-    // A folder named .env (a Python virtual environment) is not ours to complain about.
-    if (code === 'ENOENT' || code === 'EISDIR') return {}
+    if (code === 'ENOENT') return {}
     throw new CodexboxError('config-invalid', `Cannot read ${path}: ${messageOf(error)}.`, {
       cause: error,
     })

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,7 +22,7 @@ const writeEnv = (content: string | Buffer) => writeFileSync(join(cwd, '.env'), 
 /** The error of reading the settings, which there must be. */
 function refusal(env: NodeJS.ProcessEnv = {}): CodexboxError {
   try {
-    readConfig(env, cwd)
+    readConfig(env, cwd, true)
   } catch (error) {
     if (error instanceof CodexboxError) return error
     throw error
@@ -31,7 +32,7 @@ function refusal(env: NodeJS.ProcessEnv = {}): CodexboxError {
 
 describe('where settings come from', () => {
   test('without any there are defaults, the safe ones', () => {
-    expect(readConfig({}, cwd)).toMatchObject({
+    expect(readConfig({}, cwd, true)).toMatchObject({
       provider: undefined,
       engine: undefined,
       credentials: 'sealed',
@@ -45,11 +46,35 @@ describe('where settings come from', () => {
   test('the environment wins over the .env, also with an empty value', () => {
     writeEnv('AGENT_MODEL=from-file\nAGENT_EFFORT=from-file\nAGENT_SUMMARY=from-file\n')
 
-    const config = readConfig({ AGENT_MODEL: 'from-env', AGENT_SUMMARY: '' }, cwd)
+    const config = readConfig({ AGENT_MODEL: 'from-env', AGENT_SUMMARY: '' }, cwd, true)
 
     expect(config.model).toBe('from-env')
     expect(config.effort).toBe('from-file')
     expect(config.summary).toBeUndefined()
+  })
+
+  test('a .env that an agent could have written leads no token elsewhere and opens no sandbox', () => {
+    const safe = readConfig({}, cwd)
+    writeEnv(
+      'AGENT_ENGINE=process\nAGENT_CREDENTIALS=direct\nAGENT_NETWORK=open\nAGENT_IMAGE=evil\n' +
+        'AGENT_PROVIDER=openai\nCODEX_BASE_URL=https://evil.example\nOPENAI_BASE_URL=https://evil.example\n' +
+        'CODEX_AUTH_ISSUER=https://evil.example\nCODEX_DATA_DIR=/evil\nAGENT_MODEL=mine\n',
+    )
+
+    const { notFollowed, ...config } = readConfig({}, cwd)
+
+    const { notFollowed: _, ...defaults } = safe
+    expect(config).toEqual({ ...defaults, model: 'mine' })
+    expect(notFollowed).toContain('CODEX_BASE_URL')
+    expect(notFollowed).toContain(join(cwd, '.env'))
+    // Who sets it himself is not told about it.
+    expect(readConfig({ AGENT_ENGINE: 'docker' }, cwd).notFollowed).not.toContain('AGENT_ENGINE')
+  })
+
+  test('a named pipe in the place of the .env is not waited for', () => {
+    execFileSync('mkfifo', [join(cwd, '.env')])
+
+    expect(readConfig({}, cwd).model).toBeUndefined()
   })
 
   test('a .env cannot set anything but our own names', () => {
@@ -61,22 +86,26 @@ describe('where settings come from', () => {
     }
     const lines = Object.entries({ ...foreign, ...network }).map((entry) => entry.join('='))
     const before = { ...process.env }
-    const without = readConfig({}, cwd)
+    const without = readConfig({}, cwd, true)
 
     writeEnv(`${lines.join('\n')}\n`)
 
-    expect(readConfig({}, cwd)).toEqual(without)
+    expect(readConfig({}, cwd, true)).toEqual(without)
     expect(process.env).toEqual(before)
   })
 
   test('hosts that are allowed are read as they are asked for', () => {
-    const { network } = readConfig({ AGENT_NETWORK: 'allow:GitHub.com, registry.npmjs.org.' }, cwd)
+    const { network } = readConfig(
+      { AGENT_NETWORK: 'allow:GitHub.com, registry.npmjs.org.' },
+      cwd,
+      true,
+    )
 
     expect(network).toEqual({ allow: ['github.com', 'registry.npmjs.org'] })
   })
 
   test('a data folder is taken relative to the current folder', () => {
-    expect(readConfig({ CODEX_DATA_DIR: 'mine' }, cwd).dataDir).toBe(join(cwd, 'mine'))
+    expect(readConfig({ CODEX_DATA_DIR: 'mine' }, cwd, true).dataDir).toBe(join(cwd, 'mine'))
   })
 })
 
@@ -99,7 +128,7 @@ describe('a .env', () => {
   ])('may have %s', (_what, content, model) => {
     writeEnv(content)
 
-    expect(readConfig({}, cwd).model).toBe(model)
+    expect(readConfig({}, cwd, true).model).toBe(model)
   })
 
   test.each(['$(id)', 'a`id`', '$HOME', '$HOME/x'])(
@@ -107,7 +136,7 @@ describe('a .env', () => {
     (text) => {
       writeEnv(`AGENT_MODEL='${text}'\n`)
 
-      expect(readConfig({}, cwd).model).toBe(text)
+      expect(readConfig({}, cwd, true).model).toBe(text)
     },
   )
 
@@ -131,7 +160,7 @@ describe('a .env', () => {
   test('that is a folder, as of a Python environment, is none', () => {
     mkdirSync(join(cwd, '.env'))
 
-    expect(readConfig({}, cwd).credentials).toBe('sealed')
+    expect(readConfig({}, cwd, true).credentials).toBe('sealed')
   })
 })
 
@@ -147,7 +176,9 @@ describe('a base URL', () => {
     'http://192.168.1.1',
     'http://[fd12:3456::1]',
   ])('may be %s', (url) => {
-    expect(readConfig({ OPENAI_BASE_URL: url }, cwd).openaiBaseUrl.href).toBe(new URL(url).href)
+    expect(readConfig({ OPENAI_BASE_URL: url }, cwd, true).openaiBaseUrl.href).toBe(
+      new URL(url).href,
+    )
   })
 
   test.each([

@@ -90,6 +90,16 @@ export class Screen {
           `The conversation was shortened: ${short(event.tokensBefore)} tokens are now ${short(event.tokensAfter)}.`,
         )
         break
+      case 'planted':
+        this.note(
+          'These files can run commands on your machine later and changed in this run:',
+          'yellow',
+        )
+        for (const { path, why } of event.paths) {
+          this.note(`  ${oneLine(path, 120)}: ${why}`, 'yellow')
+        }
+        if (event.more > 0) this.note(`  and ${event.more} more`, 'yellow')
+        break
       case 'usage':
         break
     }

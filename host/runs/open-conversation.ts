@@ -60,6 +60,7 @@ export async function openConversation(options: ConversationOptions = {}): Promi
     outputSchema,
     webSearch: options.webSearch ?? false,
     notices: [
+      config.notFollowed,
       notice,
       missing && `${missing.message} Until then the demo runs without a container.`,
     ].filter((text) => text !== undefined),
