@@ -88,6 +88,16 @@ export async function main(argv: readonly string[]): Promise<number> {
       const { usageCommand } = await import('./usage-command.ts')
       await usageCommand(command.optsWithGlobals())
     })
+  program
+    .command('doctor')
+    .description('look at what a run needs, and say what to do about it')
+    .option('--json', 'as one JSON line')
+    .option('--offline', 'ask nothing that is not on this machine')
+    .option('--attack', 'try in a container what a hostile tool would try, and say what held')
+    .action(async (_options, command: Command) => {
+      const { doctorCommand } = await import('./doctor-command.ts')
+      exitCode = await doctorCommand(command.optsWithGlobals())
+    })
 
   try {
     await program.parseAsync(argv)

@@ -4,13 +4,11 @@ import {
   chownSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type Dockerode from 'dockerode'
 import { z } from 'zod'
@@ -26,6 +24,7 @@ import { budgetOf } from '../../gateway/run-account.ts'
 import { DEMO_MODEL } from '../../providers/demo/responses-request.ts'
 import { Conversation } from '../../runs/conversation.ts'
 import { SessionLog } from '../../runs/session-log.ts'
+import { makeOwnedTempFolder } from '../../storage/owned-temp-folder.ts'
 import { openWorkspace } from '../../workspace/open-workspace.ts'
 import { type AttackCase, attackCases } from './attack-cases.ts'
 import { ATTACK_SCRIPT } from './attack-script.ts'
@@ -88,7 +87,7 @@ const LIMITS = {
  */
 export async function attack(options: AttackOptions): Promise<AttackReport> {
   const { docker, source } = createDocker()
-  const root = mkdtempSync(join(tmpdir(), 'codexbox-attack-'))
+  const root = makeOwnedTempFolder()
   const listeners = await openListeners()
   try {
     const scene = new Scene(root, options, listeners)

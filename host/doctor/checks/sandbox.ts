@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { messageOf } from '../../../shared/errors.ts'
+import { inside } from '../../engine/container-options.ts'
+import { dockerEngine } from '../../engine/docker-engine.ts'
+import type { AgentProcess, Engine } from '../../engine/engine.ts'
+import { makeOwnedTempFolder } from '../../storage/owned-temp-folder.ts'
+import { type Check, type Finding, ok, problem, warning } from '../finding.ts'
+import { isInContainer } from '../in-container.ts'
+import { withEngine } from './with-engine.ts'
+
+/** Starts a container as a run would, to see whether it finds there what the host has put there. */
+export const sandboxCheck: Check = {
+  name: 'sandbox',
+  look(machine, signal) {
+    const { engine, image } = machine.config
+    if (engine === 'process') return warning('There is none with AGENT_ENGINE=process.')
+    return withEngine(machine, (docker, source) =>
+      tryOut(dockerEngine(docker, image, source), signal),
+    )
+  },
+}
+
+async function tryOut(engine: Engine, signal: AbortSignal): Promise<Finding> {
+  const scene = await layOut()
+  let agent: AgentProcess | undefined
+  const stop = () => void agent?.stop(0)
+  signal.addEventListener('abort', stop)
+  try {
+    agent = await engine.start(scene.spec)
+    if (signal.aborted) stop()
+    return judge(await outputOf(agent), scene.word)
+  } catch (error) {
+    return notStarted(error)
+  } finally {
+    await agent?.stop(0)
+    await scene.close()
+  }
+}
+
+/** Written for any Node, since it tells which it is. */
+const PROBE = `
+var fs = require('fs'), net = require('net'), seen = { node: process.versions.node }
+var bash = require('child_process').spawnSync('bash', ['-c', 'echo "$BASH_VERSION"'])
+seen.bash = String(bash.stdout || '').trim()
+try { seen.file = fs.readFileSync('${inside.workspace}/word', 'utf8') } catch (error) { seen.file = '' }
+seen.socket = ''
+function end() { console.log(JSON.stringify(seen)); process.exit(0) }
+var socket = net.connect('${inside.socketPath}')
+socket.on('data', function (data) { seen.socket += data })
+socket.on('error', end)
+socket.on('end', end)
+`
+
+const Seen = z.object({
+  node: z.string(),
+  bash: z.string(),
+  file: z.string(),
+  socket: z.string(),
+})
+
+const MIN_NODE = 20
+
+async function layOut() {
+  const root = makeOwnedTempFolder()
+  const word = randomBytes(8).toString('hex')
+  const [workspace, socketFolder] = [join(root, 'w'), join(root, 's')]
+  const agentFile = join(root, 'probe.cjs')
+  mkdirSync(workspace)
+  mkdirSync(socketFolder)
+  writeFileSync(join(workspace, 'word'), word)
+  writeFileSync(agentFile, PROBE)
+  chmodSync(agentFile, 0o644)
+  if (process.getuid?.() === 0) chownSync(workspace, TOOL_USER.uid, TOOL_USER.gid)
+  const server = createServer((socket) => socket.end(word))
+  server.listen(join(socketFolder, 'gateway.sock'))
+  await once(server, 'listening')
+  chmodSync(join(socketFolder, 'gateway.sock'), 0o666)
+  const uid = process.getuid?.()
+  const gid = process.getgid?.()
+  return {
+    word,
+    spec: {
+      name: `codexbox-probe-${randomBytes(6).toString('hex')}`,
+      agentFile,
+      workspace,
+      socketFolder,
+      network: 'none' as const,
+      user: uid && gid !== undefined ? { uid, gid } : TOOL_USER,
+    },
+    async close() {
+      await new Promise((resolve) => server.close(resolve))
+      rmSync(root, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Anybody but root. */
+const TOOL_USER = { uid: 1000, gid: 1000 }
+
+async function outputOf({ stdout, exited, stderrTail }: AgentProcess): Promise<string> {
+  let text = ''
+  for await (const chunk of stdout) text += chunk
+  const exit = await exited
+  if (text === '' && 'lost' in exit && exit.error) throw exit.error
+  return text || stderrTail()
+}
+
+function judge(output: string, word: string): Finding {
+  let seen: z.infer<typeof Seen>
+  try {
+    seen = Seen.parse(JSON.parse(output))
+  } catch {
+    return problem(`A container started and said only: ${output.slice(0, 300) || 'nothing'}`)
+  }
+  const { node, bash, file, socket } = seen
+  if (Number.parseInt(node, 10) < MIN_NODE || !bash) {
+    return problem(
+      `The image has Node ${node} and ${bash ? `bash ${bash}` : 'no bash'}.`,
+      `Use one with Node ${MIN_NODE} or newer and bash.`,
+    )
+  }
+  if (file !== word) return problem('A container sees another folder than this one.', elsewhere())
+  if (socket !== word) {
+    return problem(
+      "A container sees our folders, and cannot use a socket in them: the engine's files are shared with a virtual machine.",
+      'Run codexbox on the machine of the engine (on Windows inside WSL), or share files in a way that knows sockets.',
+    )
+  }
+  return ok(
+    `A container starts as asked for, with Node ${node} and bash ${bash}, and reaches us by socket.`,
+  )
+}
+
+function notStarted(error: unknown): Finding {
+  const message = messageOf(error)
+  if (/source path does not exist|no such file or directory/i.test(message)) {
+    return problem(`The engine does not find our files: ${message}`, elsewhere())
+  }
+  return problem(message)
+}
+
+function elsewhere(): string {
+  if (!isInContainer() && existsSync('/proc')) {
+    return 'The engine is on another machine, or in a container: run codexbox where it is.'
+  }
+  return 'This process is in a container and the engine is not: mount the temporary folder and the workspace at the same paths in both.'
+}

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseEnv } from 'node:util'
+import { type Check, ok, problem } from '../finding.ts'
+
+/** Which settings there are and where they come from; never what they are set to. */
+export const settingsCheck: Check = {
+  name: 'settings',
+  look({ env, cwd, configError }) {
+    if (configError) return problem(configError.message)
+    const file = join(cwd, '.env')
+    const inEnv = namesIn(env)
+    const inFile = namesIn(readEnv(file)).filter((name) => !inEnv.includes(name))
+    const parts = [
+      inEnv.length > 0 ? `${inEnv.join(', ')} from the environment` : '',
+      inFile.length > 0 ? `${inFile.join(', ')} from ${file}` : '',
+    ].filter(Boolean)
+    return ok(parts.length > 0 ? `Set: ${parts.join('; ')}.` : 'Nothing is set: all as usual.')
+  },
+}
+
+function namesIn(values: NodeJS.Dict<string>): string[] {
+  return Object.keys(values)
+    .filter((name) => /^(AGENT_|CODEX_|CODEXBOX_|OPENAI_)/.test(name) && values[name])
+    .sort()
+}
+
+function readEnv(file: string): NodeJS.Dict<string> {
+  try {
+    return parseEnv(readFileSync(file, 'utf8'))
+  } catch {
+    return {} // Where there is none; what is wrong with one was said by whoever read the settings.
+  }
+}
