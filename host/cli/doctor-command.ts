@@ -65,7 +65,10 @@ async function attackCommand({ json }: DoctorOptions): Promise<number> {
 
 const isNotHeld = ({ outcome }: AttackResult) => outcome === 'not-held'
 
-function printAttack({ credentials, toolUser, results, leaked }: AttackReport, ms: number): void {
+function printAttack(
+  { credentials, toolUser, results, leaked, remarks }: AttackReport,
+  ms: number,
+): void {
   const areas = [...new Set(results.map(({ area }) => area))]
   for (const area of areas) {
     print(style('bold', area))
@@ -89,6 +92,7 @@ function printAttack({ credentials, toolUser, results, leaked }: AttackReport, m
       `${credentials} · tools as user ${toolUser.uid} · ${plural(tries, 'try').replace(/trys$/, 'tries')} · ${seconds(ms)}`,
     ),
   )
+  for (const remark of remarks) print(style('yellow', remark))
   if (process.getuid?.() === 0) printRootsWeakness()
 }
 

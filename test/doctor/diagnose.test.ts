@@ -87,6 +87,18 @@ test('settings are told by name and origin, never by value', async () => {
   expect(JSON.stringify(diagnosis)).not.toMatch(/secret-model|sk-secret/)
 })
 
+test('a setting that is not followed, since an agent could have made it, is a warning', async () => {
+  writeFileSync(join(root, '.env'), 'AGENT_ENGINE=process\n')
+
+  const diagnosis = await look()
+
+  expect(of(diagnosis, 'settings')).toMatchObject({
+    level: 'warning',
+    message: expect.stringContaining('AGENT_ENGINE'),
+  })
+  expect(of(diagnosis, 'engine')?.message).not.toContain('AGENT_ENGINE=process')
+})
+
 test('a setting that cannot be used is a problem, and the rest is looked at all the same', async () => {
   const diagnosis = await look({ AGENT_CREDENTIALS: 'open' })
 

@@ -382,6 +382,13 @@ async function network() {
   })
 }
 
+/** Kept in by no network setting. Only made, not connected: its other end is not on this machine. */
+async function vsock() {
+  await attempt('vsock', async ({ mustFail }) => {
+    mustFail('a vsock socket', () => { output('python3', '-c', 'import socket; socket.socket(40, socket.SOCK_STREAM)') })
+  })
+}
+
 // ---- with a capability in its hands ----
 
 async function gateway() {
@@ -508,6 +515,7 @@ async function main() {
     await theft()
     await escape()
     if (plan.tryNetwork) await network()
+    await vsock()
   } else {
     if (plan.stolenBackwards) await gateway()
     await forgery()

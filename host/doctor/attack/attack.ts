@@ -62,6 +62,8 @@ export interface AttackReport {
   results: AttackResult[]
   /** What of the secrets was found in what came out of the container, or is kept of it. */
   leaked: Found
+  /** What is no failure of ours, and should be known. */
+  remarks: string[]
 }
 
 /** Anybody but root. */
@@ -394,6 +396,7 @@ class Scene {
       toolUser,
       results,
       leaked: searchSecrets(this.#secrets(), places),
+      remarks: said.get('vsock')?.got.length ? [VSOCK] : [],
     }
   }
 
@@ -432,6 +435,10 @@ class Scene {
     }
   }
 }
+
+const VSOCK =
+  'This engine lets tools make vsock sockets, which no network setting keeps in. Where this machine is a virtual ' +
+  'one, they may reach what listens there for it. A newer engine forbids it by its filter of system calls.'
 
 const GIT_CONFIG = '[core]\n\trepositoryformatversion = 0\n\tbare = false\n'
 

@@ -1,20 +1,24 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
-import { type Check, ok, problem } from '../finding.ts'
+import { type Check, ok, problem, warning } from '../finding.ts'
 
 /** Which settings there are and where they come from; never what they are set to. */
 export const settingsCheck: Check = {
   name: 'settings',
-  look({ env, cwd, configError }) {
+  look({ config, env, cwd, configError }) {
     if (configError) return problem(configError.message)
     const file = join(cwd, '.env')
     const inEnv = namesIn(env)
-    const inFile = namesIn(readEnv(file)).filter((name) => !inEnv.includes(name))
+    const { notFollowed } = config
+    const inFile = namesIn(readEnv(file)).filter(
+      (name) => !inEnv.includes(name) && !notFollowed?.includes(name),
+    )
     const parts = [
       inEnv.length > 0 ? `${inEnv.join(', ')} from the environment` : '',
       inFile.length > 0 ? `${inFile.join(', ')} from ${file}` : '',
     ].filter(Boolean)
+    if (notFollowed) return warning([...parts, notFollowed].join('; '))
     return ok(parts.length > 0 ? `Set: ${parts.join('; ')}.` : 'Nothing is set: all as usual.')
   },
 }
@@ -27,7 +31,8 @@ function namesIn(values: NodeJS.Dict<string>): string[] {
 
 function readEnv(file: string): NodeJS.Dict<string> {
   try {
-    return parseEnv(readFileSync(file, 'utf8'))
+    // A named pipe would hold us up for ever.
+    return statSync(file).isFile() ? parseEnv(readFileSync(file, 'utf8')) : {}
   } catch {
     return {} // Where there is none; what is wrong with one was said by whoever read the settings.
   }
