@@ -50,12 +50,15 @@ async function attempt(id, act) {
     },
     had(what) { result.got.push(what) },
     tried(what) { result.tried++; if (what) result.refused.push(what) },
+    /** Whether the way led somewhere on the bait. A kernel may close it there too. */
     proved(isProved) { result.proved = isProved },
+    /** What has to work, or all that failed proves nothing. */
+    works(what, isSo) { result.proved = isSo; if (!isSo) result.failed = what + ' did not work' },
     notTried(why) { result.notTried = why },
   }
-  const late = new Promise((resolve) => setTimeout(resolve, 30000, 'late').unref())
+  const late = new Promise((resolve) => setTimeout(resolve, 60000, 'late').unref())
   try {
-    if ((await Promise.race([act(tell), late])) === 'late') result.refused.push('gave up after 30 s')
+    if ((await Promise.race([act(tell), late])) === 'late') result.failed = 'it took longer than 60 s'
   } catch (error) {
     result.failed = String(error && error.stack || error)
   }
@@ -151,11 +154,11 @@ const isRefused = (status) => typeof status !== 'number' || status >= 400
 async function theft() {
   const bait = await startBait()
 
-  await attempt('A1', async ({ search, mustFail, proved }) => {
+  await attempt('A1', async ({ search, mustFail, works }) => {
     search('the environment', JSON.stringify(process.env))
     search('the environment of a shell', output('bash', '-lc', 'env; set'))
     mustFail('a variable with a telling name', () => Object.keys(process.env).some((name) => /TOKEN|SECRET|PASSWORD|API_KEY|CODEX_/.test(name)))
-    proved(output('bash', '-c', 'env').includes('PATH='))
+    works('env', output('bash', '-c', 'env').includes('PATH='))
   })
   await attempt('A2', async ({ search, mustFail, proved }) => {
     for (const pid of agents()) mustFail('environ of ' + pid, () => fs.readFileSync('/proc/' + pid + '/environ').length > 0)
@@ -212,14 +215,14 @@ async function theft() {
     }
     process.kill(bait.pid, 'SIGUSR1')
     let isOpen = false
-    for (let i = 0; i < 20 && !isOpen; i++) {
+    for (let i = 0; i < 100 && !isOpen; i++) {
       await new Promise((resolve) => setTimeout(resolve, 100))
       isOpen = (await connects({ host: '127.0.0.1', port: 9229 })) === true
     }
     proved(isOpen)
   })
   bait.kill('SIGKILL')
-  await attempt('A8', async ({ search, mustFail, proved }) => {
+  await attempt('A8', async ({ search, mustFail, works }) => {
     for (const file of plan.hostFiles) mustFail(file, () => { fs.readFileSync(file) })
     let bytes = 0
     const visit = (folder, depth) => {
@@ -235,13 +238,13 @@ async function theft() {
       }
     }
     for (const folder of ['/etc', '/opt', '/run', '/tmp', '/home', '/root', '/var/log', '/var/tmp', '/var/run', '/srv', '/mnt', '/dev/shm', '/dev/mqueue', here]) visit(folder, 0)
-    proved(bytes > 0)
+    works('reading files', bytes > 0)
   })
-  await attempt('A9', async ({ search, proved }) => {
+  await attempt('A9', async ({ search, works }) => {
     for (const pid of pids()) search('cmdline of ' + pid, read('/proc/' + pid + '/cmdline') || '')
-    proved(agents().length > 0 && cmdline(1).length > 0)
+    works('finding the agent', agents().length > 0 && cmdline(1).length > 0)
   })
-  await attempt('A12', async ({ mustFail, tried, had, proved }) => {
+  await attempt('A12', async ({ mustFail, tried, works }) => {
     const isThere = fs.existsSync(SOCKET)
     if (!isThere) return tried('there is no socket')
     const tries = { 'no capability': undefined, 'a guessed one': 'A'.repeat(43), 'an empty one': ' ', "another conversation's": plan.othersCapability }
@@ -249,7 +252,7 @@ async function theft() {
       const status = await ask({ capability, body: plan.goodBody })
       mustFail(what + ': ' + status, () => !isRefused(status))
     }
-    proved((await ask({ method: 'GET', path: '/' })) === 404)
+    works('asking the gateway', (await ask({ method: 'GET', path: '/' })) === 404)
   })
 }
 
@@ -293,7 +296,7 @@ async function escape() {
     for (const command of [['su', '-c', 'true'], ['sudo', '-n', 'true'], ['chown', '0:0', copy]])
       mustFail(command[0], () => { output(...command) })
   })
-  await attempt('X5', async ({ mustFail, proved }) => {
+  await attempt('X5', async ({ mustFail, works }) => {
     for (const folder of ['/', '/bin', '/usr/bin', '/usr/local/bin', '/etc', '/lib', '/opt/codexbox', '/root', '/var', '/run', '/run/codexbox', '/sys', '/proc/sys', '/sys/fs/cgroup'])
       mustFail(folder, () => { fs.writeFileSync(path.join(folder, 'codexbox-was-here'), '') })
     for (const file of ['/opt/codexbox/agent.cjs', '/etc/passwd', '/etc/ld.so.preload', '/usr/bin/env', process.execPath])
@@ -303,7 +306,7 @@ async function escape() {
       mustFail('the socket elsewhere', () => { fs.renameSync('/run/codexbox', '/run/x') })
     }
     fs.writeFileSync(path.join(here, 'written'), 'by a tool')
-    proved(true)
+    works('writing', true)
   })
   await attempt('X6', async ({ mustFail }) => {
     const knobs = ['/proc/sys/kernel/core_pattern', '/proc/sys/kernel/modprobe', '/proc/sys/vm/overcommit_memory', '/proc/sys/net/ipv4/ip_forward', '/proc/sysrq-trigger', '/sys/kernel/uevent_helper', '/sys/kernel/mm/transparent_hugepage/enabled', '/sys/power/state', '/sys/fs/cgroup/release_agent', '/sys/fs/cgroup/memory/memory.limit_in_bytes', '/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/pids/pids.max', '/sys/fs/cgroup/pids.max', '/proc/1/oom_score_adj', '/proc/irq/0/smp_affinity']
@@ -345,17 +348,17 @@ async function escape() {
 async function network() {
   const server = net.createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
-  const works = (await connects({ host: '127.0.0.1', port: server.address().port })) === true
+  const connected = (await connects({ host: '127.0.0.1', port: server.address().port })) === true
   server.close()
   for (const id of ['N1', 'N2', 'N3'])
-    await attempt(id, async ({ mustFail, notTried, proved }) => {
+    await attempt(id, async ({ mustFail, notTried, works }) => {
       const places = plan.listeners.filter((listener) => listener.id === id)
       if (places.length === 0) return notTried('this machine has no such address')
       for (const { host, port } of places) {
         const answer = await connects({ host, port })
         mustFail(host + ': ' + answer, () => answer === true)
       }
-      proved(works)
+      works('connecting', connected)
     })
   await attempt('N4', async ({ mustFail, tried }) => {
     const servers = [...String(read('/etc/resolv.conf') || '').matchAll(/^nameserver\s+(\S+)/gm)].map((found) => found[1].split('%')[0])
@@ -398,15 +401,15 @@ async function gateway() {
     const status = await ask({ capability, body: good, ...question })
     mustFail(what + ': ' + status, () => !isRefused(status))
   }
-  let works
+  let isGood
   await attempt('F13a', async (tell) => {
-    works = (await ask({ capability, body: good })) === 200
+    isGood = (await ask({ capability, body: good })) === 200
     for (const to of ['/', '/v1/models', '/v1/files', '/v1/responses/', '/v1/responses?x=1', '//v1/responses', '/v1/../v1/responses', '/v1/%72esponses', '/backend-api/codex/responses', 'http://127.0.0.1:1/v1/responses'])
       await refuses(tell, to, { path: to })
     for (const method of ['GET', 'PUT', 'DELETE', 'PATCH', 'HEAD']) await refuses(tell, method, { method, body: undefined })
     await refuses(tell, 'CONNECT', { method: 'CONNECT', path: '127.0.0.1:1', body: undefined })
     await refuses(tell, 'Upgrade', { method: 'GET', body: undefined, headers: { connection: 'upgrade', upgrade: 'websocket' } })
-    tell.proved(works)
+    tell.works('a request as it should be', isGood)
   })
   await attempt('F13b', async (tell) => {
     const bodies = {
@@ -424,7 +427,7 @@ async function gateway() {
     }
     for (const [what, body] of Object.entries(bodies)) await refuses(tell, what, { body })
     await refuses(tell, 'another thread', { headers: { 'thread-id': 'another' } })
-    tell.proved(works)
+    tell.works('a request as it should be', isGood)
   })
   await attempt('F13c', async (tell) => {
     for (const tool of [{ type: 'mcp', server_label: 'x', server_url: 'http://127.0.0.1:1' }, { type: 'web_search', external_web_access: true, search_content_types: ['text'] }, { type: 'code_interpreter', container: { type: 'auto' } }, { type: 'file_search', vector_store_ids: ['vs_1'] }, { type: 'image_generation' }, { type: 'computer_use_preview' }])
@@ -434,11 +437,11 @@ async function gateway() {
     await refuses(tell, 'a file elsewhere', { body: part({ type: 'input_file', file_url: 'http://127.0.0.1:1/x' }) })
     await refuses(tell, 'a stored file', { body: part({ type: 'input_file', file_id: 'file_1' }) })
     await refuses(tell, 'a stored item', { body: { ...good, input: [{ type: 'item_reference', id: 'msg_1' }] } })
-    tell.proved(works)
+    tell.works('a request as it should be', isGood)
   })
   await attempt('F13d', async (tell) => {
     await refuses(tell, 'the one of the run before', { capability: turned(plan.revokedBackwards) })
-    tell.proved(works)
+    tell.works('a request as it should be', isGood)
   })
 }
 

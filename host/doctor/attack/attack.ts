@@ -450,8 +450,9 @@ function judge(said: ScriptResult | undefined): Judged {
   const { tried, got, proved, notTried, failed } = said
   const about = { tried, ...(proved === undefined ? {} : { proved }) }
   if (got.length > 0) return { ...about, outcome: 'not-held', detail: got }
-  if (notTried || failed)
-    return { ...about, outcome: 'not-tried', detail: [notTried ?? failed ?? ''] }
+  // What cannot be told is not good enough.
+  if (failed) return { ...about, outcome: 'not-held', detail: [`it cannot be told: ${failed}`] }
+  if (notTried) return { ...about, outcome: 'not-tried', detail: [notTried] }
   if (tried === 0) return { ...about, outcome: 'not-tried', detail: ['there was nothing to try'] }
   return { ...about, outcome: 'held', detail: [] }
 }
