@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
@@ -6,6 +7,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { type DiagnoseOptions, type Diagnosis, diagnose } from '../../host/doctor/diagnose.ts'
+import { packageRoot } from '../../host/package-root.ts'
 import { thisProcess } from '../../host/storage/process-identity.ts'
 import { runCodexbox } from '../cli/run-codexbox.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
@@ -26,6 +28,9 @@ afterEach(() => rmSync(root, { recursive: true, force: true }))
 
 const { DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG, XDG_RUNTIME_DIR } = process.env
 const whereTheEngineIs = { DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG, XDG_RUNTIME_DIR }
+
+const canHaveOwnMounts =
+  process.platform === 'linux' && spawnSync('unshare', ['--mount', 'true']).status === 0
 
 const look = (more: NodeJS.ProcessEnv = {}, options: DiagnoseOptions = {}) =>
   diagnose({ env: { ...env, ...more }, cwd: root, offline: true, ...options })
@@ -266,6 +271,53 @@ describeWithEngine('on a machine with an engine, the doctor', ({ docker, image }
     expect(of(diagnosis, 'sandbox')?.message).toMatch(/Node \d+.*bash \d+.*by socket/)
     await withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] })
   }, 90_000)
+
+  // As where this process is in a container with the socket of the engine outside.
+  test.runIf(canHaveOwnMounts)(
+    'says so where the engine does not find our files',
+    async () => {
+      const { status, stdout } = spawnSync(
+        'unshare',
+        [
+          '--mount',
+          'sh',
+          '-c',
+          'mount -t tmpfs none "$TMPDIR" && exec "$@"',
+          'sh',
+          process.execPath,
+          '--import',
+          'tsx',
+          'host/cli.ts',
+          'doctor',
+          '--offline',
+          '--json',
+        ],
+        {
+          cwd: packageRoot,
+          encoding: 'utf8',
+          env: {
+            PATH: process.env.PATH,
+            ...env,
+            ...whereTheEngineIs,
+            AGENT_IMAGE: image,
+            TMPDIR: root,
+            CODEX_DATA_DIR: dataDir,
+          },
+        },
+      )
+
+      const found = of(JSON.parse(stdout).checks, 'sandbox')
+      // A machine that is too busy to start a container within the time is told that instead.
+      if (found?.message.startsWith('Took longer')) return
+      expect(status).toBe(1)
+      expect(found).toMatchObject({
+        level: 'problem',
+        message: expect.stringContaining('does not find our files'),
+        advice: expect.any(String),
+      })
+    },
+    90_000,
+  )
 
   test('says that an image is missing, and how to make it', async () => {
     const diagnosis = await look(
