@@ -1,9 +1,9 @@
-import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdir, rm } from 'node:fs/promises'
 import http from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type DebugLog, openDebugLog } from '../debug-log.ts'
 import type { ModelConnection } from '../providers/provider.ts'
+import { makeOwnedTempFolder, removeAbandonedTempFolders } from '../storage/owned-temp-folder.ts'
 import { bodyPolicy, type Terms } from './body-policy.ts'
 import { Grants } from './grants.ts'
 import type { Ledger } from './ledger.ts'
@@ -65,9 +65,11 @@ export async function openGateway(
   server.requestTimeout = 60_000
   server.maxConnections = MAX_CONNECTIONS
 
+  // What killed hosts have left; nobody waits for it.
+  void removeAbandonedTempFolders()
   // Short, since a socket's path may have 107 bytes; private, since the socket itself is not: its
   // folder is mounted, and the agent in the container is another user than we are.
-  const folder = await mkdtemp(join(tmpdir(), 'codexbox-'))
+  const folder = makeOwnedTempFolder()
   const socketFolder = join(folder, 's')
   await mkdir(socketFolder, { mode: 0o755 })
   const socketPath = join(socketFolder, 'gateway.sock')

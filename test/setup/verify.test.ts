@@ -43,7 +43,7 @@ async function verifyWithServer(...script: Exchange[]) {
 
 /** No workspace, no session, no socket. */
 function expectNothingLeft(): void {
-  const left = readdirSync(folder, { recursive: true })
+  const left = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   // The book of requests is no leftover.
   const kept = ['data', join('data', 'sessions'), join('data', 'requests.jsonl')]
   expect(left.filter((path) => !kept.includes(path))).toEqual([])

@@ -107,14 +107,13 @@ describe.skipIf(process.platform === 'win32')('F2: while links are swapped in', 
     `nothing outside is read by %s in ${TRIES} tries`,
     (path) => {
       const seen = new Map<string | undefined, number>()
-      for (let i = 0; i < TRIES; i++) {
+      // Until both are seen: otherwise nothing was swapped, and nothing is proved.
+      for (let i = 0; i < TRIES || seen.size < 2; i++) {
         const text = read(path)
         seen.set(text, (seen.get(text) ?? 0) + 1)
       }
 
       expect([...seen.keys()].filter(Boolean)).toEqual(['inside'])
-      // Otherwise nothing was swapped, and nothing is proved.
-      expect(seen.get(undefined)).toBeGreaterThan(0)
     },
     120_000,
   )
@@ -141,7 +140,8 @@ describe.skipIf(process.platform === 'win32')('F2: while links are swapped in', 
   test('a workspace is opened as what it is, or not at all', () => {
     const inside = new Set<string>()
     let refused = 0
-    for (let i = 0; i < TRIES / 10; i++) {
+    // Both have to be seen, or nothing is proved.
+    for (let i = 0; i < TRIES / 10 || inside.size === 0 || refused === 0; i++) {
       try {
         inside.add(openWorkspace(join(work, 'dir'), join(box, 'outside')).path)
       } catch {
@@ -150,7 +150,6 @@ describe.skipIf(process.platform === 'win32')('F2: while links are swapped in', 
     }
 
     expect([...inside]).toEqual([join(work, 'dir')])
-    expect(refused).toBeGreaterThan(0)
   }, 120_000)
 })
 
