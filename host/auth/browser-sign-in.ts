@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { withDeadline } from '../net/with-deadline.ts'
 import type { AuthorizationResponse } from './authorization-response.ts'
 import { type Callback, redirectUri, startCallbackServer } from './callback-server.ts'
 import { CLIENT_ID, ORIGINATOR } from './client-identity.ts'
@@ -9,7 +10,6 @@ import { readPasted } from './pasted-address.ts'
 import { createPkce } from './pkce.ts'
 import { issuerUrl } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
-import { withDeadline } from './with-deadline.ts'
 
 export interface BrowserSignInOptions {
   issuer: URL

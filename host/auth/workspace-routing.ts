@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { CodexboxError } from '../../shared/errors.ts'
 import { NoAnswerError } from '../net/no-answer-error.ts'
+import { withDeadline } from '../net/with-deadline.ts'
 import { USER_AGENT } from './client-identity.ts'
 import { type Pause, pauseFor } from './pause.ts'
 import { askForReply, type TokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
-import { withDeadline } from './with-deadline.ts'
 
 /** Where the requests of one account go, and what they carry. */
 export interface Route {

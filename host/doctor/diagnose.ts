@@ -1,6 +1,6 @@
 import { messageOf } from '../../shared/errors.ts'
-import { withDeadline } from '../auth/with-deadline.ts'
 import { readConfig } from '../config.ts'
+import { withDeadline } from '../net/with-deadline.ts'
 import { clockCheck } from './checks/clock.ts'
 import { dataFolderCheck } from './checks/data-folder.ts'
 import { engineCheck } from './checks/engine.ts'

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { withDeadline } from '../auth/with-deadline.ts'
 import { NoAnswerError } from './no-answer-error.ts'
 import { type OutgoingRequest, send } from './send.ts'
+import { withDeadline } from './with-deadline.ts'
 
 export interface Question extends Omit<OutgoingRequest, 'signal' | 'keepsAlive'> {
   /** See `OutgoingRequest`; not by default. */
