@@ -128,9 +128,13 @@ async function ask(socketPath: string, request: string) {
   client.on('error', () => {})
   client.write(request, 'latin1')
   let text = ''
-  for await (const chunk of client.iterator({ destroyOnReturn: false })) {
-    text += chunk
-    if (/^HTTP\/1\.1 200 .*\r\n\r\n/s.test(text)) break
+  try {
+    for await (const chunk of client.iterator({ destroyOnReturn: false })) {
+      text += chunk
+      if (/^HTTP\/1\.1 200 .*\r\n\r\n/s.test(text)) break
+    }
+  } catch {
+    // Cut off with a part of the request unread; the answer may have come before that, or not at all.
   }
   return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 0), text, client }
 }
