@@ -7,6 +7,7 @@ import { chooseProvider } from '../providers/choose-provider.ts'
 import type { Conversation } from '../runs/conversation.ts'
 import { openConversation } from '../runs/open-conversation.ts'
 import type { Run } from '../runs/run.ts'
+import { readSession } from '../runs/session-log.ts'
 import { readPercent, refuseBelow, TooLittleLeftError } from './enough-left.ts'
 import { exitCodeOf, exitCodeOfError } from './exit-code.ts'
 import { imageFile } from './image-file.ts'
@@ -62,6 +63,8 @@ async function beginning(
       throw wrong('--continue goes on where the session ends: it takes no prompt and no image.')
     }
     if (!options.session) throw wrong('--continue wants to know which session: add --session NAME.')
+    // One that is not there must not be made by looking for it.
+    readSession(readConfig().dataDir, options.session)
     return (conversation) => conversation.resume()
   }
   const asked = prompt === undefined || prompt === '-' ? await text(process.stdin) : prompt

@@ -192,7 +192,7 @@ describe('--continue', () => {
   test.each([
     [['--continue'], 'which session'],
     [['--continue', '--session', 's', 'A prompt.'], 'takes no prompt'],
-    [['--continue', '--session', 'new'], 'nothing to go on with'],
+    [['--continue', '--session', 'new'], 'There is no session new'],
   ])('codexbox run %j is refused', async (args, why) => {
     const { code, stderr } = await home.run(['run', ...args])
 
