@@ -96,12 +96,12 @@ describe('where settings come from', () => {
 
   test('hosts that are allowed are read as they are asked for', () => {
     const { network } = readConfig(
-      { AGENT_NETWORK: 'allow:GitHub.com, registry.npmjs.org.' },
+      { AGENT_NETWORK: 'allow:GitHub.com, files.pythonhosted.org.' },
       cwd,
       true,
     )
 
-    expect(network).toEqual({ allow: ['github.com', 'registry.npmjs.org'] })
+    expect(network).toEqual({ allow: ['github.com', 'files.pythonhosted.org'] })
   })
 
   test('a data folder is taken relative to the current folder', () => {

@@ -36,7 +36,7 @@ function nameOf(entry: string): { name: string } | { wrong: string } {
     return refusal ? { wrong: `is ${refusal}` } : { name }
   }
   if (!HOST_NAME.test(name) || name.length > 253) {
-    return { wrong: 'is no full host name, such as registry.npmjs.org' }
+    return { wrong: 'is no full host name, such as files.pythonhosted.org' }
   }
   return { name }
 }

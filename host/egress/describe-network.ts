@@ -1,6 +1,6 @@
 import type { NetworkMode } from '../config.ts'
 
-/** For people: `none`, `open`, or `allow: github.com, registry.npmjs.org`. */
+/** For people: `none`, `open`, or `allow: github.com, files.pythonhosted.org`. */
 export function describeNetwork(network: NetworkMode): string {
   return typeof network === 'string' ? network : `allow: ${network.allow.join(', ')}`
 }

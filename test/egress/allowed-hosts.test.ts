@@ -4,8 +4,8 @@ import { allowedHosts } from '../../host/egress/allowed-hosts.ts'
 describe('the list of hosts', () => {
   test.each([
     [
-      ['registry.npmjs.org', 'github.com'],
-      ['registry.npmjs.org', 'github.com'],
+      ['files.pythonhosted.org', 'github.com'],
+      ['files.pythonhosted.org', 'github.com'],
     ],
     [[' GitHub.COM ', 'github.com.', 'github.com'], ['github.com']],
     [['bücher.example', 'XN--BCHER-KVA.example'], ['xn--bcher-kva.example']],

@@ -75,11 +75,11 @@ test('a list that a program gives is held against the same rules', async () => {
 })
 
 test('people and the model are told what there is', () => {
-  const allow = ['github.com', 'registry.npmjs.org']
+  const allow = ['github.com', 'files.pythonhosted.org']
 
   expect(describeNetwork('none')).toBe('none')
   expect(describeNetwork('open')).toBe('open')
-  expect(describeNetwork({ allow })).toBe('allow: github.com, registry.npmjs.org')
+  expect(describeNetwork({ allow })).toBe('allow: github.com, files.pythonhosted.org')
   expect(networkInstructions('none')).toBe('')
   expect(networkInstructions('open')).toContain('has a network')
   for (const host of allow) expect(networkInstructions({ allow })).toContain(host)
