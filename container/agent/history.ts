@@ -20,6 +20,7 @@ export class History {
   /** What the service counted last, and what has come since. */
   #counted = 0
   #bytesSince: number
+  #droppedImages = 0
 
   /** `head` stays in front whatever happens: instructions, and what a model wants to have there. */
   constructor(head: readonly Item[], items: readonly Item[]) {
@@ -105,6 +106,13 @@ export class History {
     )
   }
 
+  /** How many items have lost their images since this was last asked; for the user. */
+  takeDroppedImages(): number {
+    const dropped = this.#droppedImages
+    this.#droppedImages = 0
+    return dropped
+  }
+
   /** The newest images stay, as far as there is room. */
   #dropOldImages(): void {
     let room = MAX_IMAGES_BYTES
@@ -112,6 +120,7 @@ export class History {
       room -= entry.imageBytes
       if (entry.imageBytes > 0 && room < 0) {
         this.#entries[index] = entryOf(JSON.parse(entry.encoded, withoutImage))
+        this.#droppedImages++
       }
     }
   }

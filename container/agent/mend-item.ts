@@ -101,7 +101,7 @@ function complete(item: Item): Mended {
   }
 }
 
-/** A message that holds nothing but a refusal is not taken back; it has been shown. */
+/** A message that holds nothing but a refusal is not taken back by the service; it has been shown. */
 function withKnownParts(item: Item): Mended {
   const { role, content } = item
   if (role !== 'assistant' || !Array.isArray(content)) return notWhole(item)
@@ -114,7 +114,9 @@ function withKnownParts(item: Item): Mended {
     const repair = 'a part of a message that nobody knows is left out'
     return known.length === 0 ? { repair } : { item: { ...item, content: known }, repair }
   }
-  if (content.length > 0 && content.every(({ type }) => type === 'refusal')) return {}
+  if (content.length > 0 && content.every(({ type }) => type === 'refusal')) {
+    return { repair: 'a message that is a refusal alone is not sent back' }
+  }
   return { item }
 }
 

@@ -312,9 +312,16 @@ class Run {
   }
 
   #record(item: Item): number {
-    this.#conversation.history.push(item)
+    const { history } = this.#conversation
+    history.push(item)
     this.#hasShownText = false
-    return this.#input.emit({ type: 'item', item })
+    const seq = this.#input.emit({ type: 'item', item })
+    const dropped = history.takeDroppedImages()
+    if (dropped > 0) {
+      const message = `the oldest images are left out, of ${dropped} items: together they are too large to be sent`
+      this.#input.emit({ type: 'repair', message })
+    }
+    return seq
   }
 
   #countUsage(usage: Usage, firstEventMs: number): void {

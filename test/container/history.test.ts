@@ -86,8 +86,10 @@ test('of many images the newest stay, a note stands where an older one was', () 
   })
   const history = new History([head], [image('A'), image('B')])
   expect(history.items).toEqual([image('A'), image('B')])
+  expect(history.takeDroppedImages()).toBe(0)
 
   history.push(image('C'))
+  expect(history.takeDroppedImages()).toBe(1)
 
   expect(history.items.slice(1)).toEqual([image('B'), image('C')])
   expect(history.items[0]).toMatchObject({

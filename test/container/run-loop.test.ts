@@ -63,6 +63,23 @@ test('images stand in front of the prompt', async (t) => {
   })
 })
 
+test('images that are too large together lose the oldest, and that is said', async (t) => {
+  const url = (letter: string) => `data:image/png;base64,${letter.repeat(13_000_000)}`
+  const earlier = {
+    type: 'message',
+    role: 'user',
+    content: [{ type: 'input_image', image_url: url('A') }],
+  }
+  const script = [textAnswer()]
+  const { agent, server } = await play(t, script, { history: [earlier], images: [url('B')] })
+
+  const sent = JSON.stringify(server.requests[0]?.body.input)
+  expect([sent.includes(url('A')), sent.includes(url('B'))]).toEqual([false, true])
+  expect(eventsOf(agent, 'repair').map(({ message }) => message)).toEqual([
+    expect.stringContaining('images are left out'),
+  ])
+})
+
 test('an output schema is a strict format of the text', async (t) => {
   const outputSchema = { type: 'object', properties: {}, additionalProperties: false }
   const { server } = await play(t, [textAnswer('{}')], { outputSchema, verbosity: 'low' })
