@@ -195,7 +195,8 @@ function number(value: unknown): number | undefined {
 }
 
 function boolean(value: unknown): boolean | undefined {
-  const text = String(value).toLowerCase()
+  // An object may have a way of its own to become text, or none.
+  const text = typeof value === 'object' ? '' : String(value).toLowerCase()
   if (text === 'true' || text === '1') return true
   return text === 'false' || text === '0' ? false : undefined
 }

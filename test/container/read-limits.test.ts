@@ -142,6 +142,12 @@ describe('JSON', () => {
     })
   })
 
+  test('an object in the place of a word is no word, whatever it says of itself', () => {
+    const credits = { has_credits: { toString: '' }, unlimited: '', balance: [] }
+
+    expect(readLimitsBody({ credits }, NOW)).toBeUndefined()
+  })
+
   test('the event of a stream', () => {
     const event = {
       type: 'codex.rate_limits',
