@@ -1,10 +1,16 @@
+import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type AttackReport, attack } from '../../host/doctor/attack/attack.ts'
 import { type Area, attackCases } from '../../host/doctor/attack/attack-cases.ts'
+import { openConversation } from '../../host/runs/open-conversation.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 
 /** It starts two dozen processes, on a machine that may be busy. */
 const LONG_MS = 180_000
+
+const isRoot = process.getuid?.() === 0
 
 const ofArea = (report: AttackReport, area: Area) =>
   report.results.filter((result) => result.area === area)
@@ -71,8 +77,46 @@ describeWithEngine('a hostile tool in a container', ({ docker, image }) => {
     LONG_MS,
   )
 
-  // Also what shows that the attack is one: without the split of users it gets at the token.
-  test.runIf(process.getuid?.() === 0)(
+  test.runIf(isRoot)(
+    'is not let near the real token: direct is refused where root owns the workspace',
+    async () => {
+      const root = mkdtempSync(join(tmpdir(), 'codexbox-of-root-'))
+      const [workspace, dataDir] = [join(root, 'work'), join(root, 'data')]
+      mkdirSync(workspace)
+      const open = (credentials: 'sealed' | 'direct') =>
+        openConversation({
+          workspace,
+          settings: {
+            provider: 'openai',
+            openaiApiKey: 'sk-canary',
+            credentials,
+            network: credentials === 'direct' ? 'open' : 'none',
+            engine: 'docker',
+            image,
+            dataDir,
+          },
+        })
+
+      await expect(open('direct')).rejects.toMatchObject({
+        code: 'config-invalid',
+        message: expect.stringMatching(
+          /^AGENT_CREDENTIALS=direct is refused in \S+\/work: root owns it, .*the real token; .*ordinary user, or use sealed\.$/,
+        ),
+      })
+      expect(existsSync(dataDir)).toBe(false)
+      const sealed = await open('sealed')
+      expect(sealed.toolsIsolated).toBe(false)
+      await sealed.close()
+      chownSync(workspace, 1000, 1000)
+      const ofOrdinaryUser = await open('direct')
+      expect(ofOrdinaryUser.toolsIsolated).toBe(true)
+      await ofOrdinaryUser.close()
+      rmSync(root, { recursive: true })
+    },
+  )
+
+  // The control, past what refuses it: shows that the attack is one, and what the refusal is for.
+  test.runIf(isRoot)(
     'gets at the agent where the workspace is root’s own, and at the token if that is there',
     async () => {
       const report = await attacked('direct', { uid: 0, gid: 0 })
