@@ -43,6 +43,9 @@ export class Command {
     this.#child = spawn('bash', bashArgs, {
       cwd: options.cwd,
       detached: true,
+      // Node's pipe is a socket. A first shell on one believes that it was started over a network, and
+      // runs the ~/.bashrc before the command.
+      env: { ...process.env, SHLVL: '1' },
       stdio: [options.openStdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     })
     // A command that does not read its input to the end is no failure.

@@ -50,7 +50,7 @@ export function startWorker(
   const command = [process.execPath, file, 'worker', workspace]
   const child = spawn('bash', ['--norc', '-c', wrapped, 'bash', ...command], {
     cwd: '/',
-    env: { PATH: process.env.PATH, TMPDIR: workspace },
+    env: { PATH: process.env.PATH, TMPDIR: workspace, HOME: workspace },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...user,
   })

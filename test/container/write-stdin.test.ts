@@ -148,6 +148,15 @@ describe.concurrent('the input of a command', () => {
     expect(printed(two)).toBe('<two>\nover\n')
   })
 
+  test('makes no shell run what is meant for logins', async (t) => {
+    const worker = startWorker(t)
+    writeFileSync(join(worker.workspace, '.bashrc'), 'echo planted\n')
+    const { output } = await worker.call('bash', { command: 'echo said', open_stdin: true })
+
+    expect(output).toMatch(/said/)
+    expect(output).not.toMatch(/planted/)
+  })
+
   test('is at its end when it was not to be kept open, so that nothing waits for it', async (t) => {
     const { look, first, at } = await workerWith(t, `${cat.replace('exit 5', waiting)}`)
     expect(printed(first)).toMatch(/^over\nbegun/)
