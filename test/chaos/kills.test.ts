@@ -1,15 +1,12 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { describeWithEngine } from '../real-engine.ts'
-import { scriptPackage } from '../script-package.ts'
 import { countEvents, HEAVY_PLAN, type Kills, killOnce } from './kills.ts'
 import { type PlannedModel, startPlannedModel } from './planned-model.ts'
 import { processesOf } from './processes.ts'
 import { isFull, seed } from './seeded.ts'
-
-const installHost = await scriptPackage('test/runs/host-process.ts')
 
 const KILLS = isFull ? 50 : 10
 const KILLS_IN_CONTAINERS = isFull ? 15 : 2
@@ -19,16 +16,14 @@ const TIMEOUT_MS = 1_800_000
 
 let root: string
 let model: PlannedModel
-let common: Pick<Kills, 'model' | 'script' | 'root'>
+let common: Pick<Kills, 'model' | 'root'>
 /** Of a run that nobody disturbs; a kill is at one of them. */
 let events: number
 
 beforeAll(async () => {
   root = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-kills-')))
   model = await startPlannedModel(HEAVY_PLAN)
-  const folder = join(root, 'package')
-  mkdirSync(folder)
-  common = { model, root, script: installHost(folder) }
+  common = { model, root }
   events = await countEvents({ ...common, engine: 'process' })
 })
 

@@ -6,7 +6,7 @@ import { readConfig } from '../../host/config.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import type { SessionLine } from '../../host/runs/session-log.ts'
 import type { Item } from '../../shared/items.ts'
-import { type SpawnedHost, spawnHost } from '../runs/spawned-host.ts'
+import { type HostProcess, startHost } from '../engine/host-process.ts'
 import {
   commandIn,
   commandOf,
@@ -34,8 +34,6 @@ const UNCERTAIN = /not known/
 
 export interface Kills {
   model: PlannedModel
-  /** host-process.ts as a file for plain Node. */
-  script: string
   /** Holds the folders of all of them. */
   root: string
   engine: 'process' | 'docker'
@@ -43,7 +41,7 @@ export interface Kills {
    * Finds what is to be killed as the run begins. What it returns kills it, and says false when it was
    * not there any more.
    */
-  aim(host: SpawnedHost, runId: string): () => boolean | Promise<boolean>
+  aim(host: HostProcess, runId: string): () => boolean | Promise<boolean>
 }
 
 export interface KillOutcome {
@@ -65,7 +63,7 @@ export async function countEvents(kills: Omit<Kills, 'aim'>): Promise<number> {
     count++
     if (event.type === 'finished') expect(event).toMatchObject({ status: 'done' })
   }
-  expect(await host.exited).toEqual([0, null])
+  expect(await host.ended()).toBe(0)
   return count
 }
 
@@ -78,7 +76,7 @@ export async function killOnce(kills: Kills, events: number, seed: number): Prom
   const random = randomFrom(seed)
   const moment = { event: 1 + pick(random, events), ms: random() * 20 }
   const task = `kill-${seed}`
-  const { host, folder, workspace, dataDir } = begin(kills, task)
+  const { host, folder, workspace, dataDir, settings } = begin(kills, task)
   const session = () => readSessionLines(join(dataDir, 'sessions', `${SESSION}.jsonl`))
 
   let count = 0
@@ -92,7 +90,7 @@ export async function killOnce(kills: Kills, events: number, seed: number): Prom
     await pause(moment.ms)
     hit = await kill()
   }
-  await host.exited
+  await host.ended()
 
   // In this order: a tool may still be at work, but its call is logged before it begins.
   const left = linesOf(workspace)
@@ -103,7 +101,7 @@ export async function killOnce(kills: Kills, events: number, seed: number): Prom
     const conversation = await openConversation({
       workspace,
       session: SESSION,
-      settings: settingsFor(kills, dataDir, folder),
+      settings: readConfig(settings, folder),
     })
     const run = before.length > 0 ? conversation.resume() : conversation.run(promptFor(task))
     const result = await run.result
@@ -128,7 +126,7 @@ export async function killOnce(kills: Kills, events: number, seed: number): Prom
   return { hit, status, twice, uncertain: uncertainCalls(sent) }
 }
 
-function begin({ model, script, root, engine }: Omit<Kills, 'aim'>, task: string) {
+function begin({ model, root, engine }: Omit<Kills, 'aim'>, task: string) {
   const folder = mkdtempSync(join(root, 'k-'))
   const workspace = join(folder, 'work')
   const dataDir = join(folder, 'data')
@@ -137,32 +135,19 @@ function begin({ model, script, root, engine }: Omit<Kills, 'aim'>, task: string
   chmodSync(folder, 0o755)
   const idle = 'sleep 0.0$((RANDOM % 3))'
   writeFileSync(join(workspace, 'step'), stepScript(idle, idle), { mode: 0o755 })
-  const host = spawnHost({
-    script,
-    workspace,
-    dataDir,
-    session: SESSION,
-    prompt: promptFor(task),
-    modelUrl: model.url,
-    key: KEY,
-    engine,
-  })
-  return { host, folder, workspace, dataDir }
-}
-
-function settingsFor({ model, engine }: Kills, dataDir: string, folder: string) {
   const { AGENT_IMAGE } = process.env
-  return readConfig(
-    {
-      ...(AGENT_IMAGE ? { AGENT_IMAGE } : {}),
-      AGENT_ENGINE: engine,
-      AGENT_PROVIDER: 'openai',
-      OPENAI_API_KEY: KEY,
-      OPENAI_BASE_URL: new URL('.', model.url).href,
-      CODEX_DATA_DIR: dataDir,
-    },
-    folder,
-  )
+  const settings = {
+    ...(AGENT_IMAGE ? { AGENT_IMAGE } : {}),
+    AGENT_ENGINE: engine,
+    AGENT_PROVIDER: 'openai',
+    OPENAI_API_KEY: KEY,
+    OPENAI_BASE_URL: new URL('.', model.url).href,
+    CODEX_DATA_DIR: dataDir,
+  }
+  // What a killed host leaves in the folder for what is temporary goes with ours.
+  const env = { ...settings, TMPDIR: folder }
+  const host = startHost({ prompt: promptFor(task), workspace, session: SESSION }, { env })
+  return { host, folder, workspace, dataDir, settings }
 }
 
 /** The whole lines; the last one may be torn. */

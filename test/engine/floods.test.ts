@@ -1,14 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isFull } from '../chaos/seeded.ts'
 import { describeWithEngine } from '../real-engine.ts'
-import { scriptPackage } from '../script-package.ts'
 import { aWorkspace, cleanUp, later } from './engine-contract.ts'
 import { startHost } from './host-process.ts'
 
-const installHost = await scriptPackage('test/engine/host-script.ts')
 const MB = 1_000_000
 const MOST_MB = 128
 const TIMEOUT_MS = 180_000
@@ -33,12 +31,9 @@ const floods: [what: string, command: string, ends: RegExp][] = [
 
 describeWithEngine('what a tool overflows with', ({ docker, image }) => {
   let folder: string
-  let script: string
 
   beforeAll(() => {
-    folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-floods-')))
-    mkdirSync(join(folder, 'package'))
-    script = installHost(join(folder, 'package'))
+    folder = mkdtempSync(join(tmpdir(), 'codexbox-floods-'))
   })
   afterAll(async () => {
     await cleanUp()
@@ -49,15 +44,12 @@ describeWithEngine('what a tool overflows with', ({ docker, image }) => {
     '%s ends with the run, and the host stays small',
     async (what, command, ends) => {
       const startedAt = performance.now()
-      const host = startHost(
-        {
-          prompt: `run: ${command}`,
-          workspace: aWorkspace(),
-          settings: { provider: 'demo', engine: 'docker', image, dataDir: join(folder, 'data') },
-          limits: { runMs: 60_000 },
-        },
-        { script },
-      )
+      const host = startHost({
+        prompt: `run: ${command}`,
+        workspace: aWorkspace(),
+        settings: { provider: 'demo', engine: 'docker', image, dataDir: join(folder, 'data') },
+        limits: { runMs: 60_000 },
+      })
       later(() => host.child.kill('SIGKILL'))
       const { runId } = await host.until('tool.started')
       const { LogPath } = await docker.getContainer(`codexbox-${runId}`).inspect()

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { packageRoot } from '../../host/package-root.ts'
 import type { ConversationOptions } from '../../host/runs/open-conversation.ts'
+import type { RunEvent } from '../../shared/protocol.ts'
+import { scriptPackage } from '../script-package.ts'
 
 /** An event of the run, or `{ type: 'refused', code, message }` instead of them. */
 export interface HostLine {
@@ -13,26 +13,23 @@ export interface HostLine {
 
 export interface HostProcess {
   readonly child: ChildProcess
+  /** The events of its run that nobody has read yet; ends with the process. */
+  readonly events: AsyncGenerator<RunEvent>
   /** The next line of a type. Rejects with what it said on stderr when it ends before. */
   until(type: string): Promise<HostLine>
-  /** Resolves when it has ended, with its exit code. */
-  ended(): Promise<number | null>
+  /** Resolves when it has ended, with its exit code or the signal that ended it. */
+  ended(): Promise<number | NodeJS.Signals>
 }
 
-const HOST_SCRIPT = join(import.meta.dirname, 'host-script.ts')
+const script = await scriptPackage('test/engine/host-script.ts')
 
-/**
- * Starts host-script.ts; `as` is a command to start it with, such as setpriv, and `script` is what was
- * made of it for plain Node.
- */
+/** Starts host-script.ts; `as` is a command to start it with, such as setpriv. */
 export function startHost(
-  options: Omit<ConversationOptions, 'settings'> & { prompt: string; settings: object },
-  { env = {}, as = [], script }: { env?: NodeJS.ProcessEnv; as?: string[]; script?: string } = {},
+  options: Omit<ConversationOptions, 'settings'> & { prompt: string; settings?: object },
+  { env = {}, as = [] }: { env?: NodeJS.ProcessEnv; as?: string[] } = {},
 ): HostProcess {
-  const node = script ? [script] : ['--import', 'tsx', HOST_SCRIPT]
-  const command = [...as, process.execPath, ...node, JSON.stringify(options)]
+  const command = [...as, process.execPath, script, JSON.stringify(options)]
   const child = spawn(command[0] ?? '', command.slice(1), {
-    cwd: packageRoot,
     // The engine of the test's own process, wherever that is.
     env: { ...pick('PATH', 'HOME', 'DOCKER_HOST', 'DOCKER_CONFIG', 'DOCKER_CONTEXT'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -45,6 +42,7 @@ export function startHost(
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
     child,
+    events: eventsOf(lines),
     async until(type) {
       const seen: string[] = []
       for (;;) {
@@ -56,10 +54,14 @@ export function startHost(
       }
     },
     async ended() {
-      const [code] = await exited
-      return code
+      const [code, signal] = await exited
+      return code ?? signal
     },
   }
+}
+
+async function* eventsOf(lines: AsyncIterable<string>): AsyncGenerator<RunEvent> {
+  for await (const line of lines) yield JSON.parse(line)
 }
 
 function pick(...names: string[]): NodeJS.ProcessEnv {

@@ -1,6 +1,6 @@
 /**
  * A host as a process of its own, which can be killed, be another user, or find another engine: runs
- * one prompt and writes its events. `node --import tsx host-script.ts '{"prompt": …, …options}'`
+ * one prompt and writes its events. `host-script.js '{"prompt": …, …options}'`
  */
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { CodexboxError } from '../../shared/errors.ts'

@@ -69,8 +69,8 @@ describeWithEngine('hosts that are killed', ({ docker, image }) => {
       for (let kill = 0; kill < KILLS; kill++) {
         const host = aHost('run: sleep 600')
         pids.push(Number(host.child.pid))
-        // The first half of a start is a process that comes up.
-        await sleep(wholeStartMs * (0.4 + 0.7 * ((kill + random()) / KILLS)))
+        // The first part of a start is a process that comes up.
+        await sleep(wholeStartMs * (0.2 + 0.9 * ((kill + random()) / KILLS)))
         host.child.kill('SIGKILL')
         await once(host.child, 'exit')
       }

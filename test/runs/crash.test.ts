@@ -4,12 +4,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { processStart } from '../../host/storage/process-start.ts'
 import type { Item } from '../../shared/items.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
+import { startHost } from '../engine/host-process.ts'
 import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
-import { scriptPackage } from '../script-package.ts'
 import { type Bench, KEY, openBench, SESSION } from './observed-conversation.ts'
-import { spawnHost } from './spawned-host.ts'
-
-const installHost = await scriptPackage('test/runs/host-process.ts')
 
 let bench: Bench
 
@@ -24,19 +21,26 @@ async function killHostAt(
   isTheMoment: (event: RunEvent) => boolean | Promise<boolean>,
 ): Promise<void> {
   const { workspace, dataDir, server } = bench
-  const host = spawnHost({
-    script: installHost(join(dirname(dataDir), 'package')),
-    workspace,
-    dataDir,
-    session: SESSION,
-    prompt: 'Wait a while.',
-    modelUrl: server.endpoint.url,
-    key: KEY,
-  })
+  const host = startHost(
+    {
+      prompt: 'Wait a while.',
+      workspace,
+      session: SESSION,
+      settings: { provider: 'openai', engine: 'process', dataDir },
+    },
+    {
+      env: {
+        // What a killed host leaves there goes with the test's own folder.
+        TMPDIR: dirname(dataDir),
+        OPENAI_API_KEY: KEY,
+        OPENAI_BASE_URL: new URL('.', server.endpoint.url).href,
+      },
+    },
+  )
   for await (const event of host.events) {
     if (await isTheMoment(event)) host.child.kill('SIGKILL')
   }
-  expect(await host.exited).toEqual([null, 'SIGKILL'])
+  expect(await host.ended()).toBe('SIGKILL')
 }
 
 const isItem = (event: RunEvent, type: string, role?: string) =>

@@ -26,8 +26,8 @@ import {
 } from '../../host/runs/session-log.ts'
 import { scriptPackage } from '../script-package.ts'
 
-const installHolder = await scriptPackage('test/runs/hold-session.ts')
-const installFiller = await scriptPackage('test/runs/fill-session.ts')
+const holderScript = await scriptPackage('test/runs/hold-session.ts')
+const fillerScript = await scriptPackage('test/runs/fill-session.ts')
 
 let dataDir: string
 
@@ -249,15 +249,7 @@ test.skipIf(process.platform === 'win32')(
     const command = 'trap "" XFSZ; ulimit -f 64; exec "$@"'
     const child = spawn(
       'bash',
-      [
-        '-c',
-        command,
-        '-',
-        process.execPath,
-        installFiller(join(dataDir, 'package')),
-        dataDir,
-        'mine',
-      ],
+      ['-c', command, '-', process.execPath, fillerScript, dataDir, 'mine'],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     )
 
@@ -305,18 +297,15 @@ describe('two processes', () => {
   })
 })
 
-let holders: string | undefined
 const children: ChildProcessByStdio<Writable, Readable, null>[] = []
 
 afterEach(() => {
-  holders = undefined
   for (const child of children.splice(0)) child.kill('SIGKILL')
 })
 
 /** Another process that has tried to open the session. */
 async function holder(name: string) {
-  holders ??= installHolder(join(dataDir, 'package'))
-  const child = spawn(process.execPath, [holders, dataDir, name], {
+  const child = spawn(process.execPath, [holderScript, dataDir, name], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   children.push(child)

@@ -8,15 +8,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { NO_DOCKER } from '../cli/cli-process.ts'
 import { scriptPackage } from '../script-package.ts'
 
-const installSetup = await scriptPackage('setup/index.ts')
+const script = await scriptPackage('setup/index.ts')
 
 let folder: string
 let cwd: string
-let script: string
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'codexbox-setup-'))
-  script = installSetup(join(folder, 'package'))
   cwd = join(folder, 'work')
   mkdirSync(cwd)
 })
