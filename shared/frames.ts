@@ -1,0 +1,99 @@
+/**
+ * What two ends of a multiplexed stream say to each other. `ready`: the other end can be used. `open`: a
+ * new connection, to the place of that number. `data`: bytes of a connection. `end`: no more will come in
+ * this direction. `reset`: the connection is gone. `credit`: so much more may be sent.
+ */
+const KINDS = ['ready', 'open', 'data', 'end', 'reset', 'credit'] as const
+
+export interface Frame {
+  kind: (typeof KINDS)[number]
+  connection: number
+  /** Of `open` the place, of `data` its length, of `credit` the amount; else 0. */
+  value: number
+  /** Empty but for `data`. Holds no memory but its own. */
+  payload: Buffer
+}
+
+/** Kind (1 byte), connection (4) and value (4), in big endian. */
+const HEAD_BYTES = 9
+
+export const MAX_PAYLOAD = 64 * 1024
+
+/** The other end has said what it may not; nothing it says later can be trusted. */
+export class FrameError extends Error {
+  override readonly name = 'FrameError'
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** What stands before the payload. */
+export function frameHead(kind: Frame['kind'], connection: number, value: number): Buffer {
+  const head = Buffer.allocUnsafe(HEAD_BYTES)
+  head[0] = KINDS.indexOf(kind)
+  head.writeUInt32BE(connection, 1)
+  head.writeUInt32BE(value, 5)
+  return head
+}
+
+/** Finds the frames in a stream of bytes, however it is cut. Keeps one frame at most. */
+export class FrameReader {
+  readonly #head = Buffer.alloc(HEAD_BYTES)
+  #headBytes = 0
+  /** Whose payload has not come to its end. */
+  #begun: Frame | undefined
+  #payloadBytes = 0
+
+  /** @throws FrameError, and what `take` throws */
+  read(chunk: Buffer, take: (frame: Frame) => void): void {
+    let rest = chunk
+    while (rest.length > 0)
+      rest = this.#begun ? this.#readPayload(rest, take) : this.#readHead(rest, take)
+  }
+
+  #readHead(bytes: Buffer, take: (frame: Frame) => void): Buffer {
+    const taken = bytes.copy(this.#head, this.#headBytes)
+    this.#headBytes += taken
+    const rest = bytes.subarray(taken)
+    if (this.#headBytes < HEAD_BYTES) return rest
+    this.#headBytes = 0
+    const frame = parseHead(this.#head)
+    if (frame.kind === 'data' && rest.length < frame.value) {
+      this.#begun = { ...frame, payload: Buffer.allocUnsafeSlow(frame.value) }
+      return rest
+    }
+    const length = frame.kind === 'data' ? frame.value : 0
+    take(length > 0 ? { ...frame, payload: ownBytes(rest.subarray(0, length)) } : frame)
+    return rest.subarray(length)
+  }
+
+  #readPayload(bytes: Buffer, take: (frame: Frame) => void): Buffer {
+    const frame = this.#begun as Frame
+    const taken = bytes.copy(frame.payload, this.#payloadBytes)
+    this.#payloadBytes += taken
+    if (this.#payloadBytes === frame.value) {
+      this.#begun = undefined
+      this.#payloadBytes = 0
+      take(frame)
+    }
+    return bytes.subarray(taken)
+  }
+}
+
+function parseHead(head: Buffer): Frame {
+  const kind = KINDS[head.readUInt8(0)]
+  const connection = head.readUInt32BE(1)
+  const value = head.readUInt32BE(5)
+  if (!kind) throw new FrameError(`a frame of the unknown kind ${head[0]}`)
+  if (kind === 'data' && (value === 0 || value > MAX_PAYLOAD)) {
+    throw new FrameError(`a frame with ${value} bytes of data`)
+  }
+  return { kind, connection, value, payload: NOTHING }
+}
+
+/** A small part of a chunk would keep all of it in memory for as long as the part is needed. */
+function ownBytes(part: Buffer): Buffer {
+  if (part.length * 2 >= part.buffer.byteLength) return part
+  const own = Buffer.allocUnsafeSlow(part.length)
+  part.copy(own)
+  return own
+}
