@@ -30,6 +30,8 @@ export interface GatewayOptions {
 export interface Gateway {
   /** Holds `gateway.sock`; to be mounted as a folder, read-only. */
   readonly socketFolder: string
+  /** Settles with the first connection, whatever it is for: the socket can be used from where it is mounted. */
+  readonly reached: Promise<void>
   /**
    * A 256-bit capability that lets its holder ask the model for this run, until it is revoked or the
    * run's time is over. A further one for the same run has what is left of the run's budget.
@@ -64,6 +66,7 @@ export async function openGateway(
   server.headersTimeout = 10_000
   server.requestTimeout = 60_000
   server.maxConnections = MAX_CONNECTIONS
+  const reached = new Promise<void>((resolve) => server.once('connection', () => resolve()))
 
   // What killed hosts have left; nobody waits for it.
   void removeAbandonedTempFolders()
@@ -81,6 +84,7 @@ export async function openGateway(
 
   return {
     socketFolder,
+    reached,
     grant: (runId) => grants.add(runId),
     revoke: (capability) => grants.revoke(capability),
     account: (runId) => grants.account(runId),
