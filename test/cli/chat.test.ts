@@ -10,7 +10,7 @@ import {
   startModelServer,
   textAnswer,
 } from '../fakes/model-server.ts'
-import { type Home, openHome } from './cli-process.ts'
+import { asking, type Home, openHome } from './cli-process.ts'
 
 const PROMPT = '› '
 const CTRL_C = '\x03'
@@ -46,9 +46,7 @@ function openChat() {
       ...home.env,
       TERM: 'xterm',
       SHELL: '/bin/sh',
-      AGENT_PROVIDER: 'openai',
-      OPENAI_API_KEY: 'key',
-      OPENAI_BASE_URL: new URL('.', server.endpoint.url).href,
+      ...asking(server),
     },
     stdio: ['pipe', 'pipe', 'inherit'],
   })

@@ -3,17 +3,18 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import type { ModelServer } from '../fakes/model-server.ts'
 import { scriptPackage } from '../script-package.ts'
 
-const installCli = await scriptPackage('host/cli.ts')
+const cli = await scriptPackage('host/cli.ts')
 
 /** Where nothing listens; for "there is no Docker". */
 export const NO_DOCKER = { DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
 
 export interface CliOptions {
   env?: NodeJS.ProcessEnv
-  /** What comes on stdin; by default nothing. */
-  input?: string
+  /** What comes on stdin; by default nothing. `more` leaves it open. */
+  input?: string | { more: true }
 }
 
 export interface CliResult {
@@ -42,13 +43,29 @@ export interface RunningCli {
   result: Promise<CliResult>
 }
 
+/** Resolves when what the person has been told contains `words`, with all of it so far. */
+export function said({ child }: RunningCli, words: string): Promise<string> {
+  return new Promise((resolve) => {
+    let stderr = ''
+    child.stderr?.on('data', (chunk: Buffer) => {
+      stderr += chunk
+      if (stderr.includes(words)) resolve(stderr)
+    })
+  })
+}
+
+/** The environment in which `server` is asked as the API. */
+export function asking(server: ModelServer, key = 'canary-key'): NodeJS.ProcessEnv {
+  const baseUrl = new URL('.', server.endpoint.url).href
+  return { AGENT_PROVIDER: 'openai', OPENAI_API_KEY: key, OPENAI_BASE_URL: baseUrl }
+}
+
 /** The demo on plain processes, unless the environment says something else. */
 export function openHome(): Home {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-cli-')))
   const workspace = join(folder, 'work')
   const dataDir = join(folder, 'data')
   mkdirSync(workspace)
-  const cli = installCli(join(folder, 'package'))
   const env = {
     PATH: process.env.PATH,
     HOME: folder,
@@ -65,7 +82,7 @@ export function openHome(): Home {
       stdio: ['pipe', 'pipe', 'pipe'],
     })
     child.stdin.on('error', () => {}) // It may be gone before it has read.
-    child.stdin.end(options.input)
+    if (typeof options.input !== 'object') child.stdin.end(options.input)
     const exit = new Promise<Pick<CliResult, 'code' | 'signal'>>((resolve) => {
       child.once('close', (code, signal) => resolve({ code, signal }))
     })

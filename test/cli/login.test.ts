@@ -1,49 +1,46 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
-import { runCodexbox } from './run-codexbox.ts'
+import { type Home, openHome, said } from './cli-process.ts'
 
 let issuer: FakeIssuer
-let dataDir: string
+let home: Home
 
 beforeEach(async () => {
   issuer = await startFakeIssuer()
-  dataDir = mkdtempSync(join(tmpdir(), 'codexbox-login-'))
+  home = openHome()
 })
 
 afterEach(async () => {
   await issuer.close()
-  rmSync(dataDir, { recursive: true, force: true })
+  home.clear()
 })
 
-const env = () => ({
-  CODEX_DATA_DIR: dataDir,
-  CODEX_AUTH_ISSUER: issuer.url.origin,
-  CODEX_HOME: dataDir,
-})
+const env = () => ({ CODEX_AUTH_ISSUER: issuer.url.origin, CODEX_HOME: home.workspace })
+
+/** A sign-in during which the person may write more. */
+const start = (...args: string[]) => home.start(args, { env: env(), input: { more: true } })
 
 test('login --paste signs in by an address that another program hands in', async () => {
-  const { code, stderr } = await runCodexbox(['login', '--paste'], env(), (said, child) => {
-    const url = /^http\S+/m.exec(said)?.[0]
-    if (!url || !said.includes('Paste the address')) return
-    fetch(url, { redirect: 'manual' })
-      .then((answer) => child.stdin?.end(`${answer.headers.get('location')}\n`))
-      .catch(() => {})
-  })
+  const running = start('login', '--paste')
+  const url = /^http\S+/m.exec(await said(running, 'Paste the address'))?.[0] ?? ''
+  const answer = await fetch(url, { redirect: 'manual' })
 
+  running.child.stdin?.end(`${answer.headers.get('location')}\n`)
+
+  const { code, stderr } = await running.result
   expect(code).toBe(0)
   expect(stderr).toContain('Signed in to ChatGPT as a…@example.com')
-  expect((await fileTokenStore(dataDir).read())?.account_id).toBe('account-1')
+  expect((await fileTokenStore(home.dataDir).read())?.account_id).toBe('account-1')
   for (const secret of issuer.secrets) expect(stderr).not.toContain(secret)
 })
 
 test('login without a display signs in with a code for another device', async () => {
   issuer.device.approved = true
 
-  const { code, stdout, stderr } = await runCodexbox(['login'], env())
+  const { code, stdout, stderr } = await start('login').result
 
   expect(code).toBe(0)
   expect(stderr).toContain('ABCD-12345')
@@ -51,23 +48,21 @@ test('login without a display signs in with a code for another device', async ()
 })
 
 test('Ctrl-C ends a sign-in that waits, and changes nothing', async () => {
-  let isStopped = false
+  const running = start('login', '--device')
+  await said(running, 'Waiting for you')
 
-  const { code, stderr } = await runCodexbox(['login', '--device'], env(), (said, child) => {
-    if (isStopped || !said.includes('Waiting for you')) return
-    isStopped = true
-    child.kill('SIGINT')
-  })
+  running.child.kill('SIGINT')
 
+  const { code, stderr } = await running.result
   expect(code).toBe(130)
   expect(stderr).toContain('stopped. Nothing was changed')
-  expect(await fileTokenStore(dataDir).read()).toBeUndefined()
+  expect(await fileTokenStore(home.dataDir).read()).toBeUndefined()
 })
 
 test('login --import needs no terminal and no network', async () => {
-  writeFileSync(join(dataDir, 'auth.json'), JSON.stringify({ tokens: issuer.grant() }))
+  writeFileSync(join(home.workspace, 'auth.json'), JSON.stringify({ tokens: issuer.grant() }))
 
-  const { code, stderr } = await runCodexbox(['login', '--import'], env())
+  const { code, stderr } = await start('login', '--import').result
 
   expect(code).toBe(0)
   expect(stderr).toContain('whoever renews second')
@@ -79,7 +74,7 @@ test.each([
   ['in two ways at once is wrong use', ['login', '--paste', '--device'], 2],
   ['in an unknown way is wrong use', ['login', '--magic'], 2],
 ])('a login %s', async (_, args, expected) => {
-  const { code } = await runCodexbox(args, env())
+  const { code } = await start(...args).result
 
   expect(code).toBe(expected)
   expect(issuer.requests).toEqual([])

@@ -1,5 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { signOut } from '../../host/auth/sign-out.ts'
@@ -7,19 +6,21 @@ import { fileTokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { type FakeIssuer, type Reply, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
-import { runCodexbox } from './run-codexbox.ts'
+import { type Home, openHome } from './cli-process.ts'
 
 let issuer: FakeIssuer
+let home: Home
 let dataDir: string
 
 beforeEach(async () => {
   issuer = await startFakeIssuer()
-  dataDir = mkdtempSync(join(tmpdir(), 'codexbox-logout-'))
+  home = openHome()
+  dataDir = home.dataDir
 })
 
 afterEach(async () => {
   await issuer.close()
-  rmSync(dataDir, { recursive: true, force: true })
+  home.clear()
 })
 
 const store = () => fileTokenStore(dataDir)
@@ -97,13 +98,12 @@ test('a sign-in that the service gave up is not revoked once more', async () => 
 })
 
 test('where nobody is signed in, nothing is made', async () => {
-  rmSync(dataDir, { recursive: true })
-
   expect(await leave()).toEqual({ status: 'nobody' })
   expect(existsSync(dataDir)).toBe(false)
 })
 
 test('a damaged file is removed too', async () => {
+  mkdirSync(dataDir)
   writeFileSync(join(dataDir, 'codex-tokens.json'), '{"torn')
 
   expect(await leave()).toMatchObject({ status: 'not-revoked' })
@@ -112,10 +112,10 @@ test('a damaged file is removed too', async () => {
 
 test('codexbox logout says what it did, and the second time that nobody is signed in', async () => {
   await put()
-  const env = { CODEX_DATA_DIR: dataDir, CODEX_AUTH_ISSUER: issuer.url.origin }
+  const env = { CODEX_AUTH_ISSUER: issuer.url.origin }
 
-  const first = await runCodexbox(['logout'], env)
-  const second = await runCodexbox(['logout'], env)
+  const first = await home.run(['logout'], { env })
+  const second = await home.run(['logout'], { env })
 
   expect([first.code, second.code]).toEqual([0, 0])
   expect(first.stderr).toContain('revoked and removed')
@@ -125,9 +125,9 @@ test('codexbox logout says what it did, and the second time that nobody is signe
 test('codexbox logout says what is left to do when nothing could be revoked', async () => {
   await put()
   issuer.revokeReplies = [{ status: 500 }]
-  const env = { CODEX_DATA_DIR: dataDir, CODEX_AUTH_ISSUER: issuer.url.origin }
+  const env = { CODEX_AUTH_ISSUER: issuer.url.origin }
 
-  const { code, stderr } = await runCodexbox(['logout'], env)
+  const { code, stderr } = await home.run(['logout'], { env })
 
   expect(code).toBe(0)
   expect(stderr).toMatch(/removed.*could not be revoked.*status 500.*log out of all devices/)

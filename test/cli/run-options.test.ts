@@ -12,7 +12,7 @@ import {
   textAnswer,
 } from '../fakes/model-server.ts'
 import { wireModel } from '../models/wire-model.ts'
-import { type Home, openHome } from './cli-process.ts'
+import { asking, type Home, openHome, said } from './cli-process.ts'
 import { asReply, MODELS, RESPONSES, signedIn, USAGE } from './signed-in.ts'
 
 /** One pixel. */
@@ -38,10 +38,9 @@ afterEach(async () => {
 })
 
 /** The environment for runs that ask a model server with this script. */
-async function asking(...script: Exchange[]): Promise<NodeJS.ProcessEnv> {
+async function askingServer(...script: Exchange[]): Promise<NodeJS.ProcessEnv> {
   server = await startModelServer(script)
-  const baseUrl = new URL('.', server.endpoint.url).href
-  return { AGENT_PROVIDER: 'openai', OPENAI_API_KEY: 'canary-key', OPENAI_BASE_URL: baseUrl }
+  return asking(server)
 }
 
 /** The prompts, and other messages of the user, in a request. */
@@ -55,7 +54,7 @@ const file = (name: string, content: string | Buffer): string => {
 
 describe('--image', () => {
   test('shows the model images, in order, with the prompt', async () => {
-    const env = await asking(textAnswer('A pixel.'))
+    const env = await askingServer(textAnswer('A pixel.'))
     const gif = Buffer.from('GIF89a...........')
 
     const { code } = await home.run(
@@ -106,7 +105,7 @@ describe('--output-schema', () => {
   }
 
   test('asks for an answer in that form', async () => {
-    const env = await asking(textAnswer('{"answer":42}'))
+    const env = await askingServer(textAnswer('{"answer":42}'))
 
     const { code, stdout } = await home.run(
       ['run', '--output-schema', file('schema.json', JSON.stringify(schema)), 'Six by nine?'],
@@ -133,7 +132,7 @@ describe('--output-schema', () => {
 })
 
 test('--web-search lets the service search, and without it nothing does', async () => {
-  const env = await asking(textAnswer(), textAnswer())
+  const env = await askingServer(textAnswer(), textAnswer())
 
   await home.run(['run', '--web-search', 'Look it up.'], { env })
   await home.run(['run', 'Look it up.'], { env })
@@ -144,7 +143,7 @@ test('--web-search lets the service search, and without it nothing does', async 
 })
 
 test('asks for no more effort than the model has, and says so', async () => {
-  const env = await asking(textAnswer())
+  const env = await askingServer(textAnswer())
 
   const { stderr } = await home.run(['run', '--model', 'gpt-5.5', '--effort', 'ultra', 'Go.'], {
     env,
@@ -180,7 +179,7 @@ test('a model of the subscription is asked in the form that the service lists fo
 describe('--continue', () => {
   test('goes on where the session ends, without a prompt', async () => {
     const refused: Exchange = { status: 400, body: { error: { message: 'Not now.' } } }
-    const env = await asking(refused, textAnswer('Here I am again.'))
+    const env = await askingServer(refused, textAnswer('Here I am again.'))
     await home.run(['run', '--session', 's', 'Count.'], { env })
 
     const { code, stdout } = await home.run(['run', '--continue', '--session', 's'], { env })
@@ -216,9 +215,9 @@ describe('--wait-for-limit', () => {
   const args = ['run', '--wait-for-limit', '--session', 'parked']
 
   test('parks the run in the middle of its work, and goes on when the limit is lifted', async () => {
-    const env = await asking(
+    const env = await askingServer(
       callsAnswer(['bash', { command: 'echo once >> done.txt' }]),
-      limit(Date.now() + 3000),
+      limit(Date.now()),
       textAnswer('Finished.'),
     )
 
@@ -232,7 +231,7 @@ describe('--wait-for-limit', () => {
   })
 
   test('and again, if the limit is still there', async () => {
-    const env = await asking(limit(Date.now()), limit(Date.now() + 2000), textAnswer('At last.'))
+    const env = await askingServer(limit(Date.now()), limit(Date.now()), textAnswer('At last.'))
 
     const { code, stdout } = await home.run([...args, 'Do it.'], { env })
 
@@ -240,7 +239,7 @@ describe('--wait-for-limit', () => {
   })
 
   test('prints the events of both runs with --json, and nothing else', async () => {
-    const env = await asking(limit(Date.now() + 1000), textAnswer('Finished.'))
+    const env = await askingServer(limit(Date.now()), textAnswer('Finished.'))
 
     const { stdout, stderr } = await home.run([...args, '--json', 'Do it.'], { env })
 
@@ -259,17 +258,13 @@ describe('--wait-for-limit', () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ])('%s ends the waiting at once, and the session is kept', async (signal, exitCode) => {
-    const env = await asking(limit(Date.now() + 3_600_000), textAnswer('Finished.'))
-    const { child, result } = home.start([...args, 'Do it.'], { env })
-    const waiting = 'ends the waiting'
-    let said = ''
-    child.stderr?.on('data', (chunk) => {
-      const isNew = !said.includes(waiting)
-      said += chunk
-      if (isNew && said.includes(waiting)) child.kill(signal)
-    })
+    const env = await askingServer(limit(Date.now() + 3_600_000), textAnswer('Finished.'))
+    const running = home.start([...args, 'Do it.'], { env })
+    await said(running, 'ends the waiting')
 
-    const { code, stderr } = await result
+    running.child.kill(signal)
+
+    const { code, stderr } = await running.result
 
     expect(code).toBe(exitCode)
     expect(stderr).toContain('codexbox run --continue --session parked')
@@ -278,13 +273,13 @@ describe('--wait-for-limit', () => {
   })
 
   test('does not wait for what has no end', async () => {
-    const env = await asking(limit(undefined))
+    const env = await askingServer(limit(undefined))
 
     expect((await home.run([...args, 'Do it.'], { env })).code).toBe(4)
   })
 
   test('is not without being asked for', async () => {
-    const env = await asking(limit(Date.now() + 3_600_000))
+    const env = await askingServer(limit(Date.now() + 3_600_000))
 
     expect((await home.run(['run', 'Do it.'], { env })).code).toBe(4)
   })
@@ -373,7 +368,7 @@ describe('--min-remaining', () => {
   })
 
   test('has nothing to say for a provider without a plan', async () => {
-    const { code, stderr } = await home.run(['run', '--min-remaining', '10', 'explain yourself'])
+    const { code, stderr } = await home.run(['run', '--min-remaining', '10', 'run: true'])
 
     expect(code).toBe(0)
     expect(stderr).toContain('demo has no plan')

@@ -9,7 +9,7 @@ import {
   startModelServer,
   textAnswer,
 } from '../fakes/model-server.ts'
-import { type Home, NO_DOCKER, openHome } from './cli-process.ts'
+import { asking, type Home, NO_DOCKER, openHome } from './cli-process.ts'
 
 const KEY = 'sk-canary-40aa7e'
 const ESC = '\x1b'
@@ -30,8 +30,7 @@ afterEach(async () => {
 /** The environment for a run that asks a model server with this script. */
 async function askingServer(...script: Exchange[]): Promise<NodeJS.ProcessEnv> {
   server = await startModelServer(script)
-  const baseUrl = new URL('.', server.endpoint.url).href
-  return { AGENT_PROVIDER: 'openai', OPENAI_API_KEY: KEY, OPENAI_BASE_URL: baseUrl }
+  return asking(server, KEY)
 }
 
 /** The lines of `--json`: each an event, the last and only the last of them `finished`. */
@@ -50,7 +49,7 @@ describe('one run', () => {
     const warning = 'There is no sandbox'
 
     const model = await home.run(['run', 'Go on.'], { env: await askingServer(textAnswer()) })
-    const demo = await home.run(['run', 'explain yourself'])
+    const demo = await home.run(['run', 'run: true'])
 
     expect(model.stderr).toContain(warning)
     expect(demo.stderr).not.toContain(warning)

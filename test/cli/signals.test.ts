@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { processStart } from '../../host/storage/process-start.ts'
 import { callsAnswer, type ModelServer, startModelServer } from '../fakes/model-server.ts'
-import { type Home, openHome, type RunningCli } from './cli-process.ts'
+import { asking, type Home, openHome, type RunningCli, said } from './cli-process.ts'
 
 let home: Home
 let server: ModelServer
@@ -21,13 +21,8 @@ afterEach(async () => {
 /** A run that is in the middle of `command`, which ends with a long sleep. */
 async function runInside(command: string, ...args: string[]): Promise<RunningCli> {
   server.play(callsAnswer(['bash', { command: `${command}; echo $$ > pid; exec sleep 60` }]))
-  const running = home.start(['run', '--session', 'mine', ...args, 'Go.'], {
-    env: {
-      AGENT_PROVIDER: 'openai',
-      OPENAI_API_KEY: 'key',
-      OPENAI_BASE_URL: new URL('.', server.endpoint.url).href,
-    },
-  })
+  const env = asking(server)
+  const running = home.start(['run', '--session', 'mine', ...args, 'Go.'], { env })
   await expect.poll(toolPid, { timeout: 10_000 }).toBeGreaterThan(0)
   return running
 }
@@ -53,17 +48,6 @@ async function expectNothingLeft(): Promise<void> {
   expect(code).toBe(0)
   expect(stdout).toContain('interrupted')
   expect((await home.run(['sessions', 'remove', 'mine'])).code).toBe(0)
-}
-
-/** Resolves when the running command has said `text` to the person. */
-function said({ child }: RunningCli, text: string): Promise<void> {
-  return new Promise((resolve) => {
-    let stderr = ''
-    child.stderr?.on('data', (chunk: Buffer) => {
-      stderr += chunk
-      if (stderr.includes(text)) resolve()
-    })
-  })
 }
 
 test.each([

@@ -1,35 +1,28 @@
-import {
-  chmodSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
-import { runCodexbox } from './run-codexbox.ts'
+import { type Home, openHome } from './cli-process.ts'
 
 let issuer: FakeIssuer
+let home: Home
+/** Holds the data folder and everything else. */
 let root: string
 let dataDir: string
 
 beforeEach(async () => {
   issuer = await startFakeIssuer()
-  root = mkdtempSync(join(tmpdir(), 'codexbox-status-'))
-  dataDir = join(root, 'data')
+  home = openHome()
+  dataDir = home.dataDir
+  root = dirname(dataDir)
 })
 
 afterEach(async () => {
   await issuer.close()
-  chmodSync(root, 0o700)
-  rmSync(root, { recursive: true, force: true })
+  home.clear()
 })
 
 const put = (about: Partial<Tokens> = {}) =>
@@ -38,10 +31,7 @@ const put = (about: Partial<Tokens> = {}) =>
   )
 
 const status = (...args: string[]) =>
-  runCodexbox(['status', ...args], {
-    CODEX_DATA_DIR: dataDir,
-    CODEX_AUTH_ISSUER: issuer.url.origin,
-  })
+  home.run(['status', ...args], { env: { CODEX_AUTH_ISSUER: issuer.url.origin } })
 
 /** Everything about every file that a look must not change. */
 function snapshot(folder: string): unknown[] {
@@ -105,7 +95,7 @@ test('nobody signed in ends with 3, and makes no folder', async () => {
     signedIn: false,
     message: expect.stringMatching(/Not signed in to ChatGPT.*--step codex-auth/),
   })
-  expect(readdirSync(root)).toEqual([])
+  expect(readdirSync(root)).toEqual(['work'])
 })
 
 test('a dead sign-in ends with 3 and says why', async () => {

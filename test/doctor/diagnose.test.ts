@@ -1,30 +1,30 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { type DiagnoseOptions, type Diagnosis, diagnose } from '../../host/doctor/diagnose.ts'
-import { packageRoot } from '../../host/package-root.ts'
 import { thisProcess } from '../../host/storage/process-identity.ts'
-import { runCodexbox } from '../cli/run-codexbox.ts'
+import { type Home, openHome } from '../cli/cli-process.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 
+let home: Home
 let root: string
 let dataDir: string
 let env: NodeJS.ProcessEnv
 
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'codexbox-doctor-'))
-  dataDir = join(root, 'data')
+  home = openHome()
+  dataDir = home.dataDir
+  root = dirname(dataDir)
   // No engine, unless a test says so: most of it needs none.
   env = { CODEX_DATA_DIR: dataDir, CODEX_HOME: root, DOCKER_HOST: `unix://${root}/none.sock` }
 })
 
-afterEach(() => rmSync(root, { recursive: true, force: true }))
+afterEach(() => home.clear())
 
 const { DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG, XDG_RUNTIME_DIR } = process.env
 const whereTheEngineIs = { DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG, XDG_RUNTIME_DIR }
@@ -232,7 +232,10 @@ describe('the clock', () => {
 })
 
 describe('the command', () => {
-  const doctor = (...args: string[]) => runCodexbox(['doctor', '--offline', ...args], env)
+  const doctor = (...args: string[]) =>
+    home.run(['doctor', '--offline', ...args], {
+      env: { ...env, AGENT_ENGINE: '', AGENT_PROVIDER: '' },
+    })
 
   test('prints a line a check and ends with 1 when there is a problem', async () => {
     const { code, stdout } = await doctor()
@@ -285,15 +288,13 @@ describeWithEngine('on a machine with an engine, the doctor', ({ docker, image }
           'mount -t tmpfs none "$TMPDIR" && exec "$@"',
           'sh',
           process.execPath,
-          '--import',
-          'tsx',
-          'host/cli.ts',
+          home.cli,
           'doctor',
           '--offline',
           '--json',
         ],
         {
-          cwd: packageRoot,
+          cwd: home.workspace,
           encoding: 'utf8',
           env: {
             PATH: process.env.PATH,
