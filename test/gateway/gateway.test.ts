@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, statSync } from 'node:fs'
 import type http from 'node:http'
@@ -76,6 +77,38 @@ test('the headers are handed on before the first byte of the body', async () => 
   const { response } = await send(gateway)
 
   expect(response.statusCode).toBe(200)
+})
+
+test('what has come in many pieces goes out in one, every byte of it and in order', async () => {
+  const pieces = Array.from({ length: 100 }, (_, count) => `data: ${count}\n\n`)
+  const upstream = await startUpstream((_, response) => {
+    for (const piece of pieces) response.write(piece)
+  })
+  const gateway = await open(upstream.url)
+
+  const { response } = await send(gateway)
+  const [chunk] = await once(response, 'data')
+
+  expect(String(chunk)).toBe(pieces.join(''))
+  expect(response.complete).toBe(false)
+})
+
+test('a long answer comes whole, however slowly it is read', async () => {
+  const piece = randomBytes(100_000)
+  const upstream = await startUpstream((_, response) => {
+    for (let count = 0; count < 50; count++) response.write(piece)
+    response.end()
+  })
+  const gateway = await open(upstream.url)
+
+  const { response } = await send(gateway)
+  const chunks: Buffer[] = []
+  for await (const chunk of response) {
+    chunks.push(chunk)
+    await new Promise(setImmediate)
+  }
+
+  expect(Buffer.concat(chunks).equals(Buffer.concat(Array(50).fill(piece)))).toBe(true)
 })
 
 test('nothing is read ahead of a container that reads slowly', async () => {
