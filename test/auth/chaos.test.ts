@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
 import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
@@ -13,23 +13,19 @@ import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { renewalEntries, renewalPid } from './renewal-entries.ts'
 import type { TokenProcessOptions } from './token-process.ts'
-import { isRunning, type TokenProcesses, tokenProcesses } from './token-processes.ts'
+import { isRunning, tokenProcesses } from './token-processes.ts'
 
 /** `CHAOS=full` runs everything at the size that is promised, which takes some minutes. */
 const isFull = process.env.CHAOS === 'full'
 const SIZE = isFull
   ? { kills: 1000, rounds: 20, nemesisMs: 60_000, renewals: 1000 }
-  : { kills: 60, rounds: 3, nemesisMs: 6_000, renewals: 20 }
+  : { kills: 32, rounds: 3, nemesisMs: 4_000, renewals: 20 }
 const TIMEOUT_MS = 900_000
+
+const hosts = await tokenProcesses()
 
 let root: string
 let issuer: FakeIssuer
-let hosts: TokenProcesses
-
-beforeAll(async () => {
-  hosts = await tokenProcesses()
-})
-afterAll(() => hosts.remove())
 
 beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), 'codexbox-chaos-'))

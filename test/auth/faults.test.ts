@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
 import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
@@ -12,19 +12,15 @@ import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { type Fault, withFault } from './fs-faults.ts'
 import type { TokenProcessOptions } from './token-process.ts'
-import { isRunning, type TokenProcesses, tokenProcesses } from './token-processes.ts'
+import { isRunning, tokenProcesses } from './token-processes.ts'
 
 // A lock file that a fault has left behind is taken over soon.
 const LOCK = { staleMs: 40, lockTimeoutMs: 5_000 }
 
+const hosts = await tokenProcesses()
+
 let root: string
 let issuer: FakeIssuer
-let hosts: TokenProcesses
-
-beforeAll(async () => {
-  hosts = await tokenProcesses()
-})
-afterAll(() => hosts.remove())
 
 beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), 'codexbox-faults-'))

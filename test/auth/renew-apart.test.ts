@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { usableTokens } from '../../host/auth/access-token.ts'
 import { keptRenewalProcess } from '../../host/auth/kept-renewal-process.ts'
 import { renewApart } from '../../host/auth/renew-apart.ts'
@@ -15,17 +15,13 @@ import { type FakeIssuer, refusal, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { renewalPid } from './renewal-entries.ts'
 import type { TokenProcessOptions } from './token-process.ts'
-import { type TokenProcesses, tokenProcesses } from './token-processes.ts'
+import { tokenProcesses } from './token-processes.ts'
+
+const hosts = await tokenProcesses()
 
 let dataDir: string
 let store: TokenStore
 let issuer: FakeIssuer
-let hosts: TokenProcesses
-
-beforeAll(async () => {
-  hosts = await tokenProcesses()
-})
-afterAll(() => hosts.remove())
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'codexbox-apart-'))
@@ -358,16 +354,14 @@ const failure = (work: Promise<unknown>) =>
 
 test('who has bundled us into one file is told which one is missing', async () => {
   await signedIn()
-  const alone = await tokenProcesses()
-  rmSync(alone.renewalFile)
+  const { ask: askHost } = await host()
+  const aside = `${hosts.renewalFile}.aside`
+  renameSync(hosts.renewalFile, aside)
+  onTestFinished(() => renameSync(aside, hosts.renewalFile))
 
-  const { child, lines } = alone.start('ask', { dataDir, issuer: issuer.url.href })
-  child.stdin.end('go\n')
-  const said: string[] = []
-  for await (const line of lines) said.push(line)
-  alone.remove()
+  const said = await askHost()
 
-  expect(said[1]).toMatch(/^error internal /)
-  expect(said[1]).toContain(`${alone.renewalFile} is missing`)
+  expect(said).toMatch(/^error internal /)
+  expect(said).toContain(`${hosts.renewalFile} is missing`)
   expect(issuer.counts.refresh).toBe(0)
 })

@@ -5,10 +5,11 @@ import {
   spawn,
 } from 'node:child_process'
 import { once } from 'node:events'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
-import { bundled } from './bundled.ts'
+import { scriptPackage } from '../script-package.ts'
 import type { TokenProcessOptions } from './token-process.ts'
 
 /** Hosts at a token store, each a process of its own that runs `token-process.ts`. */
@@ -23,7 +24,6 @@ export interface TokenProcesses {
   idle(): Promise<void>
   /** Kills the hosts that still run, and waits for the renewals they have begun. */
   end(): Promise<void>
-  remove(): void
 }
 
 export interface TokenProcess {
@@ -37,8 +37,10 @@ export interface TokenProcess {
 export const isRunning = ({ exitCode, signalCode }: ChildProcess) =>
   exitCode === null && signalCode === null
 
+/** For the top of a test file, like `scriptPackage`. */
 export async function tokenProcesses(): Promise<TokenProcesses> {
-  const { file, renewalFile, remove } = await bundled('token-process.ts')
+  const file = await scriptPackage('test/auth/token-process.ts')
+  const renewalFile = join(dirname(file), 'renewal-process.js')
   // Their parents may be dead, so there is nobody to tell of them.
   const renewalPids = () => {
     const lines = execFileSync('ps', ['-A', '-o', 'pid=,args=']).toString().split('\n')
@@ -70,6 +72,5 @@ export async function tokenProcesses(): Promise<TokenProcesses> {
       await Promise.all(left.map((child) => once(child, 'close')))
       await idle()
     },
-    remove,
   }
 }

@@ -15,18 +15,13 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import { holdFileLock } from '../../host/storage/file-lock.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
-import { type Bundled, bundled } from './bundled.ts'
+import { scriptPackage } from '../script-package.ts'
 
-let script: Bundled
-
-beforeAll(async () => {
-  script = await bundled('token-process.ts')
-})
-afterAll(() => script.remove())
+const script = await scriptPackage('test/auth/token-process.ts')
 
 let root: string
 let dataDir: string
@@ -305,7 +300,7 @@ test('T5: nothing is spent when there is no room to save the result', async () =
 
   // A process that may write 8 KB to a file is as good as a full disk, and needs no mount.
   const limited = `trap '' XFSZ; ulimit -f 16; exec "$0" "$1" ask "$2"`
-  const args = ['-c', limited, process.execPath, script.file, optionsFor(dataDir)]
+  const args = ['-c', limited, process.execPath, script, optionsFor(dataDir)]
   const child = spawnSync('bash', args, { encoding: 'utf8', input: 'go\n' })
 
   expect(child.stdout).toContain('error refresh-failed')
@@ -327,7 +322,7 @@ test.runIf(canMount).each([
   const mount = `set -e; mount -t tmpfs -o size=64k,mode=0700 none "$1"; cp "$2" "$1/codex-tokens.json"; ${make}`
   const renew = 'exec "$0" "$3" ask "$4"'
   const disk = mkdtempSync(join(root, 'disk-'))
-  const args = [disk, file, script.file, optionsFor(disk)]
+  const args = [disk, file, script, optionsFor(disk)]
 
   const child = spawnSync(
     'unshare',
