@@ -19,30 +19,34 @@ export class UsageMeter {
   tokens: Tokens = { input: 0, cached: 0, output: 0 }
 
   see(chunk: Buffer): void {
-    let start = 0
-    for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, start)) {
-      this.#take(chunk.subarray(start, end))
-      this.#judge()
-      start = end + 1
+    const end = chunk.lastIndexOf(LF) + 1
+    if (end > 0) {
+      this.#keep(chunk.subarray(0, end))
+      this.#judge(Buffer.concat(this.#line))
+      this.#line = []
+      this.#bytes = 0
     }
-    this.#take(chunk.subarray(start))
+    this.#keep(chunk.subarray(end))
   }
 
-  #take(piece: Buffer): void {
+  #keep(piece: Buffer): void {
     this.#bytes += piece.length
     if (this.#bytes > MAX_LINE_BYTES) this.#line = []
     else if (piece.length > 0) this.#line.push(piece)
   }
 
-  #judge(): void {
-    const [only, ...more] = this.#line
-    const line = more.length > 0 ? Buffer.concat(this.#line) : only
-    this.#line = []
-    this.#bytes = 0
-    // In a text of the model the quotes would be escaped.
-    if (line?.includes('"usage"')) this.tokens = tokensOf(line.toString()) ?? this.tokens
+  #judge(lines: Buffer): void {
+    let end = 0
+    for (let at = lines.indexOf(USAGE); at >= 0; at = lines.indexOf(USAGE, end)) {
+      end = lines.indexOf(LF, at)
+      const line = lines.toString('utf8', lines.lastIndexOf(LF, at) + 1, end)
+      this.tokens = tokensOf(line) ?? this.tokens
+    }
   }
 }
+
+/** In a text of the model the quotes would be escaped. */
+const USAGE = '"usage"'
 
 function tokensOf(line: string): Tokens | undefined {
   let usage: unknown

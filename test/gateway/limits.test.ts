@@ -272,6 +272,23 @@ test.each([
   expect(meter.tokens).toEqual({ input: 0, cached: 0, output: 0 })
 })
 
+test('of several figures in one piece, the last that are any count', () => {
+  const other = COMPLETED.replace('100', '1')
+  const meter = new UsageMeter()
+  meter.see(Buffer.from(`${other}${COMPLETED}data: {"usage"\ndata: {"usage":`))
+
+  expect(meter.tokens).toEqual(FIGURES)
+})
+
+test('a line that names figures over and over is read once', () => {
+  const tools = Array(200_000).fill('{"usage":1}').join()
+  const line = `data: {"tools":[${tools}],"response":{"usage":{"input_tokens":100}}}\n`
+  const meter = new UsageMeter()
+  meter.see(Buffer.from(line))
+
+  expect(meter.tokens).toEqual({ input: 100, cached: 0, output: 0 })
+})
+
 // ---- the book of requests ----
 
 const linesOf = (file: string) =>
