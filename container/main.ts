@@ -1,9 +1,11 @@
 /**
- * The container script: one file, two processes. Without arguments it is the agent; the agent starts
- * it again as the worker.
+ * The container script: one file, three processes. It is the agent, which starts it again as the
+ * worker; the host starts it as the relay where its sockets cannot be mounted.
  */
 import { serveAgent } from './agent/agent.ts'
 import { openForwarder } from './egress/forwarder.ts'
+import { knock } from './relay/knock.ts'
+import { serveRelay } from './relay/relay.ts'
 import { serveWorker } from './worker/worker.ts'
 
 // SIGUSR1 would open Node's inspector, which shows all of our memory to anybody in the container.
@@ -12,17 +14,26 @@ process.on('SIGUSR1', () => {})
 // The host is gone when nobody reads any more.
 process.stdout.on('error', () => process.exit(1))
 
-const [, , role, workspace, egressSocketPath] = process.argv
+const [, , role, ...args] = process.argv
+void serve().then((exitCode) => process.exit(exitCode))
 
-if (role === 'worker') {
-  void work(workspace ?? process.cwd()).then(() => process.exit(0))
-} else {
-  const write = (line: string) => process.stdout.write(line)
-  void serveAgent(process.stdin, write).then((exitCode) => process.exit(exitCode))
+function serve(): Promise<number> {
+  const [path = ''] = args
+  switch (role) {
+    case 'worker':
+      return work(path || process.cwd(), args[1])
+    case 'relay':
+      return serveRelay(path, args.slice(1))
+    default:
+      // First of all: the host waits for it.
+      if (role === 'agent') knock(path)
+      return serveAgent(process.stdin, (line) => process.stdout.write(line))
+  }
 }
 
 /** What the worker starts has its environment. */
-async function work(folder: string): Promise<void> {
+async function work(folder: string, egressSocketPath: string | undefined): Promise<number> {
   if (egressSocketPath) Object.assign(process.env, await openForwarder(egressSocketPath))
   await serveWorker(folder)
+  return 0
 }

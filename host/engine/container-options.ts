@@ -8,6 +8,9 @@ export const inside = {
   agentFile: '/opt/codexbox/agent.cjs',
   socketFolder: '/run/codexbox',
   socketPath: '/run/codexbox/gateway.sock',
+  /** The container's own, for sockets of the same names where those of the host cannot be mounted. */
+  relayFolder: '/run/codexbox-relay',
+  relayedSocketPath: '/run/codexbox-relay/gateway.sock',
   home: '/home/agent',
 } as const
 
@@ -26,7 +29,8 @@ export function containerOptions(
     Image: image,
     // Whatever the image would start: we start node with our script.
     Entrypoint: ['node'],
-    Cmd: [inside.agentFile],
+    // It goes there first, which shows whether it can.
+    Cmd: [inside.agentFile, ...(spec.socketFolder ? ['agent', inside.socketPath] : [])],
     // The agent is root without rights, which is what it takes to start the tools as somebody else.
     User: '0:0',
     WorkingDir: '/',
@@ -52,6 +56,8 @@ export function containerOptions(
       Tmpfs: {
         '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
         [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
+        // For root alone: what listens there is trusted by those who connect.
+        [inside.relayFolder]: 'rw,noexec,nosuid,nodev,size=64k,mode=755',
       },
       Mounts: mounts(spec),
       // Reaps what tools leave behind; node as process 1 would not.

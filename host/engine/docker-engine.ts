@@ -1,48 +1,52 @@
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
-import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
+import { ANSWER_MS, askEngine, engineUnavailable, statusOf } from './ask-engine.ts'
 import { attach } from './attach.ts'
 import { containerOptions, inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
 import { deviationsOf } from './inspect-policy.ts'
+import { reachHost, whySocketsAreNotShared } from './reach-host.ts'
+import type { Relay } from './relay.ts'
 import { removeContainer } from './remove-container.ts'
 import { watchContainer } from './watch-container.ts'
-
-/** An engine that does not answer within this is as good as none. */
-const ANSWER_MS = 10_000
 
 /** Starting a container may take longer, on a machine that is busy. */
 const START_MS = 60_000
 
 /** Runs agents in containers, through any socket that speaks the Docker API. */
 export function dockerEngine(docker: Dockerode, image: string, where: string): Engine {
+  /** Of mounted sockets; learned once. */
+  let whyNot = whySocketsAreNotShared(docker)
   return {
     name: 'docker',
     description: `Docker engine (${where})`,
 
     async check() {
       try {
-        const pong = String(await ask((abortSignal) => ping(docker, abortSignal), where))
+        const pong = String(await askEngine((abortSignal) => ping(docker, abortSignal), where))
         if (pong !== 'OK') throw new Error('what answers there is no container engine')
       } catch (error) {
-        throw unavailable(where, error)
+        throw engineUnavailable(where, error)
       }
       try {
-        await ask(() => docker.getImage(image).inspect(), where)
+        await askEngine(() => docker.getImage(image).inspect(), where)
       } catch (error) {
-        throw statusOf(error) === 404 ? imageMissing(image, error) : unavailable(where, error)
+        throw statusOf(error) === 404 ? imageMissing(image, error) : engineUnavailable(where, error)
       }
     },
 
     async start(spec) {
-      const options = containerOptions(spec, image)
+      const options = containerOptions(whyNot ? { ...spec, socketFolder: undefined } : spec, image)
       const container = await create(docker, options, image, where)
       try {
         await checkPolicy(container, options, where)
-        return await attachAndStart(docker, container, spec, { image, where })
+        const agent = await attachAndStart(docker, container, spec, { image, where, whyNot })
+        whyNot ??= agent.relayed?.because
+        return agent
       } catch (error) {
         await removeContainer(container)
         throw startFailed(image, error)
@@ -64,7 +68,10 @@ async function create(
   where: string,
 ) {
   try {
-    return await ask((abortSignal) => docker.createContainer({ ...options, abortSignal }), where)
+    return await askEngine(
+      (abortSignal) => docker.createContainer({ ...options, abortSignal }),
+      where,
+    )
   } catch (error) {
     // It may have come to be, too late.
     if (statusOf(error) === undefined && options.name) {
@@ -82,7 +89,7 @@ async function checkPolicy(
   where: string,
 ): Promise<void> {
   const deviations = deviationsOf(
-    await ask((abortSignal) => container.inspect({ abortSignal }), where),
+    await askEngine((abortSignal) => container.inspect({ abortSignal }), where),
     options,
   )
   if (deviations.length === 0) return
@@ -101,10 +108,10 @@ async function attachAndStart(
   docker: Dockerode,
   container: Dockerode.Container,
   spec: AgentSpec,
-  { image, where }: { image: string; where: string },
+  { image, where, whyNot }: { image: string; where: string; whyNot: string | undefined },
 ): Promise<AgentProcess> {
   // Attached before the start, or the first output would be missed; the same holds for the exit.
-  const stream = await ask((abortSignal) => attach(docker, container.id, abortSignal), where)
+  const stream = await askEngine((abortSignal) => attach(docker, container.id, abortSignal), where)
   const stdout = new PassThrough()
   const stderr = new PassThrough()
   const stderrTail = tailOf(stderr)
@@ -122,16 +129,21 @@ async function attachAndStart(
   const ended = exitOf(container, outputEnded, where, over.signal)
 
   try {
-    await ask((abortSignal) => container.start({ abortSignal }), where, START_MS)
+    await askEngine((abortSignal) => container.start({ abortSignal }), where, START_MS)
   } catch (error) {
     stream.destroy()
     throw error
   }
+  const way = await reachHost(docker, container, spec, { whyNot, where, ended }).catch((error) => {
+    stream.destroy()
+    throw error
+  })
   // Not before: while an engine starts a container, it answers no question about it.
   let isLost = false
-  const exited = unlessTroubled(ended, container).then((exit) => {
+  const exited = unlessTroubled(ended, container, way.relay).then((exit) => {
     // Nothing that was asked of the engine keeps this process from ending.
     over.abort()
+    way.relay?.close()
     if (!('lost' in exit)) return unlessUnusable(exit, image, stderrTail, outputEnded)
     isLost = true
     // Nothing comes any more, and somebody may be waiting for it.
@@ -141,9 +153,10 @@ async function attachAndStart(
   return {
     view: {
       workspace: inside.workspace,
-      socketPath: spec.socketFolder && inside.socketPath,
+      socketPath: way.socketPath,
       worker: spec.user,
     },
+    ...(way.relayed ? { relayed: way.relayed } : {}),
     stdin: stream,
     stdout,
     stderrTail,
@@ -174,7 +187,10 @@ async function exitOf(
   // The request that waits does not notice when the engine vanishes.
   const silent = outputEnded.then(async (): Promise<AgentExit> => {
     if (abortSignal.aborted) return { lost: 'its output was given up' }
-    const isThere = await ask((abortSignal) => container.inspect({ abortSignal }), where).then(
+    const isThere = await askEngine(
+      (abortSignal) => container.inspect({ abortSignal }),
+      where,
+    ).then(
       () => true,
       (error: unknown) => statusOf(error) !== undefined,
     )
@@ -185,15 +201,26 @@ async function exitOf(
   return Promise.race([waited, silent])
 }
 
-/** An engine that hangs and a container that was paused would never end anything. */
+/** An engine that hangs, a container that was paused or that has lost its way here would never end anything. */
 async function unlessTroubled(
   ended: Promise<AgentExit>,
   container: Dockerode.Container,
+  relay: Relay | undefined,
 ): Promise<AgentExit> {
   const watching = new AbortController()
   void ended.then(() => watching.abort())
-  const lost = await watchContainer(container, watching.signal)
-  return lost ? { lost } : ended
+  const lost = watchContainer(container, watching.signal).then(
+    (reason) => reason && { lost: reason },
+  )
+  const exit = await Promise.race([ended, lost, ...(relay ? [lossOf(relay, ended)] : [])])
+  watching.abort()
+  return exit || ended
+}
+
+/** The relay goes with its container, whose end is known a little later. */
+async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExit> {
+  const reason = await relay.ended
+  return Promise.race([ended, sleep(LAST_WORDS_MS * 3, reason, { ref: false })])
 }
 
 /**
@@ -229,44 +256,6 @@ async function askToLeave(
   await Promise.race([exited, sleep(graceMs, undefined, { ref: false })])
 }
 
-/** An engine's answer in bounded time, a missing engine as a sentence. */
-async function ask<T>(
-  request: (abortSignal: AbortSignal) => Promise<T>,
-  where: string,
-  answerMs = ANSWER_MS,
-): Promise<T> {
-  const abandoned = new AbortController()
-  const answered = new AbortController()
-  try {
-    return await Promise.race([
-      request(abandoned.signal),
-      sleep(answerMs, undefined, { signal: answered.signal }).then((): never => {
-        throw new Error(`no answer within ${answerMs / 1000} s`)
-      }),
-    ])
-  } catch (error) {
-    // One that stays open would keep this process from ending.
-    abandoned.abort()
-    if (statusOf(error) !== undefined) throw error
-    throw unavailable(where, error)
-  } finally {
-    answered.abort()
-  }
-}
-
-function unavailable(where: string, cause: unknown): CodexboxError {
-  if (cause instanceof CodexboxError) return cause
-  const hint =
-    systemCodeOf(cause) === 'EACCES'
-      ? 'This user may not talk to it: join the group that owns the socket (often `docker`), then log in anew.'
-      : 'Start Docker, or set DOCKER_HOST to where it listens.'
-  return new CodexboxError(
-    'engine-unavailable',
-    `The Docker engine (${where}) cannot be used: ${messageOf(cause).trim()}. ${hint}`,
-    { cause },
-  )
-}
-
 function imageMissing(image: string, cause: unknown): CodexboxError {
   return new CodexboxError(
     'image-missing',
@@ -294,9 +283,4 @@ function imageUnusable(image: string, why: string, cause?: unknown): CodexboxErr
     `The image ${image} cannot run node (${why}). Use an image with Node 20 or newer and bash, or make ours with \`${setupCommand('image')} --force\`.`,
     { cause },
   )
-}
-
-function statusOf(error: unknown): number | undefined {
-  const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
-  return typeof status === 'number' ? status : undefined
 }

@@ -13,6 +13,11 @@ export interface AgentSpec {
   pinned?: readonly { path: string; at: string; readOnly: boolean }[]
   /** Folder with the gateway's socket `gateway.sock` (sealed mode). */
   socketFolder: string | undefined
+  /**
+   * Settles when somebody has connected with that socket. The agent does so at once, which proves that the
+   * folder is shared. Absent: it is believed.
+   */
+  reached?: Promise<void>
   network: NetworkMode
   /** Who runs the tools; absent where users cannot be told apart (Windows). */
   user: { uid: number; gid: number } | undefined
@@ -26,6 +31,11 @@ export interface AgentProcess {
     socketPath: string | undefined
     worker: { uid: number; gid: number } | undefined
   }
+  /**
+   * Why the agent gets to the host's sockets by a relay, where it does; `isUnexpected` when it was to get
+   * there by a mounted folder, and could not.
+   */
+  readonly relayed?: { because: string; isUnexpected: boolean }
   /** Ending it tells the agent that nobody is there any more. */
   readonly stdin: Writable
   readonly stdout: Readable

@@ -248,6 +248,7 @@ export class Conversation {
         workspace: workspace.path,
         pinned,
         socketFolder: gateway?.socketFolder,
+        ...(gateway ? { reached: gateway.reached } : {}),
         network: config.network,
         user: workspace.user,
       })
@@ -257,6 +258,10 @@ export class Conversation {
       } catch (error) {
         await agent.stop(0)
         throw error
+      }
+      if (agent.relayed?.isUnexpected) {
+        const message = `The container reaches this process by a relay: ${agent.relayed.because}.`
+        run.emit({ type: 'notice', message })
       }
       return new LiveAgent(agent, gateway, connection)
     } catch (error) {

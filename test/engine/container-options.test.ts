@@ -23,11 +23,12 @@ const hostPolicy: [promise: string, setting: string, value: unknown][] = [
   ['it has no network', 'NetworkMode', 'none'],
   ['its file system is read-only', 'ReadonlyRootfs', true],
   [
-    'but for a /tmp and a home in memory, from which programs can run',
+    'but for a /tmp and a home in memory, from which programs can run, and a place for the sockets of a relay',
     'Tmpfs',
     {
       '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
       '/home/agent': 'rw,exec,nosuid,nodev,size=256m,mode=1777',
+      '/run/codexbox-relay': 'rw,noexec,nosuid,nodev,size=64k,mode=755',
     },
   ],
   ['what tools leave behind is reaped', 'Init', true],
@@ -68,7 +69,7 @@ test('the rest of it is this, whoever asks, and holds no secret', () => {
     name: 'codexbox-1',
     Image: 'image:1',
     Entrypoint: ['node'],
-    Cmd: ['/opt/codexbox/agent.cjs'],
+    Cmd: ['/opt/codexbox/agent.cjs', 'agent', '/run/codexbox/gateway.sock'],
     User: '0:0',
     WorkingDir: '/',
     Env: ['HOME=/home/agent', 'LANG=C.UTF-8', 'GIT_TERMINAL_PROMPT=0', 'PAGER=cat'],
@@ -97,9 +98,11 @@ test('the workspace can be written, the script and the socket only be read', () 
   ])
 })
 
-test('without a gateway there is no socket', () => {
-  const { Mounts } = containerOptions({ ...spec, socketFolder: undefined }, 'image:1').HostConfig
+test('without a gateway there is no socket, and none is gone to', () => {
+  const without = containerOptions({ ...spec, socketFolder: undefined }, 'image:1')
+  const { Mounts } = without.HostConfig
 
+  expect(without.Cmd).toEqual(['/opt/codexbox/agent.cjs'])
   expect(Mounts?.map(({ Target }) => Target)).toEqual(['/workspace', '/opt/codexbox/agent.cjs'])
 })
 

@@ -10,6 +10,7 @@ import { afterAll, afterEach, expect, test } from 'vitest'
 import { containerOptions, inside } from '../../host/engine/container-options.ts'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { deviationsOf } from '../../host/engine/inspect-policy.ts'
+import { optionsForRootless } from '../../host/engine/rootless.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { startModelServer, textAnswer } from '../fakes/model-server.ts'
@@ -35,7 +36,7 @@ const TOOL_CAPS = 'KILL,SETGID,SETUID'
 /** Newer engines spell capabilities with a prefix. */
 const bare = (cap: string) => cap.replace(/^CAP_/, '')
 
-describeWithEngine('the docker engine', ({ docker, image, source, isPodman }) => {
+describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRootless }) => {
   const engine = dockerEngine(docker, image, source)
   const folders: string[] = []
 
@@ -62,7 +63,8 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman }) =>
     // The three folders are told by where they are in the container.
     const socketFolder = '/any'
     const spec = { name, agentFile, workspace: '/any', socketFolder, network: 'none' as const }
-    const asked = containerOptions({ ...spec, user: undefined }, image)
+    const usual = containerOptions({ ...spec, user: undefined }, image)
+    const asked = isRootless ? optionsForRootless(usual) : usual
     expect(deviationsOf(inspected, asked)).toEqual([])
   })
 
@@ -146,7 +148,7 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman }) =>
       ])
       expect(Object.keys(NetworkSettings.Networks)).toEqual(['none'])
       expect(Config).toMatchObject({ User: '0:0', Tty: false, OpenStdin: true, StdinOnce: true })
-      expect([Path, ...Args]).toEqual(['node', inside.agentFile])
+      expect([Path, ...Args]).toEqual(['node', inside.agentFile, 'agent', inside.socketPath])
     },
   )
 

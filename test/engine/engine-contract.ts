@@ -57,6 +57,8 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
     agentFile: options.agentFile ?? agentFile,
     workspace,
     socketFolder: gateway.socketFolder,
+    // Other scripts do not go there by themselves.
+    ...(options.agentFile ? {} : { reached: gateway.reached }),
     network: 'none',
     user,
   })

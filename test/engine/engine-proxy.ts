@@ -1,12 +1,14 @@
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import net from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** An engine's socket that can fail. */
 export interface EngineProxy {
   readonly socketPath: string
+  /** Where it listens as well, on the loopback interface. */
+  readonly port: number
   /** As when the engine dies: every connection ends, and no new one is taken. */
   cut(): void
   /** As when the engine hangs: connections stay, and nothing comes any more. */
@@ -22,7 +24,7 @@ export async function startEngineProxy(target: string): Promise<EngineProxy> {
   const socketPath = join(folder, 'docker.sock')
   const pairs = new Set<{ client: net.Socket; engine: net.Socket; isAttached: boolean }>()
 
-  const server = net.createServer({ allowHalfOpen: true }, (client) => {
+  const pass = (client: net.Socket) => {
     const engine = net.connect({ path: target, allowHalfOpen: true })
     const pair = { client, engine, isAttached: false }
     pairs.add(pair)
@@ -38,12 +40,14 @@ export async function startEngineProxy(target: string): Promise<EngineProxy> {
     }
     client.once('error', end).once('close', end)
     engine.once('error', end).once('close', end)
-  })
-  server.listen(socketPath)
-  await once(server, 'listening')
+  }
+  const listener = () => net.createServer({ allowHalfOpen: true }, pass)
+  const loopback = listener().listen(0, '127.0.0.1')
+  const servers = [listener().listen(socketPath), loopback]
+  await Promise.all(servers.map((server) => once(server, 'listening')))
 
   const cut = () => {
-    server.close()
+    for (const server of servers) server.close()
     for (const { client, engine } of pairs) {
       client.destroy()
       engine.destroy()
@@ -51,9 +55,10 @@ export async function startEngineProxy(target: string): Promise<EngineProxy> {
   }
   return {
     socketPath,
+    port: (loopback.address() as AddressInfo).port,
     cut,
     freeze() {
-      server.removeAllListeners('connection')
+      for (const server of servers) server.removeAllListeners('connection')
       for (const { client, engine } of pairs) {
         client.unpipe()
         engine.unpipe()

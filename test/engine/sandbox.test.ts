@@ -71,10 +71,8 @@ describeWithEngine('from inside the container, a tool', ({ docker, image, source
     const ofTools = processes.filter(({ uid }) => uid === inside.user.uid)
 
     // The init process and the agent; both hold the agent's pipes.
-    expect(ofRoot.map(({ cmdline }) => cmdline.split(' ').slice(-2).join(' '))).toEqual([
-      'node /opt/codexbox/agent.cjs',
-      'node /opt/codexbox/agent.cjs',
-    ])
+    const agent = 'node /opt/codexbox/agent.cjs agent /run/codexbox/gateway.sock'
+    expect(ofRoot.map(({ cmdline }) => /node .*$/.exec(cmdline)?.[0])).toEqual([agent, agent])
     for (const { tries } of ofRoot) {
       expect(tries).toEqual({
         environ: 'EACCES',

@@ -69,8 +69,8 @@ async function attempt(id, act) {
 const read = (file) => { try { return fs.readFileSync(file) } catch { return undefined } }
 const pids = () => fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => pid !== process.pid)
 const cmdline = (pid) => String(read('/proc/' + pid + '/cmdline') || '').replaceAll('\0', ' ')
-/** The agent, and the process that started it: both have its pipes. */
-const agents = () => pids().filter((pid) => pid === 1 || /agent\.cjs *$/.test(cmdline(pid)))
+/** The agent, the process that started it, which has its pipes as well, and the relay, where there is one. */
+const agents = () => pids().filter((pid) => pid === 1 || /agent\.cjs (agent|relay) |agent\.cjs *$/.test(cmdline(pid)))
 const others = () => { const ours = agents(); return pids().filter((pid) => !ours.includes(pid)) }
 const workers = () => pids().filter((pid) => cmdline(pid).includes('agent.cjs worker'))
 
@@ -133,7 +133,7 @@ const hasRoute = (address, port) => new Promise((resolve) => {
   try { socket.connect(port, address, (error) => end(error ? error.code : true)) } catch (error) { end(error.code) }
 })
 
-const SOCKET = '/run/codexbox/gateway.sock'
+const SOCKET = ['/run/codexbox-relay', '/run/codexbox'].map((folder) => folder + '/gateway.sock').find((file) => fs.existsSync(file))
 const ask = ({ method = 'POST', path: to = '/v1/responses', capability, body, headers = {} }) => new Promise((resolve) => {
   const request = http.request({
     socketPath: SOCKET, method, path: to,
@@ -297,13 +297,13 @@ async function escape() {
       mustFail(command[0], () => { output(...command) })
   })
   await attempt('X5', async ({ mustFail, works }) => {
-    for (const folder of ['/', '/bin', '/usr/bin', '/usr/local/bin', '/etc', '/lib', '/opt/codexbox', '/root', '/var', '/run', '/run/codexbox', '/sys', '/proc/sys', '/sys/fs/cgroup'])
+    for (const folder of ['/', '/bin', '/usr/bin', '/usr/local/bin', '/etc', '/lib', '/opt/codexbox', '/root', '/var', '/run', '/run/codexbox', '/run/codexbox-relay', '/sys', '/proc/sys', '/sys/fs/cgroup'])
       mustFail(folder, () => { fs.writeFileSync(path.join(folder, 'codexbox-was-here'), '') })
     for (const file of ['/opt/codexbox/agent.cjs', '/etc/passwd', '/etc/ld.so.preload', '/usr/bin/env', process.execPath])
       mustFail(file, () => { fs.closeSync(fs.openSync(file, O_WRONLY | O_APPEND)) })
     if (fs.existsSync(SOCKET)) {
       mustFail('the socket away', () => { fs.unlinkSync(SOCKET) })
-      mustFail('the socket elsewhere', () => { fs.renameSync('/run/codexbox', '/run/x') })
+      mustFail('the socket elsewhere', () => { fs.renameSync(path.dirname(SOCKET), '/run/x') })
     }
     fs.writeFileSync(path.join(here, 'written'), 'by a tool')
     works('writing', true)

@@ -1,0 +1,52 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
+
+/** An engine that does not answer within this is as good as none. */
+export const ANSWER_MS = 10_000
+
+/**
+ * An engine's answer in bounded time, a missing engine as a sentence. `where` is the engine, for messages.
+ * @throws CodexboxError `engine-unavailable`; a refusal of the engine's as it is, with its status
+ */
+export async function askEngine<T>(
+  request: (abortSignal: AbortSignal) => Promise<T>,
+  where: string,
+  answerMs = ANSWER_MS,
+): Promise<T> {
+  const abandoned = new AbortController()
+  const answered = new AbortController()
+  try {
+    return await Promise.race([
+      request(abandoned.signal),
+      sleep(answerMs, undefined, { signal: answered.signal }).then((): never => {
+        throw new Error(`no answer within ${answerMs / 1000} s`)
+      }),
+    ])
+  } catch (error) {
+    // One that stays open would keep this process from ending.
+    abandoned.abort()
+    if (statusOf(error) !== undefined) throw error
+    throw engineUnavailable(where, error)
+  } finally {
+    answered.abort()
+  }
+}
+
+export function engineUnavailable(where: string, cause: unknown): CodexboxError {
+  if (cause instanceof CodexboxError) return cause
+  const hint =
+    systemCodeOf(cause) === 'EACCES'
+      ? 'This user may not talk to it: join the group that owns the socket (often `docker`), then log in anew.'
+      : 'Start Docker, or set DOCKER_HOST to where it listens.'
+  return new CodexboxError(
+    'engine-unavailable',
+    `The Docker engine (${where}) cannot be used: ${messageOf(cause).trim()}. ${hint}`,
+    { cause },
+  )
+}
+
+/** Of a refusal; undefined when there was no answer. */
+export function statusOf(error: unknown): number | undefined {
+  const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
+  return typeof status === 'number' ? status : undefined
+}

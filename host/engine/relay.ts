@@ -1,0 +1,140 @@
+import { readdir } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { type Duplex, PassThrough, Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type Dockerode from 'dockerode'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { FrameError } from '../../shared/frames.ts'
+import { Multiplexer } from '../../shared/multiplexer.ts'
+import { askEngine } from './ask-engine.ts'
+import { inside } from './container-options.ts'
+import { demultiplex } from './demultiplex.ts'
+import { type AgentExit, tailOf } from './engine.ts'
+import { hijack } from './hijack.ts'
+
+/** A container's way to sockets that cannot be mounted into it. */
+export interface Relay {
+  /** Settles when it is no way any more, with the reason. Never rejects. */
+  readonly ended: Promise<Extract<AgentExit, { lost: unknown }>>
+  close(): void
+}
+
+/** It is a start of Node, on a machine that may be busy. */
+const READY_MS = 20_000
+
+/**
+ * Starts the container script a second time, in the container that runs already and with the same rights, to
+ * listen there at sockets of the same names as those in `socketFolder`. Each connection is carried over
+ * the process's stdin and stdout, and connected with the socket here: with these sockets and nothing else,
+ * whatever is said in there.
+ * @throws CodexboxError `engine-unavailable` when it is not ready in time
+ */
+export async function startRelay(
+  docker: Dockerode,
+  container: Dockerode.Container,
+  { socketFolder, where }: { socketFolder: string; where: string },
+): Promise<Relay> {
+  const names = (await readdir(socketFolder)).sort()
+  const stream = await execute(docker, container, names, where)
+  const stderr = new PassThrough()
+  const stderrTail = tailOf(stderr)
+  let broken: FrameError | undefined
+  let isReady = () => {}
+  const ready = new Promise<void>((resolve) => {
+    isReady = resolve
+  })
+  const multiplexer = new Multiplexer({
+    output: stream,
+    onReady: isReady,
+    onOpen(place) {
+      const name = names[place]
+      if (name === undefined) throw new FrameError(`a connection to the place ${place}`)
+      return connect({ path: join(socketFolder, name), allowHalfOpen: true })
+    },
+    onBroken(error) {
+      broken = error
+      stream.destroy()
+    },
+  })
+  const stdout = new Writable({
+    highWaterMark: 1024 * 1024,
+    write(chunk: Buffer, _encoding, done) {
+      multiplexer.receive(chunk)
+      done()
+    },
+  })
+  const close = () => {
+    multiplexer.close()
+    stream.destroy()
+  }
+  const ended = demultiplex(stream, { stdout, stderr })
+    .catch((error: unknown) => {
+      broken ??= new FrameError(`on the stream: ${messageOf(error)}`)
+    })
+    .then(() => {
+      close()
+      return reasonOf(broken, stderrTail())
+    })
+  await untilReady(ready, ended, where).catch((error: unknown) => {
+    close()
+    throw error
+  })
+  return { ended, close }
+}
+
+async function execute(
+  docker: Dockerode,
+  container: Dockerode.Container,
+  names: string[],
+  where: string,
+): Promise<Duplex> {
+  const exec = await askEngine(
+    (abortSignal) =>
+      container.exec({
+        Cmd: ['node', inside.agentFile, 'relay', inside.relayFolder, ...names],
+        User: '0:0',
+        WorkingDir: '/',
+        AttachStdin: true,
+        AttachStdout: true,
+        AttachStderr: true,
+        Tty: false,
+        abortSignal,
+      }),
+    where,
+  )
+  const body = JSON.stringify({ Detach: false, Tty: false })
+  const stream = await askEngine(
+    (abortSignal) => hijack(docker, { path: `/exec/${exec.id}/start`, body }, abortSignal),
+    where,
+  )
+  return stream.on('error', () => stream.destroy())
+}
+
+async function untilReady(
+  ready: Promise<void>,
+  ended: Relay['ended'],
+  where: string,
+): Promise<void> {
+  const isInTime = new AbortController()
+  const late = sleep(
+    READY_MS,
+    { lost: `it was not ready within ${READY_MS / 1000} s` },
+    { signal: isInTime.signal },
+  )
+  const failed = await Promise.race([ready, ended, late])
+  isInTime.abort()
+  if (!failed) return
+  throw new CodexboxError(
+    'engine-unavailable',
+    `The container cannot reach this process: a relay was started in it by way of the engine (${where}), and ${failed.lost}. ` +
+      'Try again; if it stays so, use another engine, on this machine (DOCKER_HOST).',
+  )
+}
+
+function reasonOf(broken: FrameError | undefined, said: string) {
+  const lost = `the relay to the host ended${said ? `, saying: ${said}` : ''}`
+  if (!broken) return { lost }
+  const message = `The relay in the container sent ${broken.message}; it was stopped.`
+  return { lost, error: new CodexboxError('protocol-violation', message, { cause: broken }) }
+}
