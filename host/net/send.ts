@@ -51,23 +51,26 @@ const kept = {
   'https:': new https.Agent({ keepAlive: true }),
 }
 
-function sendDirectly(url: URL, request: OutgoingRequest): Promise<IncomingAnswer> {
+async function sendDirectly(url: URL, request: OutgoingRequest): Promise<IncomingAnswer> {
   const { method, headers, body, signal, keepsAlive } = request
   const isSecure = url.protocol === 'https:'
   const begin = isSecure ? https.request : http.request
   const agent = keepsAlive && kept[isSecure ? 'https:' : 'http:']
+  signal.throwIfAborted()
   return new Promise((resolve, reject) => {
     const outgoing = begin(url, { method, headers, agent })
-    // By hand: as an option of the request the signal costs a tenth of a millisecond.
-    const stop = () => void outgoing.destroy(signal.reason)
-    signal.addEventListener('abort', stop, { once: true })
-    outgoing.once('close', () => signal.removeEventListener('abort', stop))
-    if (signal.aborted) stop()
     outgoing.once('response', (answer) => {
       resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer })
     })
     outgoing.on('error', reject)
     outgoing.end(body)
+    // By hand, and now: as an option of the request the signal would hold it up for 0.1 ms.
+    process.nextTick(() => {
+      const stop = () => void outgoing.destroy(signal.reason)
+      signal.addEventListener('abort', stop, { once: true })
+      outgoing.once('close', () => signal.removeEventListener('abort', stop))
+      if (signal.aborted) stop()
+    })
   })
 }
 

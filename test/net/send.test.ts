@@ -227,3 +227,26 @@ test.each(['directly', 'through a proxy'])(
     expect(proxy.tunnels).toEqual(way === 'directly' ? [] : ['service.test:443'])
   },
 )
+
+test('with a signal that has fired already nothing is sent, on a kept connection either', async () => {
+  const asked: (string | undefined)[] = []
+  const { port } = await startService((request, response) => {
+    asked.push(request.url)
+    response.end()
+  })
+  const get = async (path: string, signal: AbortSignal) => {
+    const about = { body: undefined, signal, keepsAlive: true }
+    const { body } = await ask(`http://127.0.0.1:${port}${path}`, {}, about)
+    await text(body)
+    // The connection is free in the turn after the last byte.
+    await new Promise(setImmediate)
+  }
+  const { signal } = new AbortController()
+
+  await get('/before', signal)
+  const error = await failure(get('/never', AbortSignal.abort(new Error('Over'))))
+  await get('/after', signal)
+
+  expect(error).toMatchObject({ message: expect.stringContaining('Over') })
+  expect(asked).toEqual(['/before', '/after'])
+})
