@@ -1,26 +1,140 @@
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Exchange } from '../fakes/model-server.ts'
 import { failedAnswer, itemsAnswer, textAnswer } from '../fakes/model-server.ts'
+import { ConformanceTable } from './conformance-table.ts'
+import { heldAgainst, PATIENCE_MS, type ReplayOptions } from './held-against.ts'
 import {
   addedItems,
   type Cleanup,
+  doneItems,
   eventsOf,
   expectBackoff,
   expectWaited,
   outline,
   type Played,
   play,
-  type Recording,
   recording,
+  shownText,
   start,
+  usageOf,
 } from './replay.ts'
 
-async function replay(t: Cleanup, name: string): Promise<Played & { recorded: Recording }> {
-  const recorded = recording(name)
-  return { ...(await play(t, recorded.exchanges)), recorded }
+const failures = new ConformanceTable('Errors and retries')
+
+const ONE_LAYER =
+  'The official client repeats inside each repetition, 30 requests in all. Six are enough to be sure, and spare a service in trouble.'
+const COMPACTED =
+  'The conversation is compacted and the question asked again, where the official client leaves that to the user.'
+const SHORTENED = itemsAnswer([
+  { type: 'compaction', id: 'cmp_1', encrypted_content: 'gAAAA-compaction' },
+])
+const MAKES_ROOM: ReplayOptions = {
+  why: { requests: COMPACTED, 'sent back': COMPACTED, end: COMPACTED },
+  beyond: [SHORTENED, textAnswer()],
 }
+const OTHER_REGION = 'Which region a request came from does not change within seconds.'
+const NO_NOTE =
+  'The official client tells the model that its answer was filtered. The request is repeated as it was.'
+
+const PATIENTLY = { timeout: PATIENCE_MS }
+
+const replay = (t: Cleanup, name: string, options?: ReplayOptions) =>
+  heldAgainst(t, failures, name, options)
 
 const delaysOf = ({ agent }: Played) => eventsOf(agent, 'retry').map((retry) => retry.delayMs)
+
+// First, since it takes longest.
+describe.concurrent('given up after five retries', PATIENTLY, () => {
+  test('32-429-plain-retry-after: each wait is the one the service asked for', async (t) => {
+    const scene = await replay(t, '32-429-plain-retry-after')
+
+    expect(scene.server.requests).toHaveLength(scene.recorded.requests)
+    expect(delaysOf(scene)).toEqual([2000, 2000, 2000, 2000, 2000])
+    expectWaited(scene)
+    expect(scene.finished).toMatchObject({ status: 'failed', error: { code: 'rate-limited' } })
+  })
+
+  // The official client repeats inside each repetition and asks 30 times; six are enough to be sure.
+  test('41-500-always: six requests, not thirty', async (t) => {
+    const scene = await replay(t, '41-500-always', { why: { requests: ONE_LAYER } })
+
+    expect(scene.recorded.requests).toBe(30)
+    expect(scene.server.requests).toHaveLength(6)
+    expectBackoff(delaysOf(scene))
+    expect(scene.finished).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'model-failed',
+        message: expect.stringMatching(/\(500\): server error\..*req_fake_500.*Tried 6 times\.$/),
+      },
+    })
+  })
+
+  // As above: the official client asks 30 times.
+  test('42-503-slow-down: six requests, as far apart as the service asked for', async (t) => {
+    const scene = await replay(t, '42-503-slow-down', { why: { requests: ONE_LAYER } })
+
+    expect(scene.server.requests).toHaveLength(6)
+    expect(delaysOf(scene)).toEqual([1000, 1000, 1000, 1000, 1000])
+    expect(scene.finished).toMatchObject({ status: 'failed', error: { code: 'model-failed' } })
+  })
+})
+
+describe.concurrent('broken streams', PATIENTLY, () => {
+  test('43-cut-once: half an answer is taken back and asked for again', async (t) => {
+    const { agent, finished } = await replay(t, '43-cut-once')
+
+    const [retry, ...more] = eventsOf(agent, 'retry')
+    expect(retry).toMatchObject({ attempt: 1, discardsText: true, reason: { code: 'stream-cut' } })
+    expectBackoff([retry?.delayMs ?? 0])
+    expect(more).toEqual([])
+    expect(shownText(agent)).toBe('parDone.')
+    expect(finished).toMatchObject({ status: 'done', usage: usageOf(1) })
+  })
+
+  test('43b-clean-eof-once: a call finished before the end is run once and kept', async (t) => {
+    const { agent, finished, server, recorded, workspace } = await replay(t, '43b-clean-eof-once')
+
+    expect(addedItems(server, 1)[0]).toEqual(doneItems(recorded.exchanges[0])[0])
+    expect(readFileSync(join(workspace, 'ran.txt'), 'utf8')).toBe('once\n')
+    expect(eventsOf(agent, 'retry')).toMatchObject([{ attempt: 1, discardsText: false }])
+    expect(eventsOf(agent, 'tool.finished')).toHaveLength(1)
+    expect(finished).toMatchObject({ status: 'done', toolCalls: 1 })
+  })
+
+  test('44-cut-always: five retries with growing delays, then the run fails', async (t) => {
+    const scene = await replay(t, '44-cut-always')
+
+    const retries = eventsOf(scene.agent, 'retry')
+    expect(retries.map((retry) => retry.attempt)).toEqual([1, 2, 3, 4, 5])
+    expectBackoff(retries.map((retry) => retry.delayMs))
+    expectWaited(scene)
+    expect(scene.finished).toMatchObject({ status: 'failed', error: { code: 'stream-cut' } })
+  })
+
+  test('46-destroy-before-headers: a connection that gives no answer is tried again', async (t) => {
+    const { agent, finished } = await replay(t, '46-destroy-before-headers')
+
+    expect(eventsOf(agent, 'retry')).toMatchObject([
+      { attempt: 1, discardsText: false, reason: { code: 'model-unreachable' } },
+    ])
+    expect(finished.status).toBe('done')
+  })
+
+  // The official client waits for a connection without end; a run of ours has to end.
+  test('a server that is not there is tried six times, then the run fails', async (t) => {
+    const url = `http://127.0.0.1:${await unusedPort()}/v1/responses`
+    const { agent, finished } = await play(t, [], { endpoint: { url } })
+
+    const retries = eventsOf(agent, 'retry')
+    expect(retries).toHaveLength(5)
+    expectBackoff(retries.map((retry) => retry.delayMs))
+    expect(finished).toMatchObject({ status: 'failed', error: { code: 'model-unreachable' } })
+  })
+})
 
 describe.concurrent('final at the first answer, as for the official client', () => {
   const cases: [name: string, shows: string, error: Record<string, unknown>][] = [
@@ -86,8 +200,8 @@ describe.concurrent('final at the first answer, as for the official client', () 
   })
 })
 
-test('30-usage-limit-reached: what the refusal says of the limits is told as an event', async (t) => {
-  const { agent } = await replay(t, '30-usage-limit-reached')
+test.concurrent('30-usage-limit-reached: what the refusal says of the limits is told as an event', async (t) => {
+  const { agent } = await play(t, recording('30-usage-limit-reached').exchanges)
 
   expect(eventsOf(agent, 'limits')).toMatchObject([
     {
@@ -102,11 +216,9 @@ test('30-usage-limit-reached: what the refusal says of the limits is told as an 
 // The official client leaves it to the user to start anew.
 describe.concurrent('a conversation that no longer fits is made shorter, once', () => {
   const full = ['50-failed-context-length', '60c-400-context-length']
-  const shortened = itemsAnswer([{ type: 'compaction', encrypted_content: 'sealed' }])
 
   test.for(full)('%s: and then goes on', async (name, t) => {
-    const { exchanges } = recording(name)
-    const { agent, finished, server } = await play(t, [...exchanges, shortened, textAnswer()])
+    const { agent, finished, server } = await replay(t, name, MAKES_ROOM)
 
     expect(server.requests).toHaveLength(3)
     expect(eventsOf(agent, 'compacted')).toHaveLength(1)
@@ -115,7 +227,7 @@ describe.concurrent('a conversation that no longer fits is made shorter, once', 
 
   test.for(full)('%s: and is given up when it still does not fit', async (name, t) => {
     const { exchanges } = recording(name)
-    const { finished, server } = await play(t, [...exchanges, shortened, ...exchanges])
+    const { finished, server } = await play(t, [...exchanges, SHORTENED, ...exchanges])
 
     expect(server.requests).toHaveLength(3)
     const message = 'The conversation no longer fits into the model. Start a new session.'
@@ -126,7 +238,9 @@ describe.concurrent('a conversation that no longer fits is made shorter, once', 
 // The official client repeats these five times.
 describe.concurrent('final at the first answer, since nothing changes within seconds', () => {
   test('61b-403-json: the service is not offered in a region', async (t) => {
-    const { agent, finished, server, recorded } = await replay(t, '61b-403-json')
+    const { agent, finished, server, recorded } = await replay(t, '61b-403-json', {
+      why: { requests: OTHER_REGION, waits: OTHER_REGION },
+    })
 
     expect(recorded.requests).toBe(6)
     expect(server.requests).toHaveLength(1)
@@ -137,62 +251,30 @@ describe.concurrent('final at the first answer, since nothing changes within sec
 })
 
 describe.concurrent('overcome by a retry, as for the official client', () => {
-  const cases: [name: string, reason: string, delayMs?: number][] = [
+  const cases: [
+    name: string,
+    reason: string,
+    delayMs?: number | undefined,
+    options?: ReplayOptions,
+  ][] = [
     ['33-429-then-success', 'rate-limited', 1000],
     ['40-500-once', 'model-failed'],
     ['42b-503-plain', 'model-failed', 1000],
     ['51-failed-rate-limit', 'rate-limited', 1300],
     ['55-failed-unknown', 'model-failed'],
-    ['56b-incomplete-content-filter', 'model-failed'],
+    ['56b-incomplete-content-filter', 'model-failed', undefined, { why: { 'sent back': NO_NOTE } }],
   ]
 
-  test.for(cases)('%s: retried for %s', async ([name, reason, delayMs], t) => {
-    const scene = await replay(t, name)
+  test.for(cases)('%s: retried for %s', async ([name, reason, delayMs, options], t) => {
+    const scene = await replay(t, name, options)
 
     expect(scene.server.requests).toHaveLength(scene.recorded.requests)
     expect(eventsOf(scene.agent, 'retry')).toMatchObject([{ attempt: 1, reason: { code: reason } }])
     if (delayMs) expect(delaysOf(scene)).toEqual([delayMs])
     else expectBackoff(delaysOf(scene))
     expectWaited(scene)
-    // The official client adds a note for the model after a content filter; ours repeats the request.
     expect(addedItems(scene.server, 1).map(outline)).toEqual([])
     expect(scene.finished.status).toBe('done')
-  })
-})
-
-describe.concurrent('given up after five retries', () => {
-  test('32-429-plain-retry-after: each wait is the one the service asked for', async (t) => {
-    const scene = await replay(t, '32-429-plain-retry-after')
-
-    expect(scene.server.requests).toHaveLength(scene.recorded.requests)
-    expect(delaysOf(scene)).toEqual([2000, 2000, 2000, 2000, 2000])
-    expectWaited(scene)
-    expect(scene.finished).toMatchObject({ status: 'failed', error: { code: 'rate-limited' } })
-  })
-
-  // The official client repeats inside each repetition and asks 30 times; six are enough to be sure.
-  test('41-500-always: six requests, not thirty', async (t) => {
-    const scene = await replay(t, '41-500-always')
-
-    expect(scene.recorded.requests).toBe(30)
-    expect(scene.server.requests).toHaveLength(6)
-    expectBackoff(delaysOf(scene))
-    expect(scene.finished).toMatchObject({
-      status: 'failed',
-      error: {
-        code: 'model-failed',
-        message: expect.stringMatching(/\(500\): server error\..*req_fake_500.*Tried 6 times\.$/),
-      },
-    })
-  })
-
-  // As above: the official client asks 30 times.
-  test('42-503-slow-down: six requests, as far apart as the service asked for', async (t) => {
-    const scene = await replay(t, '42-503-slow-down')
-
-    expect(scene.server.requests).toHaveLength(6)
-    expect(delaysOf(scene)).toEqual([1000, 1000, 1000, 1000, 1000])
-    expect(scene.finished).toMatchObject({ status: 'failed', error: { code: 'model-failed' } })
   })
 })
 
@@ -382,4 +464,17 @@ describe.concurrent('a refused token', () => {
 
     expect(finished.error?.message).toMatch(/Bad header: Bearer (?!first-token)/)
   })
+})
+
+async function unusedPort(): Promise<number> {
+  const server = createServer()
+  const port = await new Promise<number>((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port))
+  })
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+test('docs/conformance.md says what these runs have shown', () => {
+  failures.expectInDocs()
 })

@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { itemsAnswer, textAnswer } from '../fakes/model-server.ts'
 import { ConformanceTable } from './conformance-table.ts'
 import { heldAgainst, PATIENCE_MS, type ReplayOptions, requestLike } from './held-against.ts'
 import {
@@ -10,44 +8,20 @@ import {
   type Cleanup,
   doneItems,
   eventsOf,
-  expectBackoff,
-  expectWaited,
   outputsSent,
   play,
   recording,
   shownText,
   start,
+  usageOf,
 } from './replay.ts'
 
 const runs = new ConformanceTable('Runs')
 const tools = new ConformanceTable('Tools')
-const failures = new ConformanceTable('Errors and retries')
-
-const ONE_LAYER =
-  'The official client repeats inside each repetition, 30 requests in all. Six are enough to be sure, and spare a service in trouble.'
-const COMPACTED =
-  'The conversation is compacted and the question asked again, where the official client leaves that to the user.'
-const MAKES_ROOM: ReplayOptions = {
-  why: { requests: COMPACTED, 'sent back': COMPACTED, end: COMPACTED },
-  beyond: [
-    itemsAnswer([{ type: 'compaction', id: 'cmp_1', encrypted_content: 'gAAAA-compaction' }]),
-    textAnswer(),
-  ],
-}
-const OTHER_REGION = 'Which region a request came from does not change within seconds.'
-const NO_NOTE =
-  'The official client tells the model that its answer was filtered. The request is repeated as it was.'
 
 const PATIENTLY = { timeout: PATIENCE_MS }
 
 const LITE = { model: 'gpt-6.1-sol', form: { lite: true } }
-
-const usageOf = (responses: number) => ({
-  inputTokens: 100 * responses,
-  cachedInputTokens: 60 * responses,
-  outputTokens: 20 * responses,
-  reasoningTokens: 5 * responses,
-})
 
 describe.concurrent('plain answers', PATIENTLY, () => {
   test('01-text: an answer is shown as it comes, kept as an item and counted', async (t) => {
@@ -273,105 +247,6 @@ describe.concurrent('tools', PATIENTLY, () => {
   })
 })
 
-describe.concurrent('broken streams', PATIENTLY, () => {
-  test('43-cut-once: half an answer is taken back and asked for again', async (t) => {
-    const { agent, finished } = await heldAgainst(t, failures, '43-cut-once')
-
-    const [retry, ...more] = eventsOf(agent, 'retry')
-    expect(retry).toMatchObject({ attempt: 1, discardsText: true, reason: { code: 'stream-cut' } })
-    expectBackoff([retry?.delayMs ?? 0])
-    expect(more).toEqual([])
-    expect(shownText(agent)).toBe('parDone.')
-    expect(finished).toMatchObject({ status: 'done', usage: usageOf(1) })
-  })
-
-  test('43b-clean-eof-once: a call finished before the end is run once and kept', async (t) => {
-    const { agent, finished, server, recorded, workspace } = await heldAgainst(
-      t,
-      failures,
-      '43b-clean-eof-once',
-    )
-
-    expect(addedItems(server, 1)[0]).toEqual(doneItems(recorded.exchanges[0])[0])
-    expect(readFileSync(join(workspace, 'ran.txt'), 'utf8')).toBe('once\n')
-    expect(eventsOf(agent, 'retry')).toMatchObject([{ attempt: 1, discardsText: false }])
-    expect(eventsOf(agent, 'tool.finished')).toHaveLength(1)
-    expect(finished).toMatchObject({ status: 'done', toolCalls: 1 })
-  })
-
-  test('44-cut-always: five retries with growing delays, then the run fails', async (t) => {
-    const scene = await heldAgainst(t, failures, '44-cut-always')
-
-    const retries = eventsOf(scene.agent, 'retry')
-    expect(retries.map((retry) => retry.attempt)).toEqual([1, 2, 3, 4, 5])
-    expectBackoff(retries.map((retry) => retry.delayMs))
-    expectWaited(scene)
-    expect(scene.finished).toMatchObject({ status: 'failed', error: { code: 'stream-cut' } })
-  })
-
-  test('46-destroy-before-headers: a connection that gives no answer is tried again', async (t) => {
-    const { agent, finished } = await heldAgainst(t, failures, '46-destroy-before-headers')
-
-    expect(eventsOf(agent, 'retry')).toMatchObject([
-      { attempt: 1, discardsText: false, reason: { code: 'model-unreachable' } },
-    ])
-    expect(finished.status).toBe('done')
-  })
-
-  // The official client waits for a connection without end; a run of ours has to end.
-  test('a server that is not there is tried six times, then the run fails', async (t) => {
-    const url = `http://127.0.0.1:${await unusedPort()}/v1/responses`
-    const { agent, finished } = await play(t, [], { endpoint: { url } })
-
-    const retries = eventsOf(agent, 'retry')
-    expect(retries).toHaveLength(5)
-    expectBackoff(retries.map((retry) => retry.delayMs))
-    expect(finished).toMatchObject({ status: 'failed', error: { code: 'model-unreachable' } })
-  })
-})
-
-/** What errors.test.ts looks at in detail, as rows of the table. */
-describe.concurrent('a service in trouble', PATIENTLY, () => {
-  const cases: [name: string, options?: ReplayOptions][] = [
-    ['30-usage-limit-reached'],
-    ['30b-usage-limit-free'],
-    ['31-usage-not-included'],
-    ['32-429-plain-retry-after'],
-    ['33-429-then-success'],
-    ['40-500-once'],
-    ['41-500-always', { why: { requests: ONE_LAYER } }],
-    ['42-503-slow-down', { why: { requests: ONE_LAYER } }],
-    ['42b-503-plain'],
-    ['50-failed-context-length', MAKES_ROOM],
-    ['51-failed-rate-limit'],
-    ['52-failed-insufficient-quota'],
-    ['53-failed-invalid-prompt'],
-    ['54-failed-server-overloaded'],
-    ['55-failed-unknown'],
-    ['56-incomplete-max-tokens'],
-    ['56b-incomplete-content-filter', { why: { 'sent back': NO_NOTE } }],
-    ['60-400-detail'],
-    ['60b-400-error-object'],
-    ['60c-400-context-length', MAKES_ROOM],
-    ['60d-400-invalid-image'],
-    ['61b-403-json', { why: { requests: OTHER_REGION, waits: OTHER_REGION } }],
-    ['62-404-model'],
-  ]
-
-  test.for(cases)('%s', async ([name, options], t) => {
-    await heldAgainst(t, failures, name, options)
-  })
-})
-
-async function unusedPort(): Promise<number> {
-  const server = createServer()
-  const port = await new Promise<number>((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port))
-  })
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
 test('docs/conformance.md says what these runs have shown', () => {
-  for (const table of [runs, tools, failures]) table.expectInDocs()
+  for (const table of [runs, tools]) table.expectInDocs()
 })

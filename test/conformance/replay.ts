@@ -216,6 +216,14 @@ export function outputsSent(server: ModelServer, index: number): Record<string, 
   return Object.fromEntries(outputs.map((item) => [item.call_id, item.output]))
 }
 
+/** What answers of the recordings say was used, so many of them. */
+export const usageOf = (responses: number) => ({
+  inputTokens: 100 * responses,
+  cachedInputTokens: 60 * responses,
+  outputTokens: 20 * responses,
+  reasoningTokens: 5 * responses,
+})
+
 /** The delays of the official client: 200 ms, doubled each time, give or take a tenth. */
 export function expectBackoff(delaysMs: readonly number[]): void {
   delaysMs.forEach((delayMs, index) => {
