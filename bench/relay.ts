@@ -1,0 +1,176 @@
+/**
+ * What a container's way to the gateway adds to an answer of 50 events, to its last byte: a mounted socket,
+ * and the relay over the engine's exec. The base is a container with a network that asks the server itself.
+ * One container asks all three in turns; gateway, relay and engine are the real ones.
+ *
+ *     ./node_modules/.bin/tsx bench/relay.ts [rounds]
+ *
+ * Needs a container engine whose network is on this machine, and the tools image.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import type Dockerode from 'dockerode'
+import { readConfig } from '../host/config.ts'
+import { inside } from '../host/engine/container-options.ts'
+import { dockerEngine } from '../host/engine/docker-engine.ts'
+import { createDocker } from '../host/engine/docker-host.ts'
+import { startRelay } from '../host/engine/relay.ts'
+import { GATEWAY_PATH, openGateway } from '../host/gateway/gateway.ts'
+import { budgetOf } from '../host/gateway/run-account.ts'
+import { agentFile } from '../host/package-root.ts'
+
+const [, file = '', role = '', argument = ''] = process.argv
+
+async function serveUpstream(address: string) {
+  const delta = { type: 'response.output_text.delta', item_id: 'msg_0123', delta: ' some words' }
+  const event = `event: ${delta.type}\ndata: ${JSON.stringify(delta)}\n\n`
+  const usage = { input_tokens: 100, output_tokens: 50 }
+  const last = `data: ${JSON.stringify({ type: 'response.completed', response: { usage } })}\n\n`
+  const server = http.createServer(async (request, response) => {
+    request.resume()
+    await once(request, 'end')
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    for (let count = 0; count < 49; count++) response.write(event)
+    response.end(last)
+  })
+  server.listen(0, address)
+  await once(server, 'listening')
+  process.send?.(`http://${address}:${(server.address() as AddressInfo).port}${GATEWAY_PATH}`)
+}
+
+/** What runs in the container: asks in turns, and prints the times. */
+const ASKER = `
+if (process.argv[2] === 'relay') return require('${inside.workspace}/agent.cjs')
+const http = require('node:http')
+const { once } = require('node:events')
+process.stdin.once('data', async (line) => {
+  const { ways, body, rounds } = JSON.parse(line)
+  const names = Object.keys(ways)
+  const agents = names.map(() => new http.Agent({ keepAlive: true }))
+  const times = Object.fromEntries(names.map((name) => [name, []]))
+  for (let round = -200; round < rounds; round++) {
+    for (const [index, name] of names.entries()) {
+      const { url, socketPath, capability } = ways[name]
+      const startedAt = performance.now()
+      const request = http.request(url, { method: 'POST', agent: agents[index], socketPath, headers: {
+        'content-type': 'application/json', authorization: 'Bearer ' + capability,
+      } })
+      request.end(body)
+      const [response] = await once(request, 'response')
+      response.resume()
+      await once(response, 'end')
+      if (response.statusCode !== 200) throw new Error(name + ': status ' + response.statusCode)
+      if (round >= 0) times[name].push(performance.now() - startedAt)
+    }
+  }
+  console.log(JSON.stringify(times))
+  process.exit()
+})
+`
+
+async function compare(rounds: number) {
+  const { docker, source } = createDocker()
+  const upstream = fork(file, ['upstream', await bridgeAddress(docker)])
+  const url = await firstMessage(upstream)
+  const folder = mkdtempSync(join(tmpdir(), 'codexbox-bench-'))
+  writeFileSync(join(folder, 'asker.cjs'), ASKER)
+  copyFileSync(agentFile, join(folder, 'agent.cjs'))
+  const gateway = await openGateway(
+    {
+      responsesUrl: new URL(url),
+      headers: { originator: 'bench' },
+      settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
+      owner: 'bench',
+      getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'bench' }),
+      close: async () => {},
+    },
+    { terms, budget: budgetOf({ maxTurns: 100_000, runMs: 3_600_000 }) },
+  )
+  const name = `codexbox-bench-${process.pid}`
+  const { socketFolder } = gateway
+  const agent = await dockerEngine(docker, readConfig().image, source).start({
+    name,
+    agentFile: join(folder, 'asker.cjs'),
+    workspace: folder,
+    socketFolder,
+    network: 'open',
+    user: { uid: 1000, gid: 1000 },
+  })
+  try {
+    await startRelay(docker, docker.getContainer(name), { socketFolder, where: source })
+    const capability = gateway.grant('bench')
+    const ways = {
+      direct: { url, capability },
+      'mounted socket': { url, capability, socketPath: inside.socketPath },
+      relay: { url, capability, socketPath: inside.relayedSocketPath },
+    }
+    agent.stdin.write(`${JSON.stringify({ ways, body: requestOf(8 * 1024), rounds })}\n`)
+    report(JSON.parse(await textOf(agent.stdout)), rounds)
+  } finally {
+    await agent.stop(0)
+    await gateway.close()
+    upstream.kill()
+    rmSync(folder, { recursive: true })
+  }
+}
+
+function report(times: Record<string, number[]>, rounds: number) {
+  const base = at(times.direct ?? [], 0.5)
+  console.log(`8 KB of request, ${rounds} rounds, ms to the last byte, median (99 %), added to it:`)
+  for (const [name, all] of Object.entries(times)) {
+    const [median, late] = [at(all, 0.5), at(all, 0.99)]
+    const added = (median - base).toFixed(3)
+    console.log(`  ${name.padEnd(15)} ${median.toFixed(3)} (${late.toFixed(3)})  +${added}`)
+  }
+}
+
+const at = (values: readonly number[], part: number) =>
+  values.toSorted((one, other) => one - other)[Math.floor(values.length * part)] ?? 0
+
+async function firstMessage(child: ChildProcess): Promise<string> {
+  const [message] = await once(child, 'message')
+  return message as string
+}
+
+async function textOf(stream: Readable): Promise<string> {
+  let text = ''
+  for await (const chunk of stream) text += chunk
+  return text
+}
+
+/** Where containers on the default network find this machine. */
+async function bridgeAddress(docker: Dockerode): Promise<string> {
+  const [config] = (await docker.getNetwork('bridge').inspect()).IPAM?.Config ?? []
+  return config?.Gateway ?? config?.Subnet?.replace(/\d+\/\d+$/, '1') ?? ''
+}
+
+const terms = {
+  conversationId: 'bench',
+  model: 'bench-model',
+  form: { lite: false, webSearch: false },
+}
+
+function requestOf(bytes: number): string {
+  const content = [{ type: 'input_text', text: 'What did I say? '.repeat(bytes / 16) }]
+  return JSON.stringify({
+    model: terms.model,
+    stream: true,
+    store: false,
+    tools: [],
+    tool_choice: 'auto',
+    parallel_tool_calls: true,
+    reasoning: {},
+    include: ['reasoning.encrypted_content'],
+    prompt_cache_key: terms.conversationId,
+    input: [{ type: 'message', role: 'user', content }],
+  })
+}
+
+if (role === 'upstream') await serveUpstream(argument)
+else await compare(Number(role) || 1500)
