@@ -8,7 +8,7 @@ import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { FrameError } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
 import { askEngine } from './ask-engine.ts'
-import { inside } from './container-options.ts'
+import { inside, RELAY_UID } from './container-options.ts'
 import { demultiplex } from './demultiplex.ts'
 import { type AgentExit, tailOf } from './engine.ts'
 import { hijack } from './hijack.ts'
@@ -24,8 +24,8 @@ export interface Relay {
 const READY_MS = 20_000
 
 /**
- * Starts the container script a second time, in the container that runs already and with the same rights, to
- * listen there at sockets of the same names as those in `socketFolder`. Each connection is carried over
+ * Starts the container script a second time, in the container that runs already, to listen
+ * there at sockets of the same names as those in `socketFolder`. Each connection is carried over
  * the process's stdin and stdout, and connected with the socket here: with these sockets and nothing else,
  * whatever is said in there.
  * @throws CodexboxError `engine-unavailable` when it is not ready in time
@@ -93,7 +93,7 @@ async function execute(
     (abortSignal) =>
       container.exec({
         Cmd: ['node', inside.agentFile, 'relay', inside.relayFolder, ...names],
-        User: '0:0',
+        User: `${RELAY_UID}:${RELAY_UID}`,
         WorkingDir: '/',
         AttachStdin: true,
         AttachStdout: true,

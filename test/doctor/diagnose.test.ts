@@ -271,7 +271,7 @@ describeWithEngine('on a machine with an engine, the doctor', ({ docker, image }
     for (const check of ['engine', 'image', 'sandbox', 'leftovers']) {
       expect(of(diagnosis, check), check).toMatchObject({ level: 'ok' })
     }
-    expect(of(diagnosis, 'sandbox')?.message).toMatch(/Node \d+.*bash \d+.*by socket/)
+    expect(of(diagnosis, 'sandbox')?.message).toMatch(/Node \d+.*bash \d+.*by a mounted socket/)
     await withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] })
   }, 90_000)
 

@@ -1,6 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -8,6 +16,7 @@ import { messageOf } from '../../../shared/errors.ts'
 import { inside } from '../../engine/container-options.ts'
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import type { AgentProcess, Engine } from '../../engine/engine.ts'
+import { agentFile as agentFileOfPackage } from '../../package-root.ts'
 import { makeOwnedTempFolder } from '../../storage/owned-temp-folder.ts'
 import { type Check, type Finding, ok, problem, warning } from '../finding.ts'
 import { isInContainer } from '../in-container.ts'
@@ -33,7 +42,8 @@ async function tryOut(engine: Engine, signal: AbortSignal): Promise<Finding> {
   try {
     agent = await engine.start(scene.spec)
     if (signal.aborted) stop()
-    return judge(await outputOf(agent), scene.word)
+    agent.stdin.end(`${agent.view.socketPath}\n`)
+    return judge(await outputOf(agent), scene.word, agent.relayed)
   } catch (error) {
     return notStarted(error)
   } finally {
@@ -42,18 +52,25 @@ async function tryOut(engine: Engine, signal: AbortSignal): Promise<Finding> {
   }
 }
 
-/** Written for any Node, since it tells which it is. */
+/**
+ * Written for any Node, since it tells which it is. Like the agent, it goes to the mounted socket first, if
+ * there is one; it is told where to go then.
+ */
 const PROBE = `
+if (process.argv[2] === 'relay') return require('${inside.workspace}/agent.cjs')
 var fs = require('fs'), net = require('net'), seen = { node: process.versions.node }
+if (process.argv[3]) net.connect(process.argv[3]).on('error', function () {}).unref()
 var bash = require('child_process').spawnSync('bash', ['-c', 'echo "$BASH_VERSION"'])
 seen.bash = String(bash.stdout || '').trim()
 try { seen.file = fs.readFileSync('${inside.workspace}/word', 'utf8') } catch (error) { seen.file = '' }
 seen.socket = ''
 function end() { console.log(JSON.stringify(seen)); process.exit(0) }
-var socket = net.connect('${inside.socketPath}')
-socket.on('data', function (data) { seen.socket += data })
-socket.on('error', end)
-socket.on('end', end)
+process.stdin.once('data', function (line) {
+  var socket = net.connect(String(line).trim())
+  socket.on('data', function (data) { seen.socket += data })
+  socket.on('error', end)
+  socket.on('end', end)
+})
 `
 
 const Seen = z.object({
@@ -73,10 +90,12 @@ async function layOut() {
   mkdirSync(workspace)
   mkdirSync(socketFolder)
   writeFileSync(join(workspace, 'word'), word)
+  copyFileSync(agentFileOfPackage, join(workspace, 'agent.cjs'))
   writeFileSync(agentFile, PROBE)
   chmodSync(agentFile, 0o644)
   if (process.getuid?.() === 0) chownSync(workspace, TOOL_USER.uid, TOOL_USER.gid)
   const server = createServer((socket) => socket.end(word))
+  const reached = new Promise<void>((resolve) => server.once('connection', () => resolve()))
   server.listen(join(socketFolder, 'gateway.sock'))
   await once(server, 'listening')
   chmodSync(join(socketFolder, 'gateway.sock'), 0o666)
@@ -89,6 +108,7 @@ async function layOut() {
       agentFile,
       workspace,
       socketFolder,
+      reached,
       network: 'none' as const,
       user: uid && gid !== undefined ? { uid, gid } : TOOL_USER,
     },
@@ -110,7 +130,7 @@ async function outputOf({ stdout, exited, stderrTail }: AgentProcess): Promise<s
   return text || stderrTail()
 }
 
-function judge(output: string, word: string): Finding {
+function judge(output: string, word: string, relayed: AgentProcess['relayed']): Finding {
   let seen: z.infer<typeof Seen>
   try {
     seen = Seen.parse(JSON.parse(output))
@@ -127,12 +147,13 @@ function judge(output: string, word: string): Finding {
   if (file !== word) return problem('A container sees another folder than this one.', elsewhere())
   if (socket !== word) {
     return problem(
-      "A container sees our folders, and cannot use a socket in them: the engine's files are shared with a virtual machine.",
-      'Run codexbox on the machine of the engine (on Windows inside WSL), or share files in a way that knows sockets.',
+      'A container starts and sees our folders, but does not reach us.',
+      'Run codexbox on the machine of the engine.',
     )
   }
+  const way = relayed ? `by a relay, since ${relayed.because}` : 'by a mounted socket'
   return ok(
-    `A container starts as asked for, with Node ${node} and bash ${bash}, and reaches us by socket.`,
+    `A container starts as asked for, with Node ${node} and bash ${bash}, and reaches us ${way}.`,
   )
 }
 
