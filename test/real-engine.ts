@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { readConfig } from '../host/config.ts'
 import { dockerEngine } from '../host/engine/docker-engine.ts'
 import { createDocker } from '../host/engine/docker-host.ts'
+import { askIfRootless } from '../host/engine/rootless.ts'
 import { inspectTools } from '../host/engine/tools-image.ts'
 import { messageOf } from '../shared/errors.ts'
 
@@ -16,6 +17,8 @@ export interface RealEngine {
   image: string
   /** Podman has ways of its own in a few places. */
   isPodman: boolean
+  /** Without the rights of root, it is asked for some things differently. */
+  isRootless: boolean
 }
 
 /**
@@ -77,7 +80,8 @@ async function findEngine(): Promise<Found> {
     await inspectTools(docker, image)
     const { Components } = await docker.version()
     const isPodman = Components?.some(({ Name }) => /podman/i.test(Name)) ?? false
-    return { engine: { docker, source, image, isPodman } }
+    const isRootless = (await askIfRootless(docker)) !== undefined
+    return { engine: { docker, source, image, isPodman, isRootless } }
   } catch (reason) {
     return { reason }
   }

@@ -12,6 +12,14 @@ import { deviationsOf } from './inspect-policy.ts'
 import { reachHost, whySocketsAreNotShared } from './reach-host.ts'
 import type { Relay } from './relay.ts'
 import { removeContainer } from './remove-container.ts'
+import {
+  askIfRootless,
+  checkRootless,
+  optionsForRootless,
+  type Rootless,
+  unboundedError,
+  withAdviceOnLimits,
+} from './rootless.ts'
 import { watchContainer } from './watch-container.ts'
 
 /** Starting a container may take longer, on a machine that is busy. */
@@ -21,6 +29,15 @@ const START_MS = 60_000
 export function dockerEngine(docker: Dockerode, image: string, where: string): Engine {
   /** Of mounted sockets; learned once. */
   let whyNot = whySocketsAreNotShared(docker)
+  let known: Promise<Rootless | undefined> | undefined
+  /** Asked once; again, where there was no answer. */
+  const rootless = () => {
+    known ??= askEngine((abortSignal) => askIfRootless(docker, abortSignal), where)
+    known.catch(() => {
+      known = undefined
+    })
+    return known
+  }
   return {
     name: 'docker',
     description: `Docker engine (${where})`,
@@ -33,14 +50,21 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         throw engineUnavailable(where, error)
       }
       try {
-        await askEngine(() => docker.getImage(image).inspect(), where)
+        const [found] = await Promise.all([
+          rootless(),
+          askEngine(() => docker.getImage(image).inspect(), where),
+        ])
+        if (found) checkRootless(found, where)
       } catch (error) {
         throw statusOf(error) === 404 ? imageMissing(image, error) : engineUnavailable(where, error)
       }
     },
 
     async start(spec) {
-      const options = containerOptions(whyNot ? { ...spec, socketFolder: undefined } : spec, image)
+      const found = await rootless()
+      if (found) checkRootless(found, where, spec.user)
+      const usual = containerOptions(whyNot ? { ...spec, socketFolder: undefined } : spec, image)
+      const options = found ? optionsForRootless(usual) : usual
       const container = await create(docker, options, image, where)
       try {
         await checkPolicy(container, options, where)
@@ -49,7 +73,8 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         return agent
       } catch (error) {
         await removeContainer(container)
-        throw startFailed(image, error)
+        const failure = startFailed(image, error)
+        throw found ? withAdviceOnLimits(failure) : failure
       }
     },
   }
@@ -144,7 +169,7 @@ async function attachAndStart(
     // Nothing that was asked of the engine keeps this process from ending.
     over.abort()
     way.relay?.close()
-    if (!('lost' in exit)) return unlessUnusable(exit, image, stderrTail, outputEnded)
+    if (!('lost' in exit)) return unlessUnusable(exit, { image, where }, stderrTail, outputEnded)
     isLost = true
     // Nothing comes any more, and somebody may be waiting for it.
     stream.destroy()
@@ -229,13 +254,15 @@ async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExi
  */
 async function unlessUnusable(
   exit: Extract<AgentExit, { code: unknown }>,
-  image: string,
+  { image, where }: { image: string; where: string },
   stderrTail: () => string,
   outputEnded: Promise<void>,
 ): Promise<AgentExit> {
   if (exit.code === 0 || exit.code === KILLED) return exit
   await Promise.race([outputEnded, sleep(LAST_WORDS_MS, undefined, { ref: false })])
-  const said = /exec node failed: (.+)|failed to exec.*/i.exec(stderrTail())
+  const unbounded = unboundedError(stderrTail(), where)
+  if (unbounded) return { lost: unbounded.message, error: unbounded }
+  const said = /exec:? node(?: failed)?: (.+)|failed to exec.*/i.exec(stderrTail())
   if (!said) return exit
   const error = imageUnusable(image, said[1] ?? said[0])
   return { lost: error.message, error }

@@ -56,7 +56,7 @@ function rules(inspected: ContainerInspectInfo, asked: HostConfig): Rule[] {
     ...namespaces.map((field) => ({ field, holds: isOwnNamespace(readField(is, field)) })),
     { field: 'PidsLimit', holds: isBounded(is.PidsLimit, asked.PidsLimit) },
     { field: 'Memory', holds: isBounded(is.Memory, asked.Memory) },
-    { field: 'Ulimits', holds: hasNoCoreFiles(is) },
+    { field: 'Ulimits', holds: !asked.Ulimits || hasNoCoreFiles(is) },
     { field: 'LogConfig', holds: is.LogConfig?.Type === asked.LogConfig?.Type },
     { field: 'AutoRemove', holds: is.AutoRemove === true },
     { field: 'RestartPolicy', holds: ['', 'no', undefined].includes(is.RestartPolicy?.Name) },

@@ -176,7 +176,7 @@ function aSpec(given: Partial<AgentSpec> = {}): AgentSpec {
     workspace: aWorkspace(),
     socketFolder: undefined,
     network: 'none',
-    user: { uid: 1000, gid: 1000 },
+    user: { uid: process.getuid?.() || 1000, gid: process.getgid?.() || 1000 },
     ...given,
   }
 }

@@ -1,0 +1,131 @@
+import { statSync } from 'node:fs'
+import type Dockerode from 'dockerode'
+import type { HostConfig } from 'dockerode'
+import { CodexboxError } from '../../shared/errors.ts'
+import type { containerOptions } from './container-options.ts'
+import type { AgentSpec } from './engine.ts'
+
+/** An engine without root's rights, and the user whose rights it has, where that can be told. */
+export interface Rootless {
+  kind: 'podman' | 'docker'
+  uid: number | undefined
+}
+
+/** The parts of the engine's account of itself that tell; `Rootless` is Podman's word. */
+export interface EngineInfo {
+  SecurityOptions?: string[] | null
+  Rootless?: boolean
+}
+
+/**
+ * Whether the engine is rootless: undefined for one of root's. A socket that belongs to root is answer
+ * enough, since Podman takes a quarter of a second for the question.
+ */
+export async function askIfRootless(
+  docker: Dockerode,
+  abortSignal?: AbortSignal,
+): Promise<Rootless | undefined> {
+  const uid = ownerOfSocket(docker)
+  if (uid === 0) return undefined
+  const client = docker as unknown as { info(options: object): Promise<EngineInfo> }
+  const kind = rootlessKind(await client.info(abortSignal ? { abortSignal } : {}))
+  return kind && { kind, uid }
+}
+
+export function rootlessKind({
+  SecurityOptions,
+  Rootless,
+}: EngineInfo): Rootless['kind'] | undefined {
+  if (Rootless) return 'podman'
+  const isDocker = Rootless === undefined && SecurityOptions?.includes('name=rootless')
+  return isDocker ? 'docker' : undefined
+}
+
+type ContainerOptions = ReturnType<typeof containerOptions>
+
+/**
+ * The same container on rootless Podman. There the engine's user is root in a container by itself;
+ * with `keep-id` it has its own number, so that tools can be that user and the agent somebody else.
+ */
+export function optionsForRootless(options: ContainerOptions): ContainerOptions {
+  const { Ulimits: _, ...hostConfig } = options.HostConfig
+  return {
+    ...options,
+    // The name it is called by is that of what it becomes.
+    Entrypoint: ['bash', '-c', firstWords(options.HostConfig), 'node'],
+    HostConfig: {
+      ...hostConfig,
+      UsernsMode: 'keep-id',
+      // By itself it is for everybody to write to, with what the image has in it.
+      Tmpfs: { ...hostConfig.Tmpfs, '/run': 'rw,noexec,nosuid,nodev,size=1m,mode=755,notmpcopyup' },
+    },
+  }
+}
+
+/**
+ * Before anything of ours runs in it, the container bounds itself in what such an engine forgets (the
+ * limits of a process, before version 5.5), and looks whether it is bounded in what the engine may say
+ * it has done and has not, for want of rights. Only cgroup v2 has these files.
+ */
+function firstWords({ Ulimits = [], PidsLimit, Memory }: HostConfig): string {
+  const limits = Ulimits.map(({ Name, Hard }) => `${ULIMIT_OPTION[Name ?? '']} ${Hard}`).join(' ')
+  const isBounded = (file: string, max: number | undefined) =>
+    `[ "$(cat /sys/fs/cgroup/${file})" -le ${max} ]`
+  return [
+    `if ulimit ${limits}`,
+    ` && ${isBounded('pids.max', PidsLimit)}`,
+    ` && ${isBounded('memory.max', Memory)}`,
+    `; then exec node "$@"; else echo '${UNBOUNDED}' >&2; exit 1; fi`,
+  ].join('')
+}
+
+const ULIMIT_OPTION: NodeJS.Dict<string> = { core: '-c', nofile: '-n' }
+
+/** What a container says that has found itself without limits. */
+const UNBOUNDED = 'codexbox: this container has no limits'
+
+const ADVICE =
+  'A rootless engine can limit processes, memory and processors only with cgroup v2, and where these ' +
+  'controllers are delegated to its user (with systemd: Delegate=cpu memory pids for user@.service).'
+
+/** The error of a container that has said it has no limits. */
+export function unboundedError(stderr: string, where: string): CodexboxError | undefined {
+  if (!stderr.includes(UNBOUNDED)) return undefined
+  return new CodexboxError(
+    'engine-unavailable',
+    `The engine (${where}) started a container without the limits that it said it has; it has left. ${ADVICE}`,
+  )
+}
+
+/** The same error with what to do, where limits are what it is about. */
+export function withAdviceOnLimits(error: unknown): unknown {
+  if (!(error instanceof CodexboxError)) return error
+  if (!/PidsLimit|Memory|cgroup/.test(error.message)) return error
+  return new CodexboxError(error.code, `${error.message} ${ADVICE}`, { cause: error })
+}
+
+/**
+ * That tools can be kept apart from the agent and write to the workspace all the same.
+ * @throws CodexboxError `engine-unavailable`
+ */
+export function checkRootless(rootless: Rootless, where: string, user?: AgentSpec['user']): void {
+  if (rootless.kind === 'docker') {
+    throw new CodexboxError(
+      'engine-unavailable',
+      `The engine (${where}) is rootless Docker, where the owner of the workspace is root in a container: ` +
+        'tools would not be kept apart from the agent. Use rootless Podman or a Docker of root (DOCKER_HOST).',
+    )
+  }
+  if (!user || rootless.uid === undefined || rootless.uid === user.uid) return
+  throw new CodexboxError(
+    'engine-unavailable',
+    `The engine (${where}) is rootless and of user ${rootless.uid}; the tools are to run as user ${user.uid}, ` +
+      'who is nobody to it. Run codexbox as the user of the engine, in a folder of that user.',
+  )
+}
+
+/** Undefined where it is no socket of this machine. */
+function ownerOfSocket({ modem }: Dockerode): number | undefined {
+  const { socketPath } = modem as { socketPath?: string }
+  return socketPath ? statSync(socketPath, { throwIfNoEntry: false })?.uid : undefined
+}
