@@ -5,7 +5,9 @@
  *
  *     ./node_modules/.bin/tsx bench/gateway.ts [rounds]
  *
- * The server answers at once and over plain HTTP, so all that is left of the time is what we add.
+ * The server answers at once and over plain HTTP, so all that is left of the time is what we add. All of
+ * it runs as plain JavaScript, as it does once it is installed: tsx names every function anew each time
+ * it is made, which takes 0.02 ms of a request.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -26,10 +28,30 @@ const terms = {
   form: { lite: false, webSearch: false },
 }
 
-if (role === 'upstream') await serveUpstream()
+if (file.endsWith('.ts')) await runBundled()
+else if (role === 'upstream') await serveUpstream()
 else if (role === 'relay') await serveRelay(argument)
 else if (role === 'gateway') await serveGateway(new URL(argument))
 else await compare(Number(role) || 1500)
+
+async function runBundled() {
+  const { build } = await import('esbuild')
+  const folder = mkdtempSync(join(tmpdir(), 'codexbox-bench-'))
+  const outfile = join(folder, 'gateway.mjs')
+  await build({
+    entryPoints: [file],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    external: ['esbuild'],
+  })
+  const child = fork(outfile, process.argv.slice(2), { execArgv: [] })
+  const [code] = await once(child, 'exit')
+  rmSync(folder, { recursive: true })
+  process.exitCode = code ?? 1
+}
 
 async function serveUpstream() {
   const event = `event: response.output_text.delta\ndata: ${JSON.stringify({
