@@ -54,9 +54,6 @@ export interface FaultBench {
   readonly refusals: readonly string[]
   /** Plays all of them, many at once. */
   play(cases: readonly Case[], way: Way): Promise<Played[]>
-  /** Stops what a test that failed has left. */
-  stop(): Promise<void>
-  /** The same, and the servers. */
   close(): Promise<void>
 }
 
@@ -135,19 +132,15 @@ export async function openFaultBench(way: Way): Promise<FaultBench> {
     return played
   }
 
-  const stop = async () => {
-    await Promise.all([...askers].map((asker) => asker.stop()))
-    askers.clear()
-  }
   await play([{ fault: { kind: 'cut', at: 0 }, answer: ANSWERS }], { ...way, lanes: 1 })
   return {
     lengths,
     refusals: model.refusals,
     play,
-    stop,
     async close() {
-      await stop()
-      await Promise.all([...idle.values()].flat().map(({ asker }) => asker.stop()))
+      const unused = [...idle.values()].flat().map(({ asker }) => asker)
+      // Of a test that failed, some are still at work.
+      await Promise.all([...askers, ...unused].map((asker) => asker.stop()))
       await proxy.close()
       await model.close()
       rmSync(root, { recursive: true, force: true })

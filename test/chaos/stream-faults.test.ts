@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { agentAsker, hostAsker, SILENCE_MS } from './asker.ts'
 import type { Fault } from './chaos-proxy.ts'
 import {
@@ -22,16 +22,10 @@ const SIZE = isFull
 const TIMEOUT_MS = 1_800_000
 
 let bench: FaultBench
-let random: () => number
 
 beforeAll(async () => {
   bench = await openFaultBench(AGENTS)
 })
-// The same in each test, whichever are chosen.
-beforeEach(() => {
-  random = randomFrom(seed)
-})
-afterEach(() => bench.stop())
 afterAll(() => bench.close())
 
 test.each<[string, 'cut' | 'reset' | 'end']>([
@@ -59,9 +53,50 @@ test.each<[string, 'cut' | 'reset' | 'end']>([
   TIMEOUT_MS,
 )
 
+type FaultAt = (at: number, random: () => number) => Fault
+
+const late: FaultAt = (at, random) => ({ kind: 'delay', at, ms: pick(random, 2 * SILENCE_MS) })
+const slow: FaultAt = (at) => ({ kind: 'trickle', at })
+const twice: FaultAt = (at) => ({ kind: 'duplicate', at })
+const wrong: FaultAt = (at, random) => ({ kind: 'corrupt', at, bit: pick(random, 8) })
+
+test.each([
+  ['late', late],
+  ['slow', slow],
+  ['there twice', twice],
+])(
+  'whatever part of an answer is %s, the run ends as without it, and each tool has run once',
+  async (what, fault) => {
+    const played = await bench.play(sampled(randomFrom(seed), SIZE.sampled, fault), AGENTS)
+
+    for (const one of played) expectAsWithoutFault(one)
+    expect(bench.refusals).toEqual([])
+    report(what, played)
+  },
+  TIMEOUT_MS,
+)
+
+/**
+ * A wrong bit may be part of what is said, so `done` may come too early or with other words. What may
+ * not be: a tool that runs twice, an error without a type, no end, or a history that is refused.
+ */
 test(
+  'whatever bit of an answer is wrong, the run ends, and is completed when it goes on',
+  async () => {
+    const played = await bench.play(sampled(randomFrom(seed), SIZE.corrupt, wrong), AGENTS)
+
+    for (const one of played) expectCompleted(one)
+    expect(bench.refusals).toEqual([])
+    report('wrong', played)
+  },
+  TIMEOUT_MS,
+)
+
+// The two that wait most do so at the same time.
+test.concurrent(
   'when every answer breaks off, the run ends with a typed error, and is completed when it goes on',
   async () => {
+    const random = randomFrom(seed)
     const longest = Math.max(...bench.lengths)
     const cases = Array.from({ length: SIZE.brokenOff }, (_, index): Case => {
       const kind = index % 2 === 0 ? 'cut' : 'reset'
@@ -78,54 +113,23 @@ test(
   TIMEOUT_MS,
 )
 
-const late = (at: number): Fault => ({ kind: 'delay', at, ms: pick(random, 2 * SILENCE_MS) })
-const slow = (at: number): Fault => ({ kind: 'trickle', at })
-const twice = (at: number): Fault => ({ kind: 'duplicate', at })
-const wrong = (at: number): Fault => ({ kind: 'corrupt', at, bit: pick(random, 8) })
-
-test.each([
-  ['late', late],
-  ['slow', slow],
-  ['there twice', twice],
-])(
-  'whatever part of an answer is %s, the run ends as without it, and each tool has run once',
-  async (what, fault) => {
-    const played = await bench.play(sampled(SIZE.sampled, fault), AGENTS)
-
-    for (const one of played) expectAsWithoutFault(one)
-    expect(bench.refusals).toEqual([])
-    report(what, played)
-  },
-  TIMEOUT_MS,
-)
-
-/**
- * A wrong bit may be part of what is said, so `done` may come too early or with other words. What may
- * not be: a tool that runs twice, an error without a type, no end, or a history that is refused.
- */
-test(
-  'whatever bit of an answer is wrong, the run ends, and is completed when it goes on',
-  async () => {
-    const played = await bench.play(sampled(SIZE.corrupt, wrong), AGENTS)
-
-    for (const one of played) expectCompleted(one)
-    expect(bench.refusals).toEqual([])
-    report('wrong', played)
-  },
-  TIMEOUT_MS,
-)
-
-test(
+test.concurrent(
   'whatever goes wrong behind the gateway, the run ends, and is completed in a new host',
   async () => {
-    const cut = (at: number): Fault => ({ kind: 'cut', at })
-    const reset = (at: number): Fault => ({ kind: 'reset', at })
+    const cut: FaultAt = (at) => ({ kind: 'cut', at })
+    const reset: FaultAt = (at) => ({ kind: 'reset', at })
+    const random = randomFrom(seed)
     const count = Math.ceil(SIZE.hosts / 6)
-    const passing = [cut, reset, late, slow, twice].flatMap((fault) => sampled(count, fault))
+    const passing = [cut, reset, late, slow, twice].flatMap((fault) =>
+      sampled(random, count, fault),
+    )
     const others = [
-      ...sampled(count, wrong),
+      ...sampled(random, count, wrong),
       // Breaks off before the first item is there.
-      ...Array.from({ length: HOSTS.lanes }, (): Case => ({ fault: cut(200), answer: 'each' })),
+      ...Array.from(
+        { length: HOSTS.lanes / 4 },
+        (): Case => ({ fault: { kind: 'cut', at: 200 }, answer: 'each' }),
+      ),
     ]
 
     const played = await bench.play([...others, ...passing], HOSTS)
@@ -141,9 +145,10 @@ test(
   TIMEOUT_MS,
 )
 
-function sampled(count: number, faultAt: (at: number) => Fault): Case[] {
+/** The same for the same random numbers. */
+function sampled(random: () => number, count: number, faultAt: FaultAt): Case[] {
   return Array.from({ length: count }, () => {
     const answer = pick(random, bench.lengths.length)
-    return { answer, fault: faultAt(pick(random, bench.lengths[answer] ?? 0)) }
+    return { answer, fault: faultAt(pick(random, bench.lengths[answer] ?? 0), random) }
   })
 }

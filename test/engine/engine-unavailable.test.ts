@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import Dockerode from 'dockerode'
 import { afterAll, describe, expect, test } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
+import { removeAbandoned } from '../../host/engine/reaper.ts'
 import { CodexboxError } from '../../shared/errors.ts'
 import { cleanUp, later } from './engine-contract.ts'
 
@@ -54,6 +55,22 @@ describe.concurrent('an engine that cannot be used is told within 15 s, in a sen
     const error = await refusalAt(await listen(net.createServer()))
 
     expect(error.message).toContain('no answer within 10 s')
+    expect(performance.now() - startedAt).toBeLessThan(15_000)
+  })
+})
+
+describe.concurrent('an engine that cannot be asked what hosts that were killed have left', () => {
+  test('is no reason to fail', async () => {
+    const docker = new Dockerode({ socketPath: '/nonexistent/docker.sock' })
+
+    expect(await removeAbandoned(docker)).toEqual([])
+  })
+
+  test('is not waited for', async () => {
+    const docker = new Dockerode({ socketPath: await listen(net.createServer()) })
+    const startedAt = performance.now()
+
+    expect(await removeAbandoned(docker)).toEqual([])
     expect(performance.now() - startedAt).toBeLessThan(15_000)
   })
 })
