@@ -28,7 +28,7 @@ const READY_MS = 20_000
  * there at sockets of the same names as those in `socketFolder`. Each connection is carried over
  * the process's stdin and stdout, and connected with the socket here: with these sockets and nothing else,
  * whatever is said in there.
- * @throws CodexboxError `engine-unavailable` when it is not ready in time
+ * @throws CodexboxError `engine-unavailable` when it is not ready in time, `protocol-violation`
  */
 export async function startRelay(
   docker: Dockerode,
@@ -125,6 +125,7 @@ async function untilReady(
   const failed = await Promise.race([ready, ended, late])
   isInTime.abort()
   if (!failed) return
+  if ('error' in failed && failed.error) throw failed.error
   throw new CodexboxError(
     'engine-unavailable',
     `The container cannot reach this process: a relay was started in it by way of the engine (${where}), and ${failed.lost}. ` +
