@@ -167,7 +167,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     ...head,
     type: z.literal('started'),
     model: z.string(),
-    /** Whether tools run as another user than the agent that holds the secrets. */
+    /** Whether tools are kept from the memory and the output of the agent, which holds the secrets. */
     toolsIsolated: z.boolean(),
   }),
   z.object({ ...head, type: z.literal('text.delta'), text: z.string() }),

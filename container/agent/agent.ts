@@ -1,4 +1,4 @@
-import { messageOf } from '../../shared/errors.ts'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import type { HostLine, RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import type { Secrets } from '../../shared/secrets.ts'
@@ -33,16 +33,20 @@ export async function serveAgent(
     if (!isOver) write(line)
   })
   const lines = readLines(stdin, MAX_LINE_BYTES)
+  let runId = 'none'
   let agent: Agent | undefined
   try {
     const first = await within(FIRST_LINE_MS, lines.next())
     if (first.done) throw new Error('stdin ended before one whole line had come')
-    agent = new Agent(parseRunRequest(first.value), emitFor)
+    const request = parseRunRequest(first.value)
+    runId = request.runId
+    agent = new Agent(request, emitFor)
     process.once('SIGTERM', () => agent?.leave())
     return await agent.serve(lines)
   } catch (error) {
-    const emit = emitFor(agent?.currentRunId ?? 'none')
-    emit(finishedEarly('request-invalid', messageOf(error)))
+    const emit = emitFor(agent?.currentRunId ?? runId)
+    const code = error instanceof CodexboxError ? error.code : 'request-invalid'
+    emit(finishedEarly(code, messageOf(error)))
     // A run that is still on its way out must not have a second end.
     isOver = true
     return 2
@@ -157,7 +161,7 @@ class Agent {
   }
 
   async #run(current: CurrentRun, { prompt, images, secrets }: Beginning): Promise<void> {
-    const { request } = this.#conversation
+    const { request, worker } = this.#conversation
     const emit = this.#emitFor(current.runId)
     const started = performance.now()
     let isOutOfTime = false
@@ -165,7 +169,7 @@ class Agent {
       isOutOfTime = true
       this.#interrupt()
     }, request.limits.runMs)
-    emit({ type: 'started', model: request.model, toolsIsolated: areToolsIsolated(request) })
+    emit({ type: 'started', model: request.model, toolsIsolated: worker.isIsolated })
     try {
       const outcome = await runLoop(this.#conversation, {
         prompt,
@@ -243,11 +247,6 @@ class CurrentRun {
       }
     })
   }
-}
-
-/** Tools that run as another user cannot read the agent's memory or write to its stdout. */
-function areToolsIsolated({ worker }: RunRequest): boolean {
-  return worker !== undefined && worker.uid !== process.getuid?.()
 }
 
 function finishedEarly(code: string, message: string) {

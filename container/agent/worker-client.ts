@@ -6,6 +6,7 @@ import type { RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import type { ToolResult } from '../worker/tool.ts'
 import { MAX_WORKER_LINE_BYTES, type WorkerAnswer, type WorkerLine } from '../worker/worker.ts'
+import { type ToolUser, toolUser } from './tool-user.ts'
 
 type WorkerProcess = ChildProcessByStdio<Writable, Readable, null>
 
@@ -27,17 +28,27 @@ interface Waiting {
 export class WorkerClient {
   readonly #options: Pick<RunRequest, 'workspace' | 'worker' | 'egressSocketPath' | 'limits'>
   readonly #script: string
+  readonly #user: ToolUser
   readonly #waiting = new Map<number, Waiting>()
   #process: WorkerProcess | undefined
   #lastId = 0
 
-  /** `script`: the container script, of which the worker is the other half. Default: the one that runs. */
+  /**
+   * `script`: the container script, of which the worker is the other half. Default: the one that runs.
+   * @throws CodexboxError `image-unusable`
+   */
   constructor(
     options: Pick<RunRequest, 'workspace' | 'worker' | 'egressSocketPath' | 'limits'>,
     script = process.argv[1] ?? '',
   ) {
     this.#options = options
     this.#script = script
+    this.#user = toolUser(options)
+  }
+
+  /** Whether what runs the tools can neither read our memory nor write to our output. */
+  get isIsolated(): boolean {
+    return this.#user.isIsolated
   }
 
   /** Starts the process ahead of the first call, which would otherwise wait 70 ms for it. */
@@ -105,13 +116,15 @@ export class WorkerClient {
 
   /** Throws where spawn does, which is when it may not change to the user asked for. */
   #start(): WorkerProcess {
-    const { workspace, worker, egressSocketPath } = this.#options
+    const { workspace, egressSocketPath } = this.#options
+    const { prefix, ids } = this.#user
     const args = ['worker', workspace, ...(egressSocketPath ? [egressSocketPath] : [])]
+    const [command = '', ...rest] = [...prefix, process.execPath, this.#script, ...args]
     // Its environment holds no secret, because the agent's holds none.
-    const child = spawn(process.execPath, [this.#script, ...args], {
+    const child = spawn(command, rest, {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'inherit'],
-      ...(worker ?? {}),
+      ...ids,
     })
     child.on('error', (error) => this.#lost(child, notStarted(error)))
     child.once('exit', (code, signal) => this.#lost(child, `it ended with ${signal ?? code}`))

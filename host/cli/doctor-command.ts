@@ -93,7 +93,6 @@ function printAttack(
     ),
   )
   for (const remark of remarks) print(style('yellow', remark))
-  if (process.getuid?.() === 0) printRootsWeakness()
 }
 
 function printResult({ id, title, outcome, tried, detail }: AttackResult): void {
@@ -102,18 +101,6 @@ function printResult({ id, title, outcome, tried, detail }: AttackResult): void 
   const line = `${mark(level)} ${words[outcome].padEnd(10)}${id.padEnd(6)}${title}`
   print(`${line}${style('dim', outcome === 'held' ? `  ${tried}` : '')}`)
   for (const text of detail) print(`    ${style('dim', oneLine(text, 160))}`)
-}
-
-/** The attack is made where tools are somebody else; not every workspace is like that. */
-function printRootsWeakness(): void {
-  print(
-    style(
-      'yellow',
-      'You are root. In a folder that belongs to root, tools are root too (without rights), and nothing parts them ' +
-        "from the agent: they can read the run's capability, and stop or break the run. In sealed mode the token is " +
-        'out of reach even then. Work in a folder of an ordinary user.',
-    ),
-  )
 }
 
 function mark(level: Level): string {

@@ -126,9 +126,6 @@ export function introduce(conversation: Conversation, screen: Screen): void {
   if (conversation.credentials === 'direct') {
     screen.note('The real token is inside the container (AGENT_CREDENTIALS=direct).', 'yellow')
   }
-  if (!conversation.toolsIsolated) {
-    screen.note('Root owns the workspace, so the tools run as root, like the agent.', 'yellow')
-  }
 }
 
 function writeLine(event: RunEvent): void {

@@ -50,8 +50,8 @@ export function containerOptions(
     StopTimeout: 5,
     HostConfig: {
       CapDrop: ['ALL'],
-      // To start the worker as another user, and to end it.
-      CapAdd: ['SETUID', 'SETGID', 'KILL'],
+      // To start the worker as another user, and to end it; as the same one, to take from it all of these.
+      CapAdd: ['SETUID', 'SETGID', 'KILL', ...(spec.user.uid === 0 ? ['SETPCAP'] : [])],
       SecurityOpt: ['no-new-privileges'],
       // With a list of hosts there is none either: the way to them is the socket.
       NetworkMode: spec.network === 'open' ? 'bridge' : 'none',

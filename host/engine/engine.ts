@@ -19,8 +19,8 @@ export interface AgentSpec {
    */
   reached?: Promise<void>
   network: NetworkMode
-  /** Who runs the tools; absent where users cannot be told apart (Windows). */
-  user: { uid: number; gid: number } | undefined
+  /** Who runs the tools. */
+  user: { uid: number; gid: number }
 }
 
 /** The agent's process, wherever it runs, and its two ends of the line protocol. */

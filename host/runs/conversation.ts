@@ -90,12 +90,6 @@ export class Conversation {
     return this.#parts.config.credentials
   }
 
-  /** Whether tools run as another user than the agent, which holds the secrets. */
-  get toolsIsolated(): boolean {
-    const { engine, workspace } = this.#parts
-    return engine.name === 'docker' && workspace.user !== undefined && workspace.user.uid !== 0
-  }
-
   get workspace(): string {
     return this.#parts.workspace.path
   }

@@ -2,9 +2,8 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { RunLimits } from '../../shared/protocol.ts'
 import { type Config, readConfig } from '../config.ts'
 import { chooseEngine } from '../engine/choose-engine.ts'
-import type { Engine } from '../engine/engine.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
-import { openWorkspace, type Workspace } from '../workspace/open-workspace.ts'
+import { openWorkspace } from '../workspace/open-workspace.ts'
 import { Conversation } from './conversation.ts'
 import { readOutputSchema } from './output-schema.ts'
 import { newSessionName, SessionLog } from './session-log.ts'
@@ -50,7 +49,6 @@ export async function openConversation(options: ConversationOptions = {}): Promi
   const workspace = openWorkspace(options.workspace ?? process.cwd(), config.dataDir)
   const { provider, notice } = chooseProvider(config)
   const { engine, missing } = await chooseEngine(config, provider.name === 'demo')
-  checkTokenIsApart(config, engine, workspace)
   const log = await SessionLog.open(config.dataDir, options.session ?? newSessionName())
   return new Conversation({
     config,
@@ -67,25 +65,6 @@ export async function openConversation(options: ConversationOptions = {}): Promi
       missing && `${missing.message} Until then the demo runs without a container.`,
     ].filter((text) => text !== undefined),
   })
-}
-
-/**
- * Where the tools are the agent's own user they read its memory, and in direct mode the real token is
- * in there, next to a network. Plain processes keep nothing from anybody, and say so.
- */
-function checkTokenIsApart(
-  { credentials }: Config,
-  engine: Engine,
-  { path, user }: Workspace,
-): void {
-  if (credentials !== 'direct' || engine.name !== 'docker' || (user && user.uid !== 0)) return
-  throw new CodexboxError(
-    'config-invalid',
-    `AGENT_CREDENTIALS=direct is refused in ${path}: ` +
-      (user ? 'root owns it, so' : 'users cannot be told apart on this system, so') +
-      " the tools would run as the agent's own user and could read the real token; " +
-      (user ? 'work in a folder of an ordinary user, or use sealed.' : 'use sealed.'),
-  )
 }
 
 function checkLimits(limits: Partial<RunLimits> = {}): RunLimits {

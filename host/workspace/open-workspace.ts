@@ -23,8 +23,8 @@ export interface Workspace {
   path: string
   /** The folder itself: device and inode of what was checked. */
   identity: string
-  /** Who runs the tools, so that files belong to whom they should; undefined on Windows. */
-  user: { uid: number; gid: number } | undefined
+  /** Who runs the tools, so that files belong to whom they should. */
+  user: { uid: number; gid: number }
 }
 
 /**
@@ -95,11 +95,14 @@ const cannotOpen = (error: unknown) => `cannot be opened (${systemCodeOf(error)}
 /** Tells a file or folder from any other, wherever it is moved. */
 export const identityOf = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`
 
+const ANYBODY = { uid: 1000, gid: 1000 }
+
 /** Whoever started us. Root works for the owner of the folder, so that nothing in it becomes root's. */
 function toolUser(stats: BigIntStats): Workspace['user'] {
   const uid = process.getuid?.()
   const gid = process.getgid?.()
-  if (uid === undefined || gid === undefined) return undefined
+  // Windows has no such numbers, and lets any in a container write to its folders.
+  if (uid === undefined || gid === undefined) return ANYBODY
   return uid === 0 ? { uid: Number(stats.uid), gid: Number(stats.gid) } : { uid, gid }
 }
 

@@ -51,7 +51,7 @@ export function pinGit(workspace: Workspace): Pin[] {
 }
 
 /** A folder that is not there could be made by a tool. Git has it in every repository that it makes. */
-function ensureHooks({ path, user }: Workspace): void {
+function ensureHooks({ path }: Workspace): void {
   try {
     const root = holdFolder(path)
     try {
@@ -60,7 +60,7 @@ function ensureHooks({ path, user }: Workspace): void {
         mkdirSync(pathIn(git, 'hooks'), 0o755)
         const hooks = openIn(git, 'hooks')
         const { uid, gid } = fstatSync(git.descriptor)
-        if (user && process.getuid?.() === 0) fchownSync(hooks, uid, gid)
+        if (process.getuid?.() === 0) fchownSync(hooks, uid, gid)
         closeSync(hooks)
       } finally {
         release(git)

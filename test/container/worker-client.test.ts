@@ -154,6 +154,40 @@ describe.concurrent('the user who runs the tools', linux, () => {
     expect(outputsSent(server, 1).call_1).toContain(`output:\n${process.getuid?.()}\n`)
   })
 
+  test.skipIf(!isRoot)('may be root without rights, who cannot either', async (t) => {
+    const worker = { uid: 0, gid: 0 }
+    const command = `id -u; agent=$(ps -o ppid= -p $PPID | tr -d ' ')
+      grep Cap /proc/self/status; cat /proc/$agent/environ /proc/$agent/mem > /dev/null
+      cat < /proc/$agent/fd/0; echo '{}' > /proc/$agent/fd/1`
+    const { agent, server } = await play(t, [callsAnswer(bash(command)), textAnswer()], { worker })
+
+    expect(eventsOf(agent, 'started')).toMatchObject([{ toolsIsolated: true }])
+    const output = outputsSent(server, 1).call_1
+    expect(output).toContain('output:\n0\n')
+    expect(output?.match(/Cap\w+:\t0000000000000000\n/g)).toHaveLength(5)
+    expect(output?.match(/Permission denied/g)).toHaveLength(4)
+  })
+
+  test('is not the one of the agent when its rights cannot be taken: nothing is run then', async (t) => {
+    const file = isRoot ? withoutRights(t) : agentFile
+    const own = isRoot ? 65534 : (process.getuid?.() ?? 0)
+    const { agent, finished, server } = await playWith(t, file, [textAnswer()], {
+      worker: { uid: own, gid: own },
+    })
+
+    expect(finished).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'image-unusable',
+        message: expect.stringMatching(
+          /^The tools cannot be kept apart from the agent: both would be user \d+, and .*setpriv.*ordinary user\.$/,
+        ),
+      },
+    })
+    expect(server.requests).toEqual([])
+    expect(await agent.exit).toEqual({ code: 2, signal: null })
+  })
+
   test('is told to the model when it cannot be that one', async (t) => {
     const worker = { uid: 12345, gid: 12345 }
     const file = isRoot ? withoutRights(t) : agentFile

@@ -118,6 +118,13 @@ test('a list of hosts gives it no network, and changes nothing at all', () => {
   expect(allowing).toEqual(options)
 })
 
+test('for tools that are root the agent has the right to take theirs, and that changes nothing else', () => {
+  const root = containerOptions({ ...spec, user: { uid: 0, gid: 0 } }, 'image:1')
+
+  const CapAdd = ['SETUID', 'SETGID', 'KILL', 'SETPCAP']
+  expect(root).toEqual({ ...options, HostConfig: { ...options.HostConfig, CapAdd } })
+})
+
 function aMount(Source: string, Target: string, ReadOnly: boolean) {
   return { Type: 'bind', Source, Target, ReadOnly, BindOptions: { Propagation: 'rprivate' } }
 }

@@ -62,8 +62,9 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
 
     // The three folders are told by where they are in the container.
     const socketFolder = '/any'
+    const user = { uid: 1000, gid: 1000 }
     const spec = { name, agentFile, workspace: '/any', socketFolder, network: 'none' as const }
-    const usual = containerOptions({ ...spec, user: undefined }, image)
+    const usual = containerOptions({ ...spec, user }, image)
     const asked = isRootless ? optionsForRootless(usual) : usual
     expect(deviationsOf(inspected, asked)).toEqual([])
   })

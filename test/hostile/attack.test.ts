@@ -1,10 +1,6 @@
-import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type AttackReport, attack } from '../../host/doctor/attack/attack.ts'
 import { type Area, attackCases } from '../../host/doctor/attack/attack-cases.ts'
-import { openConversation } from '../../host/runs/open-conversation.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 
 /** It starts two dozen processes, on a machine that may be busy. */
@@ -77,58 +73,20 @@ describeWithEngine('a hostile tool in a container', ({ docker, image }) => {
     LONG_MS,
   )
 
-  test.runIf(isRoot)(
-    'is not let near the real token: direct is refused where root owns the workspace',
-    async () => {
-      const root = mkdtempSync(join(tmpdir(), 'codexbox-of-root-'))
-      const [workspace, dataDir] = [join(root, 'work'), join(root, 'data')]
-      mkdirSync(workspace)
-      const open = (credentials: 'sealed' | 'direct') =>
-        openConversation({
-          workspace,
-          settings: {
-            provider: 'openai',
-            openaiApiKey: 'sk-canary',
-            credentials,
-            network: credentials === 'direct' ? 'open' : 'none',
-            engine: 'docker',
-            image,
-            dataDir,
-          },
-        })
+  test.runIf(isRoot).each(['sealed', 'direct'] as const)(
+    'gets no more in %s mode where root owns the workspace, but that it can end its own run',
+    async (credentials) => {
+      const report = await attacked(credentials, { uid: 0, gid: 0 })
 
-      await expect(open('direct')).rejects.toMatchObject({
-        code: 'config-invalid',
-        message: expect.stringMatching(
-          /^AGENT_CREDENTIALS=direct is refused in \S+\/work: root owns it, .*the real token; .*ordinary user, or use sealed\.$/,
-        ),
+      expect(report.toolUser.uid).toBe(0)
+      expect(report.leaked).toEqual({ bytes: 0, places: [] })
+      // It is root by name, of what is root's, and nothing else.
+      const details = Object.fromEntries(notHeld(report).map(({ id, detail }) => [id, detail]))
+      expect(details).toEqual({
+        X4: ['uid 0', 'setuid(0)', 'a shell with set-user-id', 'chown'],
+        X6: ['/proc/1/oom_score_adj'],
+        X8: [expect.stringMatching(/^a signal to 1$/), expect.stringMatching(/^a signal to \d+$/)],
       })
-      expect(existsSync(dataDir)).toBe(false)
-      const sealed = await open('sealed')
-      expect(sealed.toolsIsolated).toBe(false)
-      await sealed.close()
-      chownSync(workspace, 1000, 1000)
-      const ofOrdinaryUser = await open('direct')
-      expect(ofOrdinaryUser.toolsIsolated).toBe(true)
-      await ofOrdinaryUser.close()
-      rmSync(root, { recursive: true })
-    },
-  )
-
-  // The control, past what refuses it: shows that the attack is one, and what the refusal is for.
-  test.runIf(isRoot)(
-    'gets at the agent where the workspace is root’s own, and at the token if that is there',
-    async () => {
-      const report = await attacked('direct', { uid: 0, gid: 0 })
-
-      const failed = notHeld(report).map(({ id }) => id)
-      expect(failed).toEqual(expect.arrayContaining(['A2', 'A3', 'A4', 'A5', 'A6', 'A7', 'X8']))
-      expect(report.leaked.bytes).toBeGreaterThanOrEqual(43)
-      expect(report.leaked.places).toContain('the workspace')
-      // Even then: what is of the host alone.
-      for (const id of ['A8', 'A10', 'A11', 'X1', 'X2', 'X3', 'X5', 'F1', 'F4']) {
-        expect(failed).not.toContain(id)
-      }
     },
     LONG_MS,
   )

@@ -80,7 +80,7 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
       const conversation = new Conversation({
         config,
         // As whoever the tests run as.
-        workspace: { ...openWorkspace(workspace, dataDir), user: undefined },
+        workspace: openWorkspace(workspace, dataDir),
         provider: { ...provider, ...(agentFile ? { containerProvider: agentFile } : {}) },
         engine: { ...observed(processEngine, starts), ...engine },
         log,

@@ -189,24 +189,26 @@ async function theft() {
   })
   await attempt('A5', async ({ mustFail, proved }) => {
     for (const pid of agents()) {
-      mustFail('list of fd of ' + pid, () => { fs.readdirSync('/proc/' + pid + '/fd') })
       mustFail('fd/0 of ' + pid, () => { fs.closeSync(fs.openSync('/proc/' + pid + '/fd/0', O_RDONLY | O_NONBLOCK)) })
       for (const fd of [1, 2])
         mustFail('fd/' + fd + ' of ' + pid, () => { fs.closeSync(fs.openSync('/proc/' + pid + '/fd/' + fd, O_WRONLY | O_NONBLOCK)) })
     }
     proved(fs.readdirSync('/proc/' + bait.pid + '/fd').length > 2)
   })
-  await attempt('A6', async ({ mustFail }) => {
-    for (const pid of agents()) mustFail('a signal to ' + pid, () => process.kill(pid, 0))
+  await attempt('A6', async ({ mustFail, tried, had }) => {
+    for (const pid of agents()) {
+      const [, most] = /^Max core file size +\S+ +(\S+)/m.exec(fs.readFileSync('/proc/' + pid + '/limits', 'utf8')) ?? []
+      tried(pid + ': core files of ' + most)
+      if (most !== '0') had('core files of ' + pid)
+    }
     mustFail('a higher limit', () => { output('bash', '-c', 'ulimit -c unlimited') })
     const folder = fs.mkdtempSync(path.join(here, 'dump-'))
     spawnSync('bash', ['-c', 'kill -ABRT $$'], { cwd: folder, stdio: 'ignore' })
     mustFail('a core file', () => fs.readdirSync(folder).length > 0)
   })
-  await attempt('A7', async ({ mustFail, tried, had, proved }) => {
-    for (const pid of agents()) mustFail('SIGUSR1 to ' + pid, () => process.kill(pid, 'SIGUSR1'))
+  await attempt('A7', async ({ tried, had, proved }) => {
     // The worker is of the tool's own user; it holds no secret, and does not listen all the same.
-    for (const pid of workers()) try { process.kill(pid, 'SIGUSR1') } catch {}
+    for (const pid of [...agents(), ...workers()]) try { process.kill(pid, 'SIGUSR1') } catch {}
     await new Promise((resolve) => setTimeout(resolve, 300))
     for (const host of ['127.0.0.1', '::1']) {
       const answer = await connects({ host, port: 9229 })

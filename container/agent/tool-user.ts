@@ -1,0 +1,56 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import type { RunRequest } from '../../shared/protocol.ts'
+
+/** How the process is started that runs the tools. */
+export interface ToolUser {
+  /** Whether it can neither read our memory nor write to our output. */
+  isIsolated: boolean
+  /** What its command line begins with. */
+  prefix: readonly string[]
+  ids: RunRequest['worker']
+}
+
+/** Of util-linux; takes every capability from what it starts, also those it could ever have. */
+const WITHOUT_RIGHTS = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
+
+/**
+ * Tools are run by another user than the agent. If that is root, as the agent is, they are kept apart
+ * by their rights: the kernel lets nobody look into a process that has capabilities which he has not
+ * (ptrace(2), "Ptrace access mode checking"). Signals they can send then. Without `worker` they are
+ * run as the agent is, as other hosts want it.
+ * @throws CodexboxError `image-unusable` where that cannot be had.
+ */
+export function toolUser({ worker }: Pick<RunRequest, 'worker'>): ToolUser {
+  if (!worker) return { isIsolated: false, prefix: [], ids: undefined }
+  const own = process.getuid?.()
+  if (worker.uid !== own) return { isIsolated: true, prefix: [], ids: worker }
+  const wrong = whatIsWrong()
+  if (!wrong) return { isIsolated: true, prefix: WITHOUT_RIGHTS, ids: worker }
+  throw new CodexboxError(
+    'image-unusable',
+    `The tools cannot be kept apart from the agent: both would be user ${own}, and ${wrong}. Use an image ` +
+      'with setpriv (util-linux), or a workspace that belongs to an ordinary user.',
+  )
+}
+
+/** Tried, and seen: the command may succeed and change nothing. */
+function whatIsWrong(): string | undefined {
+  const [command = '', ...args] = WITHOUT_RIGHTS
+  try {
+    if (!hasRights(readFileSync(STATUS, 'utf8')))
+      return 'the agent has no rights that they have not'
+    const theirs = execFileSync(command, [...args, 'cat', STATUS], {
+      encoding: 'utf8',
+      stdio: 'pipe',
+    })
+    return hasRights(theirs) ? 'their rights stay with them' : undefined
+  } catch (error) {
+    return `their rights cannot be taken from them (${messageOf(error).trim()})`
+  }
+}
+
+const STATUS = '/proc/self/status'
+
+const hasRights = (status: string) => !/^CapPrm:\t0+$/m.test(status)
