@@ -14,9 +14,6 @@ export const inside = {
   home: '/home/agent',
 } as const
 
-/** Who the relay is: neither the agent nor anybody who could own a workspace. */
-export const RELAY_UID = 65_533
-
 const MiB = 1024 * 1024
 
 /**
@@ -59,8 +56,8 @@ export function containerOptions(
       Tmpfs: {
         '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
         [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
-        // For the relay alone: what listens there is trusted by those who connect.
-        [inside.relayFolder]: `rw,noexec,nosuid,nodev,size=64k,mode=755,uid=${RELAY_UID},gid=${RELAY_UID}`,
+        // For root alone: what listens there is trusted by those who connect.
+        [inside.relayFolder]: 'rw,noexec,nosuid,nodev,size=64k,mode=755',
       },
       Mounts: mounts(spec),
       // Reaps what tools leave behind; node as process 1 would not.

@@ -8,7 +8,7 @@ import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { FrameError } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
 import { askEngine } from './ask-engine.ts'
-import { inside, RELAY_UID } from './container-options.ts'
+import { inside } from './container-options.ts'
 import { demultiplex } from './demultiplex.ts'
 import { type AgentExit, tailOf } from './engine.ts'
 import { hijack } from './hijack.ts'
@@ -93,7 +93,7 @@ async function execute(
     (abortSignal) =>
       container.exec({
         Cmd: ['node', inside.agentFile, 'relay', inside.relayFolder, ...names],
-        User: `${RELAY_UID}:${RELAY_UID}`,
+        User: '0:0',
         WorkingDir: '/',
         AttachStdin: true,
         AttachStdout: true,

@@ -28,7 +28,7 @@ const hostPolicy: [promise: string, setting: string, value: unknown][] = [
     {
       '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
       '/home/agent': 'rw,exec,nosuid,nodev,size=256m,mode=1777',
-      '/run/codexbox-relay': 'rw,noexec,nosuid,nodev,size=64k,mode=755,uid=65533,gid=65533',
+      '/run/codexbox-relay': 'rw,noexec,nosuid,nodev,size=64k,mode=755',
     },
   ],
   ['what tools leave behind is reaped', 'Init', true],
