@@ -1,5 +1,6 @@
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import { createDocker } from '../../engine/docker-host.ts'
+import { rootlessKind } from '../../engine/rootless.ts'
 import { type Check, ok, warning } from '../finding.ts'
 import { isInContainer } from '../in-container.ts'
 
@@ -27,7 +28,7 @@ export const engineCheck: Check = {
       `${name} ${version.Version} (${source})`,
       `${version.Os} ${version.Arch}`,
       `cgroup v${info.CgroupVersion ?? 1}`,
-      has('rootless') ? 'rootless' : 'of root',
+      rootlessKind(info) ? 'rootless' : 'of root',
       ...(isInContainer() ? ['asked from inside a container'] : []),
     ].join(', ')
     if (!has('seccomp')) {

@@ -62,6 +62,9 @@ var fs = require('fs'), net = require('net'), seen = { node: process.versions.no
 if (process.argv[3]) net.connect(process.argv[3]).on('error', function () {}).unref()
 var bash = require('child_process').spawnSync('bash', ['-c', 'echo "$BASH_VERSION"'])
 seen.bash = String(bash.stdout || '').trim()
+// An address family that Node does not know, so that others are asked; by whom is all the same to the engine.
+var vsock = [['python3', '-c', 'import socket; socket.socket(40, socket.SOCK_STREAM)'], ['perl', '-e', 'socket(S, 40, 1, 0) || exit 1']]
+seen.vsock = vsock.map(function (words) { return require('child_process').spawnSync(words[0], words.slice(1)).status })
 try { seen.file = fs.readFileSync('${inside.workspace}/word', 'utf8') } catch (error) { seen.file = '' }
 seen.socket = ''
 function end() { console.log(JSON.stringify(seen)); process.exit(0) }
@@ -78,6 +81,8 @@ const Seen = z.object({
   bash: z.string(),
   file: z.string(),
   socket: z.string(),
+  /** The exit code of each who tried; null where there is no such program. */
+  vsock: z.array(z.number().nullable()),
 })
 
 const MIN_NODE = 20
@@ -137,7 +142,7 @@ function judge(output: string, word: string, relayed: AgentProcess['relayed']): 
   } catch {
     return problem(`A container started and said only: ${output.slice(0, 300) || 'nothing'}`)
   }
-  const { node, bash, file, socket } = seen
+  const { node, bash, file, socket, vsock } = seen
   if (Number.parseInt(node, 10) < MIN_NODE || !bash) {
     return problem(
       `The image has Node ${node} and ${bash ? `bash ${bash}` : 'no bash'}.`,
@@ -153,8 +158,16 @@ function judge(output: string, word: string, relayed: AgentProcess['relayed']): 
   }
   const way = relayed ? `by a relay, since ${relayed.because}` : 'by a mounted socket'
   return ok(
-    `A container starts as asked for, with Node ${node} and bash ${bash}, and reaches us ${way}.`,
+    `A container starts as asked for, with Node ${node} and bash ${bash}, and reaches us ${way}. ${aboutVsock(vsock)}`,
   )
+}
+
+/** The line of a virtual machine to its host, which `network none` does not cut. */
+function aboutVsock(codes: (number | null)[]): string {
+  const code = codes.find((code) => code !== null)
+  if (code === undefined)
+    return 'Whether its tools can make vsock sockets, it has no means to tell.'
+  return `Its tools ${code === 0 ? 'can' : 'cannot'} make vsock sockets.`
 }
 
 function notStarted(error: unknown): Finding {
