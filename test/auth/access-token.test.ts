@@ -7,6 +7,7 @@ import { usableTokens } from '../../host/auth/access-token.ts'
 import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
+import { failure } from '../failure.ts'
 import { type FakeIssuer, type Reply, refusal, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 
@@ -320,9 +321,3 @@ test('no error says a token', async () => {
   const said = inspect(errors, { depth: 20, showHidden: true })
   for (const secret of [...issuer.secrets, 'canary']) expect(said).not.toContain(secret)
 })
-
-const failure = (work: Promise<unknown>) =>
-  work.then(
-    () => undefined,
-    (error: unknown) => error,
-  )

@@ -11,6 +11,7 @@ import { TURN_MS, turnPath } from '../../host/auth/renewal-turn.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { thisProcess } from '../../host/storage/process-identity.ts'
+import { failure } from '../failure.ts'
 import { type FakeIssuer, refusal, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { renewalPid } from './renewal-entries.ts'
@@ -345,12 +346,6 @@ test.each([
   issuer.refreshReplies = []
   await renew({ ...due, accessToken: (await signedIn()).access_token })
 })
-
-const failure = (work: Promise<unknown>) =>
-  work.then(
-    () => undefined,
-    (error: unknown) => error,
-  )
 
 test('who has bundled us into one file is told which one is missing', async () => {
   await signedIn()

@@ -19,6 +19,7 @@ import { tokenReply } from '../../host/auth/token-endpoint.ts'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { thisProcess } from '../../host/storage/process-identity.ts'
+import { failure } from '../failure.ts'
 import { type FakeIssuer, type Grant, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 
@@ -378,9 +379,3 @@ test('no error about a renewal says a token', async () => {
   const said = inspect(errors, { depth: 20, showHidden: true })
   for (const secret of [...issuer.secrets, 'canary']) expect(said).not.toContain(secret)
 })
-
-const failure = (work: Promise<unknown>) =>
-  work.then(
-    () => undefined,
-    (error: unknown) => error,
-  )

@@ -18,6 +18,7 @@ import { basename, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fileTokenStore, type TokenStore } from '../../host/auth/token-store.ts'
 import { holdFileLock } from '../../host/storage/file-lock.ts'
+import { failure } from '../failure.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { scriptPackage } from '../script-package.ts'
 
@@ -170,12 +171,12 @@ test.each([
     for (const attempt of attempts) {
       put(content)
       chmodSync(file, 0o644)
-      const looked = await failure(async () => store.peek())
+      const looked = await failure(Promise.resolve().then(store.peek))
       expect(looked).toMatchObject({ code: 'tokens-invalid' })
       expect(String(looked)).toContain(`${file} is damaged`)
       expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
 
-      const error = await failure(attempt)
+      const error = await failure(attempt())
 
       const aside = store.setAside() ?? ''
       expect(readdirSync(dataDir)).toEqual([basename(aside)])
@@ -190,15 +191,9 @@ test.each([
   },
 )
 
-const failure = (work: () => Promise<unknown>) =>
-  work().then(
-    () => 'no failure',
-    (error: unknown) => error,
-  )
-
 test('T1: once it is set aside, nobody is signed in, and a good copy put back is', async () => {
   put('{"torn')
-  await failure(() => store.read())
+  await failure(store.read())
 
   expect(await store.read()).toBeUndefined()
   put(JSON.stringify(someTokens({ email: 'kept@example.com' })))
@@ -211,7 +206,7 @@ test('T1: what a renewal left behind stays when the file is set aside', async ()
   put('{"torn')
   writeFileSync(`${file}.1.renewal`, '{"an answer that a good copy can take up"}', { mode: 0o600 })
 
-  await failure(() => store.update(async () => someTokens()))
+  await failure(store.update(async () => someTokens()))
 
   expect(readdirSync(dataDir)).toContain('codex-tokens.json.1.renewal')
 })

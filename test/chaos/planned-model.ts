@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Item } from '../../shared/items.ts'
-import { type StreamEvent, sse } from '../fakes/model-server.ts'
+import { type StreamEvent, sse, USAGE } from '../fakes/model-server.ts'
 import { historyFault } from './strict-history.ts'
 
 /** What the model has done for a task: turns, each with the names of steps that are done side by side. */
@@ -167,12 +167,4 @@ function message(number: string, text: string): Item {
     status: 'completed',
     content: [{ type: 'output_text', text, annotations: [] }],
   }
-}
-
-const USAGE = {
-  input_tokens: 100,
-  input_tokens_details: { cached_tokens: 60 },
-  output_tokens: 20,
-  output_tokens_details: { reasoning_tokens: 5 },
-  total_tokens: 120,
 }

@@ -5,6 +5,9 @@ import { describe, expect, test } from 'vitest'
 import { startAgent } from '../fakes/agent-process.ts'
 import {
   callsAnswer,
+  completed,
+  created,
+  done,
   type Exchange,
   itemsAnswer,
   messageItem,
@@ -24,9 +27,6 @@ import {
   start,
 } from './replay.ts'
 
-const created = { type: 'response.created', response: { id: 'resp_1' } }
-const completed = { type: 'response.completed', response: { id: 'resp_1' } }
-const done = (item: object) => ({ type: 'response.output_item.done', item })
 const delta = (text: string) => ({ type: 'response.output_text.delta', delta: text })
 
 describe.concurrent('the request', () => {

@@ -5,7 +5,16 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Item } from '../../shared/items.ts'
-import { callsAnswer, itemsAnswer, messageItem, sse, textAnswer } from '../fakes/model-server.ts'
+import {
+  callsAnswer,
+  completed,
+  created,
+  done,
+  itemsAnswer,
+  messageItem,
+  sse,
+  textAnswer,
+} from '../fakes/model-server.ts'
 import {
   addedItems,
   type Cleanup,
@@ -19,9 +28,6 @@ import {
   start,
 } from './replay.ts'
 
-const created = { type: 'response.created', response: { id: 'resp_1' } }
-const completed = { type: 'response.completed', response: { id: 'resp_1' } }
-const done = (item: Item) => ({ type: 'response.output_item.done', item })
 const bash = (call_id: string, command: string): Item => ({
   type: 'function_call',
   call_id,

@@ -3,20 +3,7 @@ import { createParser } from 'eventsource-parser'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { EventTooLargeError, sseEvents } from '../../container/agent/sse.ts'
-
-/** Chunks as a stream gives them; `pulled` counts what the reader has taken. */
-function streamOf(chunks: Iterable<Uint8Array>) {
-  const stream = {
-    pulled: 0,
-    async *[Symbol.asyncIterator]() {
-      for (const chunk of chunks) {
-        stream.pulled++
-        yield Buffer.from(chunk)
-      }
-    },
-  }
-  return stream
-}
+import { streamOf } from '../fakes/stream-of.ts'
 
 async function read(chunks: Iterable<Uint8Array>, maxBytes?: number): Promise<string[]> {
   const events: string[] = []

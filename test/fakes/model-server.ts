@@ -167,18 +167,23 @@ export function sse(events: readonly StreamEvent[], eol = '\n'): string {
     .join('')
 }
 
+export const created = { type: 'response.created', response: { id: 'resp_1' } }
+export const completed = { type: 'response.completed', response: { id: 'resp_1' } }
+export const done = (item: Item) => ({ type: 'response.output_item.done', item })
+
 /** A whole response that consists of `items`. `end` goes into the `response` of its last event. */
 export function itemsAnswer(items: readonly Item[], end: Record<string, unknown> = {}): Exchange {
   return {
     body: sse([
-      { type: 'response.created', response: { id: 'resp_1' } },
-      ...items.map((item) => ({ type: 'response.output_item.done', item })),
+      created,
+      ...items.map(done),
       { type: 'response.completed', response: { id: 'resp_1', usage: USAGE, ...end } },
     ]),
   }
 }
 
-const USAGE = {
+/** What each answer says it has used. */
+export const USAGE = {
   input_tokens: 100,
   input_tokens_details: { cached_tokens: 60 },
   output_tokens: 20,
@@ -218,7 +223,7 @@ export function messageItem(text: string): Item {
 export function failedAnswer(code: string | null, message: string): Exchange {
   return {
     body: sse([
-      { type: 'response.created', response: { id: 'resp_1' } },
+      created,
       {
         type: 'response.failed',
         response: { id: 'resp_1', status: 'failed', error: { code, message } },

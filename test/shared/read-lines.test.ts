@@ -1,20 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LineTooLongError, readLines } from '../../shared/read-lines.ts'
-
-/** Chunks as a stream gives them; `pulled` counts what the reader has taken. */
-function streamOf(chunks: Iterable<Uint8Array>) {
-  const stream = {
-    pulled: 0,
-    async *[Symbol.asyncIterator]() {
-      for (const chunk of chunks) {
-        stream.pulled++
-        yield chunk
-      }
-    },
-  }
-  return stream
-}
+import { streamOf } from '../fakes/stream-of.ts'
 
 async function read(chunks: Iterable<Uint8Array>, maxBytes = 1000): Promise<string[]> {
   const lines: string[] = []
