@@ -221,10 +221,12 @@ test('a clock that was set back does not keep a list for ever', async () => {
   answer(listing('one'), listing('two'))
   await catalogue().known()
   now -= 24 * 60 * MINUTE
+  const models = catalogue()
 
-  await catalogue().known()
+  await models.known()
 
   await service.asked(PATH, 2)
+  await models.ask() // Joins it, so that nothing is kept after the test.
 })
 
 test('a data folder that cannot be written to costs the keeping only', async () => {
