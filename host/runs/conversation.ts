@@ -195,7 +195,7 @@ export class Conversation {
         isNew
           ? this.#request(run, asked, secrets, live, connection)
           : { type: 'prompt', runId: run.id, ...asked, secrets },
-      runMs: limits.runMs,
+      limits,
       onEvent: (event) => {
         if (event.type === 'limits') void connection.sawLimits?.(event.limits)
         const line = lineOf(event)

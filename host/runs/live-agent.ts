@@ -1,15 +1,21 @@
 import { CodexboxError } from '../../shared/errors.ts'
-import type { EventBody, HostLine, RunEvent, RunRequest } from '../../shared/protocol.ts'
+import type { EventBody, HostLine, RunEvent, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import type { AgentProcess } from '../engine/engine.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { isCall } from './history.ts'
 import { readEvents } from './read-events.ts'
-import type { Finished, Run } from './run.ts'
+import { type Finished, isProgress, type Run } from './run.ts'
 
 /** How long the agent may take to end a run that is out of time. */
 const OVERDUE_MS = 30_000
+
+/**
+ * Events of a run that are kept, answered or handed on whoever reads: far more than a run has that is
+ * within its limits, and no more than our memory and disk can take from an agent that is not ours.
+ */
+const maxEvents = (maxTurns: number) => 5_000 + 50 * maxTurns
 
 /** How long an agent may take to leave when it is asked to. */
 const LEAVE_MS = 5000
@@ -17,7 +23,7 @@ const LEAVE_MS = 5000
 export interface FollowOptions {
   /** The line that begins the run. */
   line: (secrets: Secrets) => RunRequest | HostLine
-  runMs: number
+  limits: Pick<RunLimits, 'runMs' | 'maxTurns'>
   /**
    * Gets each event before the run hands it on; throwing ends the run. What it has to keep is on the
    * disk when it returns.
@@ -83,17 +89,32 @@ export class LiveAgent {
 
   /** `leave`: it is asked to go and given time for it; otherwise it is ended at once. */
   async stop(how: 'leave' | 'at-once'): Promise<void> {
-    if (how === 'leave') this.agent.stdin.end(`${JSON.stringify({ type: 'close' })}\n`)
+    // An engine does not end what waits for somebody to read its output, which nobody does any more.
+    if (how === 'leave') {
+      this.agent.stdin.end(`${JSON.stringify({ type: 'close' })}\n`)
+      void this.#readAway()
+    } else {
+      this.agent.stdout.destroy()
+    }
     await this.agent.stop(how === 'leave' ? LEAVE_MS : 0)
     await this.gateway?.close()
   }
 
+  async #readAway(): Promise<void> {
+    try {
+      for await (const _ of this.#events);
+    } catch {
+      // Whatever it says on its way out, the runs are over.
+    }
+  }
+
   async #readToEnd(
     run: Run,
-    { runMs, onEvent }: FollowOptions,
+    { limits: { runMs, maxTurns }, onEvent }: FollowOptions,
     renewSecrets: () => Promise<void>,
   ): Promise<Finished> {
     let hasBegun = false
+    let events = 0
     let isOverdue = false
     // The agent keeps the limit itself, unless it is stuck or is not ours any more.
     const overdue = setTimeout(() => {
@@ -109,6 +130,9 @@ export class LiveAgent {
         hasBegun = true
         const { v: _v, seq, runId: _runId, ...body } = event
         if (body.type === 'finished') return this.#believable(body, run)
+        if (!isProgress(body) && ++events > maxEvents(maxTurns)) {
+          throw violation(`more than ${maxEvents(maxTurns)} events in one run`)
+        }
         onEvent(body)
         if (body.type === 'item' && isCall(body.item)) this.#write({ type: 'kept', seq })
         run.emit(body)

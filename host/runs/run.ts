@@ -1,4 +1,3 @@
-import { PassThrough } from 'node:stream'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import type { EventBody, FinishedEvent, HostLine, RunEvent } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
@@ -12,6 +11,12 @@ export type RunResult = FinishedEvent & { text: string }
 /** How long an interrupted run may take to end by itself. */
 const INTERRUPT_MS = 5000
 
+/** Of what a reader has not taken yet, so much of progress is held, in bytes; more is left out. */
+const MAX_UNREAD_PROGRESS_BYTES = 8 * 1024 * 1024
+
+/** What an event costs besides its text, roughly. */
+const EVENT_BYTES = 500
+
 /** What a run can do to the process it runs in. */
 export interface RunControl {
   send(line: HostLine): void
@@ -22,13 +27,16 @@ export interface RunControl {
 /**
  * One prompt and everything that came of it. Iterate over it for the events as they come, or await
  * `result`; both may be done, and neither has to be: the run goes on by itself. Ends with exactly one
- * `finished` event, whatever happens; it never throws.
+ * `finished` event, whatever happens; it never throws. Where a reader stays far behind, or away, what
+ * only shows progress is left out.
  */
 export class Run implements AsyncIterable<RunEvent> {
   readonly id: string
   readonly result: Promise<RunResult>
   // Holds what the reader has not taken yet; a reader that never comes must not stop the run.
-  readonly #events = new PassThrough({ objectMode: true })
+  readonly #unread: RunEvent[] = []
+  #unreadProgressBytes = 0
+  readonly #waiting: (() => void)[] = []
   readonly #startedAt = performance.now()
   #resolve!: (result: RunResult) => void
   #control: RunControl | undefined
@@ -44,8 +52,18 @@ export class Run implements AsyncIterable<RunEvent> {
     })
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<RunEvent> {
-    return this.#events[Symbol.asyncIterator]()
+  async *[Symbol.asyncIterator](): AsyncGenerator<RunEvent, undefined> {
+    for (;;) {
+      const event = this.#unread.shift()
+      if (event) {
+        this.#unreadProgressBytes -= progressBytes(event)
+        yield event
+      } else if (this.#finished) {
+        return undefined
+      } else {
+        await new Promise<void>((resolve) => this.#waiting.push(resolve))
+      }
+    }
   }
 
   /** Tells the model something while it works; it reads it at the next tool boundary. */
@@ -80,15 +98,19 @@ export class Run implements AsyncIterable<RunEvent> {
 
   /** Hands an event on, numbered anew: some events are the host's own. */
   emit(body: EventBody): void {
+    const progress = progressBytes(body)
+    if (progress > 0 && this.#unreadProgressBytes + progress > MAX_UNREAD_PROGRESS_BYTES) return
+    this.#unreadProgressBytes += progress
     const head = { v: PROTOCOL_VERSION, seq: ++this.#seq, runId: this.id } as const
-    const event: RunEvent = { ...head, ...body }
+    // Not by spreading: in a flood the engine takes such objects for lasting, and collects them late.
+    const event: RunEvent = Object.assign({}, head, body)
     if (event.type === 'item') this.#text = assistantText(event.item) ?? this.#text
     if (event.type === 'finished') {
       this.#finished = true
       this.#resolve({ ...event, text: this.#text })
     }
-    this.#events.write(event)
-    if (event.type === 'finished') this.#events.end()
+    this.#unread.push(event)
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 
   /** The terminal event of a run whose container could not say it: a failure, unless it was stopped. */
@@ -106,6 +128,19 @@ export class Run implements AsyncIterable<RunEvent> {
       durationMs: Math.round(performance.now() - this.#startedAt),
     }
   }
+}
+
+/** Whether an event is for those who watch; what has come of it is in an `item`. */
+export function isProgress(
+  event: EventBody,
+): event is Extract<EventBody, { type: 'text.delta' | 'reasoning.delta' | 'tool.output' }> {
+  const { type } = event
+  return type === 'text.delta' || type === 'reasoning.delta' || type === 'tool.output'
+}
+
+/** 0 for what is not to be left out. */
+function progressBytes(event: EventBody): number {
+  return isProgress(event) ? EVENT_BYTES + 2 * event.text.length : 0
 }
 
 /** The text of an item if it is a message of the model. */
