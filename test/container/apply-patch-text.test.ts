@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { applySections } from '../../container/worker/patch/apply-sections.ts'
 import { type FileChange, parsePatch } from '../../container/worker/patch/parse-patch.ts'
 import { ToolError } from '../../container/worker/tool.ts'
+import { isFull } from '../chaos/seeded.ts'
 
 /** What an update of one file with these lines makes of `text`. */
 function patched(text: string, ...lines: string[]): string {
@@ -162,7 +163,9 @@ const anyEdit = fc.array(fc.record({ kept: anyLines, old: anyLines, new: anyLine
   maxLength: 4,
 })
 
-// A hundred thousand cases in all: seconds, but minutes on a machine that is busy.
+const CASES = isFull ? 100_000 : 20_000
+
+// On a machine that is busy, all of them take minutes.
 describe('for any file and any edit', { timeout: 120_000 }, () => {
   test('a patch with the whole file for context makes the edited file', () => {
     fc.assert(
@@ -187,7 +190,7 @@ describe('for any file and any edit', { timeout: 120_000 }, () => {
         fc.pre(hasLastEnd || before.length > 1 || end === '\n')
         expect(patched(text(before), '@@', ...lines, '*** End of File')).toBe(text(after))
       }),
-      { numRuns: 50_000 },
+      { numRuns: CASES * 0.5 },
     )
   })
 
@@ -219,7 +222,7 @@ describe('for any file and any edit', { timeout: 120_000 }, () => {
 
         expect(patched(`${before.join('\n')}\n`, ...lines)).toBe(`${after.join('\n')}\n`)
       }),
-      { numRuns: 20_000 },
+      { numRuns: CASES * 0.2 },
     )
   })
 
@@ -248,7 +251,7 @@ describe('for any file and any edit', { timeout: 120_000 }, () => {
           outcomes.refused++
         }
       }),
-      { numRuns: 30_000 },
+      { numRuns: CASES * 0.3 },
     )
     expect(Math.min(outcomes.applied, outcomes.refused)).toBeGreaterThan(10)
   })
