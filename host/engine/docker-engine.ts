@@ -245,6 +245,7 @@ async function unlessTroubled(
 /** The relay goes with its container, whose end is known a little later. */
 async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExit> {
   const reason = await relay.ended
+  if (reason.error) return reason
   return Promise.race([ended, sleep(LAST_WORDS_MS * 3, reason, { ref: false })])
 }
 

@@ -3,9 +3,11 @@ import http from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { processEngine } from '../../host/engine/process-engine.ts'
 import { GATEWAY_PATH } from '../../host/gateway/gateway.ts'
 import type { Run } from '../../host/runs/run.ts'
 import type { Item } from '../../shared/items.ts'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { FinishedEvent, RunEvent } from '../../shared/protocol.ts'
 import {
   callsAnswer,
@@ -155,7 +157,7 @@ describe('a conversation', () => {
       const lines = require('readline').createInterface({ input: process.stdin })
       lines.once('line', (line) => {
         const head = { v: 1, seq: 1, runId: JSON.parse(line).runId }
-        const usage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 }
+        const usage = ${JSON.stringify(NO_USAGE)}
         const end = { type: 'finished', status: 'done', usage, turns: 0, toolCalls: 0, durationMs: 0 }
         console.log(JSON.stringify({ ...head, ...end }))
         lines.once('line', () => process.exit(0))
@@ -234,6 +236,30 @@ describe('a conversation', () => {
 })
 
 describe('the events of a run', () => {
+  test('say it when the container was to use a mounted socket and could not', async () => {
+    for (const isUnexpected of [true, false]) {
+      bench.server.play(textAnswer())
+      const conversation = await bench.open({
+        engine: {
+          async start(spec) {
+            const agent = await processEngine.start(spec)
+            return { ...agent, relayed: { because: 'of the test', isUnexpected } }
+          },
+        },
+      })
+
+      const events = await eventsOf(conversation.run('First.'))
+      await conversation.close()
+
+      const notices = events.filter(({ type }) => type === 'notice')
+      expect(notices).toMatchObject(
+        isUnexpected
+          ? [{ message: 'The container reaches this process by a relay: of the test.' }]
+          : [],
+      )
+    }
+  })
+
   test('need no reader', async () => {
     bench.server.play(callsAnswer(['bash', { command: 'seq 20000' }]), textAnswer('Read this.'))
     const conversation = await bench.open()
