@@ -56,6 +56,8 @@ export function containerOptions(
       Tmpfs: {
         '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
         [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
+        // Engines may put one there by themselves, for everybody to write to.
+        '/run': 'ro,noexec,nosuid,nodev,size=1m,mode=755',
         // For root alone: what listens there is trusted by those who connect.
         [inside.relayFolder]: 'rw,noexec,nosuid,nodev,size=64k,mode=755',
       },

@@ -53,12 +53,7 @@ export function optionsForRootless(options: ContainerOptions): ContainerOptions 
     ...options,
     // The name it is called by is that of what it becomes.
     Entrypoint: ['bash', '-c', firstWords(options.HostConfig), 'node'],
-    HostConfig: {
-      ...hostConfig,
-      UsernsMode: 'keep-id',
-      // By itself it is for everybody to write to, with what the image has in it.
-      Tmpfs: { ...hostConfig.Tmpfs, '/run': 'rw,noexec,nosuid,nodev,size=1m,mode=755,notmpcopyup' },
-    },
+    HostConfig: { ...hostConfig, UsernsMode: 'keep-id' },
   }
 }
 
