@@ -1,4 +1,5 @@
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { HostLine, RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import type { Secrets } from '../../shared/secrets.ts'
@@ -254,7 +255,7 @@ function finishedEarly(code: string, message: string) {
     type: 'finished',
     status: 'failed',
     error: { code, message },
-    usage: { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 },
+    usage: NO_USAGE,
     turns: 0,
     toolCalls: 0,
     durationMs: 0,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Item } from '../../shared/items.ts'
 import type { Limits } from '../../shared/limits.ts'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { RunFailure, RunRequest, RunStatus, Usage } from '../../shared/protocol.ts'
 import { readLimits } from '../../shared/read-limits.ts'
 import type { Secrets } from '../../shared/secrets.ts'
@@ -86,12 +87,7 @@ interface AskOptions {
 class Run {
   readonly #conversation: Conversation
   readonly #input: RunInput
-  readonly #usage: Usage = {
-    inputTokens: 0,
-    cachedInputTokens: 0,
-    outputTokens: 0,
-    reasoningTokens: 0,
-  }
+  readonly #usage: Usage = { ...NO_USAGE }
   readonly #mender: ItemMender
   readonly #retries = new RetryPolicy()
   /** What was done to get the answer of this turn; each is done once. */

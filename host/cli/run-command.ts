@@ -1,5 +1,6 @@
 import { text } from 'node:stream/consumers'
 import { CodexboxError } from '../../shared/errors.ts'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import { readConfig } from '../config.ts'
@@ -142,7 +143,7 @@ function notStarted(error: CodexboxError): RunEvent {
     type: 'finished',
     status: 'failed',
     error: { code: error.code, message: error.message, ...(resetsAt ? { resetsAt } : {}) },
-    usage: { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 },
+    usage: NO_USAGE,
     turns: 0,
     toolCalls: 0,
     durationMs: 0,

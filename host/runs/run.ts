@@ -1,4 +1,5 @@
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { EventBody, FinishedEvent, HostLine, RunEvent } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 
@@ -122,7 +123,7 @@ export class Run implements AsyncIterable<RunEvent> {
       ...(this.#stopped
         ? { status: this.#stopped }
         : { status: 'failed', error: { code, message } }),
-      usage: { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 },
+      usage: NO_USAGE,
       turns: 0,
       toolCalls: 0,
       durationMs: Math.round(performance.now() - this.#startedAt),

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import { startAgent } from '../fakes/agent-process.ts'
 import {
   callsAnswer,
@@ -170,8 +171,7 @@ describe.concurrent('the stream', () => {
     const body = sse([created, done(messageItem('Done.')), completed])
     const { finished } = await play(t, [{ body }])
 
-    const none = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 }
-    expect(finished).toMatchObject({ status: 'done', usage: none })
+    expect(finished).toMatchObject({ status: 'done', usage: NO_USAGE })
   })
 
   test('a last event without its blank line does not count', async (t) => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, expect, test } from 'vitest'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import { isFull } from '../chaos/seeded.ts'
 import { aWorkspace, cleanUp, later } from '../engine/engine-contract.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
@@ -109,7 +110,7 @@ async function runOf(source: string, given: { image: string; isRead: boolean }):
 const flooding = (line: string) => `
 const BIG = 'x'.repeat(2000)
 const A_CALL = { type: 'function_call', call_id: 'a', name: 'bash', arguments: '{}' }
-const usage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 }
+const usage = ${JSON.stringify(NO_USAGE)}
 const END = { status: 'done', usage, turns: 0, toolCalls: 0, durationMs: 1 }
 // As ours does, so that the host takes the mounted socket for the way.
 require('node:net').connect('/run/codexbox/gateway.sock').on('error', () => {})

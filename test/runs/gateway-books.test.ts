@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
 import { type Bench, KEY, openBench } from './observed-conversation.ts'
 
@@ -44,7 +45,7 @@ test.each([
     require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
       const { runId, version, type } = JSON.parse(line)
       if (type === 'close') process.exit()
-      const usage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 }
+      const usage = ${JSON.stringify(NO_USAGE)}
       const end = { type: 'finished', status: 'done', usage, toolCalls: 0, durationMs: 0 }
       console.log(JSON.stringify({ v: version, seq: 1, runId, ...end, turns: ${turns} }))
     })

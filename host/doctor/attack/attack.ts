@@ -14,6 +14,7 @@ import type Dockerode from 'dockerode'
 import { z } from 'zod'
 import { CodexboxError, messageOf } from '../../../shared/errors.ts'
 import type { Item } from '../../../shared/items.ts'
+import { NO_USAGE } from '../../../shared/no-usage.ts'
 import type { RunEvent } from '../../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../../shared/protocol-version.ts'
 import { type Config, type CredentialsMode, readConfig } from '../../config.ts'
@@ -310,10 +311,9 @@ class Scene {
   }
 
   #forgeries(runId: string): object[] {
-    const usage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 }
     const head = (seq: number) => ({ v: PROTOCOL_VERSION, seq, runId })
     const error = { code: 'internal', message: this.#forged }
-    const end = { status: 'failed', error, usage, turns: 1, toolCalls: 1, durationMs: 1 }
+    const end = { status: 'failed', error, usage: NO_USAGE, turns: 1, toolCalls: 1, durationMs: 1 }
     const said = [{ type: 'output_text', text: this.#forged }]
     return [1, 20, 1000].flatMap((seq) => [
       { ...head(seq), type: 'notice', message: this.#forged },
