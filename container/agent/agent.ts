@@ -56,6 +56,12 @@ export async function serveAgent(
   }
 }
 
+/** For whoever reads the log of a host that is not ours. */
+const TOKEN_IN_REACH =
+  'The tools run as the same user as the agent, so whatever they run can read the access token from its memory. ' +
+  'To keep it from them, start the container as root and name a `worker` in the request, or give a token that ' +
+  'is good for this run only.'
+
 /** What a run begins with. */
 type Beginning = Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'>
 
@@ -161,7 +167,8 @@ class Agent {
     })
   }
 
-  async #run(current: CurrentRun, { prompt, images, secrets }: Beginning): Promise<void> {
+  async #run(current: CurrentRun, beginning: Beginning): Promise<void> {
+    const { prompt, images, secrets } = beginning
     const { request, worker } = this.#conversation
     const emit = this.#emitFor(current.runId)
     const started = performance.now()
@@ -171,6 +178,11 @@ class Agent {
       this.#interrupt()
     }, request.limits.runMs)
     emit({ type: 'started', model: request.model, toolsIsolated: worker.isIsolated })
+    // Our own host says it in its own way, and gives away less where it can.
+    const isRealToken = request.endpoint.socketPath === undefined
+    if (beginning === this.#firstRun && isRealToken && !worker.isIsolated) {
+      emit({ type: 'notice', message: TOKEN_IN_REACH })
+    }
     try {
       const outcome = await runLoop(this.#conversation, {
         prompt,
