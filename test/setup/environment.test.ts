@@ -35,8 +35,9 @@ const look = (image = IMAGE) =>
 async function startEngine(...images: string[]): Promise<void> {
   engine = createServer((request, response) => {
     const isPing = request.url?.endsWith('/_ping')
-    const hasImage = images.some((image) => request.url?.includes(`/images/${image}/json`))
-    response.writeHead(isPing || hasImage ? 200 : 404, { 'content-type': 'application/json' })
+    const known = ['/_ping', '/info', ...images.map((image) => `/images/${image}/json`)]
+    const isKnown = known.some((path) => request.url?.includes(path))
+    response.writeHead(isKnown ? 200 : 404, { 'content-type': 'application/json' })
     response.end(isPing ? 'OK' : '{}')
   }).listen(0, '127.0.0.1')
   await once(engine, 'listening')
