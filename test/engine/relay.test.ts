@@ -1,5 +1,13 @@
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -13,6 +21,7 @@ import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import type { Engine } from '../../host/engine/engine.ts'
 import { whySocketsAreNotShared } from '../../host/engine/reach-host.ts'
 import { GATEWAY_URL } from '../../host/gateway/gateway.ts'
+import { agentFile } from '../../host/package-root.ts'
 import { DEMO_MODEL } from '../../host/providers/demo/responses-request.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { frameHead } from '../../shared/frames.ts'
@@ -286,12 +295,12 @@ describeWithEngine('an engine that is reached over the network', (real) => {
   })
 
   test('is not to be used where the relay does not start, which is told', async () => {
-    const agentFile = aScript(`
+    const failing = aScript(`
       process.stdin.resume()
       if (process.argv[2] === 'relay') { console.error('not here'); process.exit(3) }
     `)
 
-    await expect(startAgent(engine, { agentFile })).rejects.toMatchObject({
+    await expect(startAgent(engine, { agentFile: failing })).rejects.toMatchObject({
       code: 'engine-unavailable',
       message: expect.stringMatching(/a relay was started in it .*the test.* saying: not here/),
     })
@@ -352,12 +361,27 @@ describeWithEngine('an engine that is reached over the network', (real) => {
     const second = await startAgent(misled)
 
     expect(first.agent.relayed).toEqual({
-      because: expect.stringContaining('nothing came through its mounted socket'),
+      because: expect.stringContaining('nothing came through the socket'),
       isUnexpected: true,
     })
     expect(end).toMatchObject({ status: 'done' })
     expect(second.agent.relayed).toMatchObject({ isUnexpected: false })
     expect(performance.now() - startedAt).toBeLessThan(20_000)
+  })
+
+  test('a mounted socket is used where the agent was only slow to start', async () => {
+    const local = dockerEngine(docker, image, source)
+    const { agent } = await startAgent({
+      ...local,
+      start(spec) {
+        chmodSync(spec.workspace, 0o755)
+        copyFileSync(agentFile, join(spec.workspace, 'agent.cjs'))
+        return local.start({ ...spec, agentFile: aScript(SLOW_AGENT) })
+      },
+    })
+
+    expect(agent.relayed).toBeUndefined()
+    expect(agent.view.socketPath).toBe(inside.socketPath)
   })
 })
 
@@ -419,4 +443,21 @@ const other = net.createServer().on('error', (error) => {
   })
 })
 other.listen(folder + '/egress.sock')
+`
+
+/** Comes when it has been given up, just before the relay is ready. */
+const SLOW_AGENT = `
+const fs = require('node:fs')
+process.stdin.resume()
+const when = (file, act) => {
+  if (fs.existsSync(file)) act()
+  else setTimeout(when, 5, file, act)
+}
+if (process.argv[2] === 'relay') {
+  fs.writeFileSync('/tmp/relay', '')
+  when('/tmp/agent', () => require('/workspace/agent.cjs'))
+} else {
+  const came = () => fs.writeFileSync('/tmp/agent', '')
+  when('/tmp/relay', () => require('node:net').connect(process.argv[3], came))
+}
 `

@@ -97,7 +97,9 @@ async function layOut() {
   writeFileSync(join(workspace, 'word'), word)
   copyFileSync(agentFileOfPackage, join(workspace, 'agent.cjs'))
   writeFileSync(agentFile, PROBE)
-  chmodSync(agentFile, 0o644)
+  // Whatever the umask: it is read by root without rights.
+  chmodSync(workspace, 0o755)
+  for (const file of [agentFile, join(workspace, 'agent.cjs')]) chmodSync(file, 0o644)
   if (process.getuid?.() === 0) chownSync(workspace, TOOL_USER.uid, TOOL_USER.gid)
   const server = createServer((socket) => socket.end(word))
   const reached = new Promise<void>((resolve) => server.once('connection', () => resolve()))
