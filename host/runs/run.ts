@@ -13,7 +13,7 @@ export type RunResult = FinishedEvent & { text: string }
 const INTERRUPT_MS = 5000
 
 /** Of what a reader has not taken yet, so much of progress is held, in bytes; more is left out. */
-const MAX_UNREAD_PROGRESS_BYTES = 8 * 1024 * 1024
+const MAX_UNREAD_PROGRESS_BYTES = 4 * 1024 * 1024
 
 /** What an event costs besides its text, roughly. */
 const EVENT_BYTES = 500

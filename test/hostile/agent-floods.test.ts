@@ -45,7 +45,9 @@ const floods: [what: string, line: string, isRead: boolean, error: object][] = [
 
 describeWithEngine('an agent that is not ours any more', ({ docker, image }) => {
   afterEach(cleanUp)
-  afterAll(() => withoutLeftovers(docker, { name: ['codexbox-'], status: ['created', 'exited'] }))
+  afterAll(async () => {
+    for (const pid of hosts) await withoutLeftovers(docker, { label: [`codexbox.pid=${pid}`] })
+  })
 
   test.each(floods)(
     'J5: floods the host with %s: the run ends typed, and the host stays small',
@@ -81,6 +83,9 @@ describeWithEngine('an agent that is not ours any more', ({ docker, image }) => 
   )
 })
 
+/** Their process ids. */
+const hosts: number[] = []
+
 interface End {
   status: string
   error?: { code: string; message: string }
@@ -99,10 +104,12 @@ async function runOf(source: string, given: { image: string; isRead: boolean }):
   const agentFile = join(folder, 'agent', 'agent.cjs')
   writeFileSync(agentFile, source)
   const options = { ...given, agentFile, workspace: aWorkspace(), dataDir: join(folder, 'data') }
-  const { stdout } = await promisify(execFile)(process.execPath, [
+  const host = promisify(execFile)(process.execPath, [
     hostScript,
     JSON.stringify({ ...options, runMs: 60_000 }),
   ])
+  hosts.push(Number(host.child.pid))
+  const { stdout } = await host
   return JSON.parse(stdout)
 }
 
