@@ -14,7 +14,7 @@ test('all other text stays as it is', () => {
   expect(terminalText(text)).toBe(text)
 })
 
-test('no text whatever gets a control character through', () => {
+test('S10: no text whatever gets a control character through', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 50 }), fc.nat(50), (text, columns) => {
       expect(terminalText(text)).not.toMatch(/(?![\n\t])\p{Cc}/u)

@@ -83,7 +83,7 @@ const short =
   '\uFEFFdata: ä€\r\n\r\n: ☃\ndata:😀\rdata\r\r\ndata: two\ndata: lines\n\ndata: torn 😀'
 
 describe('events are those of the standard', () => {
-  test('for any stream, cut anywhere', async () => {
+  test('S1: for any stream, cut anywhere', async () => {
     const cuts = fc.array(fc.nat(), { maxLength: 8 })
     await fc.assert(
       fc.asyncProperty(fc.oneof(stream, noise), cuts, async (bytes, places) => {
@@ -95,7 +95,7 @@ describe('events are those of the standard', () => {
 
   const STREAMS = isFull ? 100_000 : 20_000
   // Small streams of what can go wrong at a cut; there are more than enough of them in a second.
-  test(`and those of another parser, in ${STREAMS} streams`, { timeout: 120_000 }, async () => {
+  test(`S2: and those of another parser, in ${STREAMS} streams`, { timeout: 120_000 }, async () => {
     const piece = fc.constantFrom(
       ...[
         'data:',
@@ -137,7 +137,7 @@ describe('events are those of the standard', () => {
     }
   })
 
-  test('for every single cut, and byte by byte', async () => {
+  test('S1: for every single cut, and byte by byte', async () => {
     const bytes = Buffer.from(short)
     const events = ['ä€', '😀\n', 'two\nlines']
     expect(reference(bytes)).toEqual(events)

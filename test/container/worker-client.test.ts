@@ -47,7 +47,7 @@ describe.concurrent('a worker that is lost', linux, () => {
     expect(lastOutput(server, 6)).toContain('back')
   })
 
-  test('is replaced when it is stopped and its time is up', async (t) => {
+  test('F7: is replaced when it is stopped and its time is up', async (t) => {
     const limits = { toolMs: 100 }
     const { finished, server } = await play(
       t,

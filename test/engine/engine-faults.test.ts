@@ -24,7 +24,7 @@ describeWithEngine(
       await withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] })
     })
 
-    test('names an image that is missing, and the command that makes it', async () => {
+    test('F9: names an image that is missing, and the command that makes it', async () => {
       const engine = dockerEngine(docker, 'codexbox-test-nowhere:1', source)
 
       for (const attempt of [() => engine.check(), () => engine.start(aSpec())]) {
@@ -35,7 +35,7 @@ describeWithEngine(
       }
     })
 
-    test('says of an image without node that it cannot be used, and leaves nothing', async () => {
+    test('F9: says of an image without node that it cannot be used, and leaves nothing', async () => {
       const name = uniqueName('empty')
       // The end of a tar archive, and so an empty one.
       const imported = await docker.importImage(Readable.from([Buffer.alloc(1024)]) as never, {
@@ -62,17 +62,20 @@ describeWithEngine(
     })
 
     // Podman makes what is missing.
-    test.skipIf(isPodman)('says which folder it could not mount, and leaves nothing', async () => {
-      const spec = aSpec({ workspace: '/nonexistent/workspace' })
+    test.skipIf(isPodman)(
+      'F5, F10: says which folder it could not mount, and leaves nothing',
+      async () => {
+        const spec = aSpec({ workspace: '/nonexistent/workspace' })
 
-      await expect(dockerEngine(docker, image, source).start(spec)).rejects.toMatchObject({
-        code: 'engine-unavailable',
-        message: expect.stringContaining('/nonexistent/workspace'),
-      })
-      await withoutLeftovers(docker, { name: [spec.name] })
-    })
+        await expect(dockerEngine(docker, image, source).start(spec)).rejects.toMatchObject({
+          code: 'engine-unavailable',
+          message: expect.stringContaining('/nonexistent/workspace'),
+        })
+        await withoutLeftovers(docker, { name: [spec.name] })
+      },
+    )
 
-    test.concurrent('an engine that dies in the middle of a run ends it as lost, and the container goes', async () => {
+    test.concurrent('F10: an engine that dies in the middle of a run ends it as lost, and the container goes', async () => {
       const { host, proxy, runId } = await aRunThrough(socketPath, image)
 
       const cutAt = performance.now()
@@ -85,7 +88,7 @@ describeWithEngine(
       await goes(docker, runId)
     })
 
-    test.concurrent('an engine that mixes up its stream ends the run, and the container goes', async () => {
+    test.concurrent('F10, J6: an engine that mixes up its stream ends the run, and the container goes', async () => {
       const { host, proxy, runId } = await aRunThrough(socketPath, image)
 
       proxy.inject(Buffer.from('this is no frame of any stream'))
@@ -96,7 +99,7 @@ describeWithEngine(
       await goes(docker, runId)
     })
 
-    test.concurrent('an engine that hangs in the middle of a run ends it as lost within 15 s', async () => {
+    test.concurrent('F10: an engine that hangs in the middle of a run ends it as lost within 15 s', async () => {
       const { host, proxy, runId } = await aRunThrough(socketPath, image)
 
       const frozenAt = performance.now()
@@ -116,7 +119,7 @@ describeWithEngine(
       await goes(docker, runId)
     }, 40_000)
 
-    test.concurrent('a container that somebody pauses ends the run as lost within 15 s, and goes', async () => {
+    test.concurrent('F10: a container that somebody pauses ends the run as lost within 15 s, and goes', async () => {
       const { host, runId } = await aRunThrough(socketPath, image)
 
       const pausedAt = performance.now()
@@ -132,7 +135,7 @@ describeWithEngine(
       await goes(docker, runId)
     }, 40_000)
 
-    test.concurrent('a container that somebody removes ends the run as lost at once', async () => {
+    test.concurrent('F10: a container that somebody removes ends the run as lost at once', async () => {
       const { host, runId } = await aRunThrough(socketPath, image)
 
       const removedAt = performance.now()
@@ -144,7 +147,7 @@ describeWithEngine(
       expect(await host.ended()).toBe(0)
     }, 40_000)
 
-    test.concurrent('an engine that hangs keeps nobody who stops from going on', async () => {
+    test.concurrent('F10: an engine that hangs keeps nobody who stops from going on', async () => {
       const proxy = await aProxy(socketPath)
       const engine = dockerEngine(
         new Dockerode({ socketPath: proxy.socketPath }),

@@ -41,7 +41,7 @@ describeWithEngine('what a tool overflows with', ({ docker, image }) => {
   })
 
   test.each(floods)(
-    '%s ends with the run, and the host stays small',
+    'F6: %s ends with the run, and the host stays small',
     async (what, command, ends) => {
       const startedAt = performance.now()
       const host = startHost({

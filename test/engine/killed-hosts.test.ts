@@ -45,7 +45,7 @@ describeWithEngine('hosts that are killed', ({ docker, image }) => {
   }
 
   test(
-    `${KILLS} at random points leave nothing that runs, and nothing at all after the next start`,
+    `F11: ${KILLS} at random points leave nothing that runs, and nothing at all after the next start`,
     async () => {
       const foreign = await docker.createContainer({
         name: uniqueName('foreign').replace('codexbox', 'somebodys'),

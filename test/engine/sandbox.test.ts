@@ -65,7 +65,7 @@ describeWithEngine('from inside the container, a tool', ({ docker, image, source
     expect(await shell('unshare --user --map-root-user true || echo refused')).toMatch(/refused$/)
   })
 
-  test('finds neither the capability nor a way to the agent in any process', async () => {
+  test('J7: finds neither the capability nor a way to the agent in any process', async () => {
     const processes = await lookAtProcesses()
     const ofRoot = processes.filter(({ uid }) => uid === 0)
     const ofTools = processes.filter(({ uid }) => uid === inside.user.uid)

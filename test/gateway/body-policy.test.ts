@@ -124,7 +124,7 @@ const others: [key: string, value: unknown][] = [
   ['constructor', 1],
   ['', 1],
 ]
-test.each(others)('the key %j is refused (%j)', (key, value) => {
+test.each(others)('F13: the key %j is refused (%j)', (key, value) => {
   isRefused(aModelRequest({ [key]: value }), `Unrecognized key: ${JSON.stringify(key)}`)
 })
 
@@ -179,14 +179,17 @@ const HOSTED = [
   { ...patch, format: { type: 'text' } },
   namespace,
 ]
-test.each(HOSTED)('a tool that is not ours to run is refused, wherever it stands: %j', (tool) => {
-  isRefused(aModelRequest({ tools: [bash, tool] }), 'tools.1')
-  for (const tools of [[tool], [{ ...namespace, tools: [bash, tool] }]]) {
-    if (tools[0] === namespace) continue
-    const body = aModelRequest({ tools: undefined, input: [{ ...liteTools, tools }] })
-    isRefused(body, 'input.0.tools.0', termsWith({ lite: true }))
-  }
-})
+test.each(HOSTED)(
+  'F13: a tool that is not ours to run is refused, wherever it stands: %j',
+  (tool) => {
+    isRefused(aModelRequest({ tools: [bash, tool] }), 'tools.1')
+    for (const tools of [[tool], [{ ...namespace, tools: [bash, tool] }]]) {
+      if (tools[0] === namespace) continue
+      const body = aModelRequest({ tools: undefined, input: [{ ...liteTools, tools }] })
+      isRefused(body, 'input.0.tools.0', termsWith({ lite: true }))
+    }
+  },
+)
 
 const call = { type: 'function_call', call_id: 'call_1', name: 'bash', arguments: '{}' }
 const ITEMS = [
@@ -226,7 +229,7 @@ const ITEMS = [
   { type: 'reasoning', summary: [], files: ['file_1'] },
   { type: 'compaction_trigger', callback_url: 'https://evil.example/' },
 ]
-test.each(ITEMS)('an item that would make the service do more is refused: %j', (item) => {
+test.each(ITEMS)('F13: an item that would make the service do more is refused: %j', (item) => {
   isRefused(aModelRequest({ input: [user, item] }), 'input.1')
 })
 
@@ -283,7 +286,7 @@ test('a refusal tells of the place, and not of what stands there', () => {
 
 // ---- at random ----
 
-test('of 100 000 bodies that are nearly right, none gets anything past', {
+test('F13: of 100 000 bodies that are nearly right, none gets anything past', {
   timeout: 120_000,
 }, () => {
   let passed = 0

@@ -393,7 +393,7 @@ describe('a run finishes exactly once', () => {
     ['speaks another version', violate({ v: 2 }), 'protocol-violation'],
     ['leaves at once', 'process.exit(3)', 'container-lost'],
     ['crashes', "throw new Error('oops')", 'container-lost'],
-  ])('when the agent %s', async (_what, source, code) => {
+  ])('J5: when the agent %s', async (_what, source, code) => {
     const agentFile = bench.agentFile(`
       require('readline').createInterface({ input: process.stdin }).once('line', (line) => {
         ${source}

@@ -45,7 +45,7 @@ test('a file is read at any depth', () => {
 
 describe('nothing is read', () => {
   test.each(['none', 'dir', 'file/file', 'none/file', '', 'dir/', 'a'.repeat(4097), 'a\0b'])(
-    'where no file is: %j',
+    'F1: where no file is: %j',
     (path) => expect(read(path)).toBeUndefined(),
   )
 
