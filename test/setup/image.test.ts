@@ -112,7 +112,7 @@ async function anEngineThatAnswers(answer: (response: ServerResponse) => void) {
 }
 
 describeWithEngine('a look at the tools of an image', ({ docker, image }) => {
-  const images = derivedImages(docker, image)
+  const images = derivedImages(docker, image, afterAll)
 
   test('reports the versions of Node and bash', async () => {
     const tools = await inspectTools(docker, image)
@@ -142,17 +142,21 @@ describeWithEngine('a look at the tools of an image', ({ docker, image }) => {
     // A name in the PATH is not enough: the user of the tools has to be allowed to run it.
     'cannot be started': ['RUN chmod 700 "$(command -v node)"'],
   }
-  test.each(Object.entries(breakages))('an image that %s is refused', async (what, change) => {
-    const broken = await images.derive(change)
+  // Of each of these, most is waiting for the engine.
+  test.concurrent.each(Object.entries(breakages))(
+    'an image that %s is refused',
+    async (what, change) => {
+      const broken = await images.derive(change)
 
-    await expect(inspectTools(docker, broken)).rejects.toMatchObject({
-      code: 'image-unusable',
-      message: expect.stringMatching(new RegExp(`^The image ${broken} ${what}.*--force`, 's')),
-    })
-    await withoutLeftovers(docker, { ancestor: [broken] })
-  })
+      await expect(inspectTools(docker, broken)).rejects.toMatchObject({
+        code: 'image-unusable',
+        message: expect.stringMatching(new RegExp(`^The image ${broken} ${what}.*--force`, 's')),
+      })
+      await withoutLeftovers(docker, { ancestor: [broken] })
+    },
+  )
 
-  test('a node that hangs is given up, and its container removed', async () => {
+  test.concurrent('a node that hangs is given up, and its container removed', async () => {
     const hanging = await images.derive([
       `RUN rm "$(command -v node)"; printf '#!/bin/sh\\nsleep 600' >/usr/bin/node; chmod 755 /usr/bin/node`,
     ])
@@ -164,7 +168,7 @@ describeWithEngine('a look at the tools of an image', ({ docker, image }) => {
     await withoutLeftovers(docker, { ancestor: [hanging] })
   })
 
-  test('what the image would start by itself, and as whom, is of no importance', async () => {
+  test.concurrent('what the image would start by itself, and as whom, is of no importance', async () => {
     const odd = await images.derive(['ENTRYPOINT ["/bin/false"]', 'USER nobody', 'WORKDIR /root'])
 
     expect(await inspectTools(docker, odd)).toEqual(await inspectTools(docker, image))
@@ -318,8 +322,8 @@ describeWithEngine('the image step', ({ docker, source, image }) => {
   })
 })
 
-/** Images of a test, removed after it. */
-function derivedImages(docker: Dockerode, base: string) {
+/** Images that are removed after each test, or after all of a group that make theirs at the same time. */
+function derivedImages(docker: Dockerode, base: string, afterwards = afterEach) {
   const names: string[] = []
   const label = `codexbox.test=${uniqueName('images')}`
   const name = (): string => {
@@ -327,7 +331,7 @@ function derivedImages(docker: Dockerode, base: string) {
     names.push(made)
     return made
   }
-  afterEach(async () => {
+  afterwards(async () => {
     for (const made of names.splice(0).reverse()) {
       await docker.getImage(made).remove({ force: true }).catch(notMade)
     }
