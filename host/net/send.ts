@@ -3,7 +3,7 @@ import https from 'node:https'
 import type { Readable } from 'node:stream'
 import type { ErrorCode } from '../../shared/errors.ts'
 import { NoAnswerError } from './no-answer-error.ts'
-import { proxyFor, tunnelsThrough } from './proxy.ts'
+import { CHECKED, proxyFor, tunnelsThrough } from './proxy.ts'
 
 export interface OutgoingRequest {
   method: 'GET' | 'POST'
@@ -48,7 +48,7 @@ export async function send(
 
 const kept = {
   'http:': new http.Agent({ keepAlive: true }),
-  'https:': new https.Agent({ keepAlive: true }),
+  'https:': new https.Agent({ keepAlive: true, ...CHECKED }),
 }
 
 async function sendDirectly(url: URL, request: OutgoingRequest): Promise<IncomingAnswer> {
@@ -58,7 +58,7 @@ async function sendDirectly(url: URL, request: OutgoingRequest): Promise<Incomin
   const agent = keepsAlive && kept[isSecure ? 'https:' : 'http:']
   signal.throwIfAborted()
   return new Promise((resolve, reject) => {
-    const outgoing = begin(url, { method, headers, agent })
+    const outgoing = begin(url, { method, headers, agent, ...CHECKED })
     outgoing.once('response', (answer) => {
       resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer })
     })

@@ -6,13 +6,14 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { inspect } from 'node:util'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { type OutgoingRequest, send } from '../../host/net/send.ts'
 import { packageRoot } from '../../host/package-root.ts'
 import { type ConnectProxyOptions, startConnectProxy } from './connect-proxy.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
+  vi.unstubAllEnvs()
   for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp()
 })
 
@@ -225,6 +226,29 @@ test.each(['directly', 'through a proxy'])(
 
     expect(String(error)).toMatch(/no authority that is trusted here.*NODE_EXTRA_CA_CERTS/)
     expect(proxy.tunnels).toEqual(way === 'directly' ? [] : ['service.test:443'])
+  },
+)
+
+test.each(['directly', 'through a proxy'])(
+  'E3: nobody turns off by the environment that certificates are checked (%s)',
+  async (way) => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
+    const asked: (string | undefined)[] = []
+    const { port } = await startService(({ url }, response) => {
+      asked.push(url)
+      response.end()
+    }, true)
+    const proxy = await startProxy({ leadsTo: port })
+    const isDirect = way === 'directly'
+    const url = isDirect ? `https://127.0.0.1:${port}/` : 'https://service.test/'
+
+    for (const keepsAlive of [false, true]) {
+      const error = await failure(
+        ask(url, isDirect ? {} : { HTTPS_PROXY: proxy.url }, { keepsAlive }),
+      )
+      expect(String(error)).toMatch(/no authority that is trusted here.*NODE_EXTRA_CA_CERTS/)
+    }
+    expect(asked).toEqual([])
   },
 )
 

@@ -12,7 +12,7 @@ export const proxyCheck: Check = {
 function verification(env: NodeJS.ProcessEnv): Finding | undefined {
   if (env.NODE_TLS_REJECT_UNAUTHORIZED !== '0') return undefined
   return problem(
-    'NODE_TLS_REJECT_UNAUTHORIZED=0: anybody on the way could pose as the service and take the token.',
+    'NODE_TLS_REJECT_UNAUTHORIZED=0 is not followed here: anybody on the way could pose as the service.',
     'Unset it; name the certificate of your proxy with NODE_EXTRA_CA_CERTS.',
   )
 }
