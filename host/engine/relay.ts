@@ -92,7 +92,17 @@ async function execute(
   const exec = await askEngine(
     (abortSignal) =>
       container.exec({
-        Cmd: ['node', inside.agentFile, 'relay', inside.relayFolder, ...names],
+        // Rootless Podman before 5.5 knows no such limits.
+        Cmd: [
+          'bash',
+          '-c',
+          'ulimit -c 0 && exec node "$@"',
+          'node',
+          inside.agentFile,
+          'relay',
+          inside.relayFolder,
+          ...names,
+        ],
         User: '0:0',
         WorkingDir: '/',
         AttachStdin: true,

@@ -196,7 +196,9 @@ async function theft() {
     proved(fs.readdirSync('/proc/' + bait.pid + '/fd').length > 2)
   })
   await attempt('A6', async ({ mustFail, tried, had }) => {
-    for (const pid of agents()) {
+    // The init process knows nothing but its arguments. Where there is none, the agent is the first.
+    const [first, ...rest] = agents()
+    for (const pid of rest.length > 0 ? rest : [first]) {
       const [, most] = /^Max core file size +\S+ +(\S+)/m.exec(fs.readFileSync('/proc/' + pid + '/limits', 'utf8')) ?? []
       tried(pid + ': core files of ' + most)
       if (most !== '0') had('core files of ' + pid)
