@@ -3,6 +3,7 @@ import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { HostLine, RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import type { Secrets } from '../../shared/secrets.ts'
+import { checkWorkspace } from './check-workspace.ts'
 import { type Emit, eventWriter } from './events.ts'
 import { History } from './history.ts'
 import { ModelClient } from './model-client.ts'
@@ -41,6 +42,7 @@ export async function serveAgent(
     if (first.done) throw new Error('stdin ended before one whole line had come')
     const request = parseRunRequest(first.value)
     runId = request.runId
+    checkWorkspace(request.workspace)
     agent = new Agent(request, emitFor)
     process.once('SIGTERM', () => agent?.leave())
     return await agent.serve(lines)

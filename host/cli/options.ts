@@ -82,7 +82,8 @@ function schemaFile(path: string): Record<string, unknown> {
 
 const MAX_SCHEMA_BYTES = 1024 * 1024
 
-function timeoutMs(text: string): number {
+/** @throws CodexboxError `wrong-use` */
+export function timeoutMs(text: string): number {
   const seconds = Number(text)
   if (Number.isFinite(seconds) && seconds > 0 && seconds <= 24 * 3600)
     return Math.ceil(seconds * 1000)

@@ -45,6 +45,7 @@ export interface ConversationOptions {
  */
 export async function openConversation(options: ConversationOptions = {}): Promise<Conversation> {
   const outputSchema = options.outputSchema && readOutputSchema(options.outputSchema)
+  const limits = checkLimits(options.limits)
   const config: Config = { ...readConfig(), ...options.settings }
   const workspace = openWorkspace(options.workspace ?? process.cwd(), config.dataDir)
   const { provider, notice } = chooseProvider(config)
@@ -56,7 +57,7 @@ export async function openConversation(options: ConversationOptions = {}): Promi
     provider,
     engine,
     log,
-    limits: checkLimits(options.limits),
+    limits,
     outputSchema,
     webSearch: options.webSearch ?? false,
     notices: [

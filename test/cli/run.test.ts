@@ -137,7 +137,7 @@ describe('the exit code', () => {
     ['the service refuses', ['Go on.'], refused, 1, 'model-refused'],
     ['the usage limit is reached', ['Go on.'], usageLimit, 4, 'usage-limit'],
     ['the prompt is empty', [' '], {}, 2, 'wrong-use'],
-    ['the timeout is none', ['--timeout', 'soon', 'Go on.'], {}, 2, 'wrong-use'],
+    ['the timeout is none', ['--timeout', '512 MB', 'Go on.'], {}, 2, 'wrong-use'],
     ['there is no such provider', ['Go on.'], { AGENT_PROVIDER: 'x' }, 2, 'config-invalid'],
     ['a setting is wrong', ['Go on.'], { AGENT_NETWORK: 'allow:x' }, 2, 'config-invalid'],
     ['the session has no name', ['--session', '../x', 'Go on.'], {}, 2, 'session-invalid'],

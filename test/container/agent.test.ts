@@ -3,8 +3,16 @@ import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import type { HostLine } from '../../shared/protocol.ts'
 import { addedItems, eventsOf, outputsSent, play, start } from '../conformance/replay.ts'
-import type { AgentProcess } from '../fakes/agent-process.ts'
-import { callsAnswer, type Exchange, messageItem, sse, textAnswer } from '../fakes/model-server.ts'
+import { type AgentProcess, startAgent } from '../fakes/agent-process.ts'
+import {
+  callsAnswer,
+  type Exchange,
+  messageItem,
+  sse,
+  startModelServer,
+  textAnswer,
+} from '../fakes/model-server.ts'
+import { aRunRequest } from '../fakes/run-request.ts'
 import { expectGone } from './worker-process.ts'
 
 const bash = (command: string): ['bash', object] => ['bash', { command }]
@@ -197,6 +205,33 @@ describe('SIGUSR1', linux, () => {
     expect(outputsSent(server, 2).call_1).toContain('Connection refused')
     // Node announces an inspector here, and also that its port is taken.
     expect(agent.stderr).toBe('')
+  })
+})
+
+describe('J4: a workspace', () => {
+  test.each([
+    ['that is missing', '/nonexistent/work', 'cannot be found'],
+    ['that is a file', '/etc/passwd', 'is not a folder'],
+    ['below a file', '/etc/passwd/work', 'cannot be found'],
+    ['with a name too long', `/${'a'.repeat(4097)}`, 'cannot be found'],
+    ['with NUL in its name', '/tmp/a\0b', 'cannot be found'],
+  ])('%s ends the script with a typed error before a model is asked', async (_, workspace, why) => {
+    const server = await startModelServer([])
+    const agent = startAgent(aRunRequest({ workspace, endpoint: server.endpoint }))
+
+    const exit = await agent.exit
+    await server.close()
+
+    expect(agent.seen).toMatchObject([
+      {
+        type: 'finished',
+        runId: 'run-1',
+        status: 'failed',
+        error: { code: 'workspace-invalid', message: expect.stringContaining(why) },
+      },
+    ])
+    expect(exit.code).toBe(2)
+    expect(server.requests).toEqual([])
   })
 })
 

@@ -77,6 +77,10 @@ describe.concurrent('what is no text file', () => {
     ['a device', { path: '/dev/zero' }, '/dev/zero is not a regular file'],
     ['a file of one gigabyte', { path: 'huge' }, 'huge has 1073741824 bytes'],
     ['a name with NUL', { path: 'a\0b' }, 'null bytes'],
+    ['a path of 4097 characters', { path: 'a'.repeat(4097) }, 'ENAMETOOLONG'],
+    ['a name that is no UTF-8', { path: 'a\udc80' }, 'ENOENT'],
+    ['a way up to nothing', { path: '../../nonexistent/passwd' }, 'ENOENT'],
+    ['a sparse file of a terabyte', { path: 'sparse' }, 'sparse has 1099511627776 bytes'],
     ['an offset past the end', { path: 'lines', offset: 3 }, 'lines has 2 lines; line 3 is past'],
     ['no path', {}, '"path" must be a string'],
     ['a path of another type', { path: ['lines'] }, '"path" must be a string'],
@@ -90,6 +94,8 @@ describe.concurrent('what is no text file', () => {
     writeFileSync(at('binary'), Buffer.from([0x61, 0, 0x62, 0x0a]))
     writeFileSync(at('huge'), '')
     truncateSync(at('huge'), 2 ** 30)
+    writeFileSync(at('sparse'), '')
+    truncateSync(at('sparse'), 2 ** 40)
     symlinkSync('loop', at('loop'))
     expect(spawnSync('mkfifo', [at('pipe')]).status).toBe(0)
 

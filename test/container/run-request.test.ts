@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { PassThrough } from 'node:stream'
+import { describe, expect, test, vi } from 'vitest'
+import { serveAgent } from '../../container/agent/agent.ts'
 import { parseHostLine, parseRunRequest } from '../../container/agent/run-request.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { CodexboxError } from '../../shared/errors.ts'
@@ -103,7 +105,7 @@ describe('the reader of the container agrees with the schema of the host', () =>
   })
 
   test.each(pathsOf(request).map((path) => [path.join('.') || 'the whole line', path] as const))(
-    'on %s, whatever stands there',
+    'J3: on %s, whatever stands there',
     (_, path) => {
       for (const value of values) {
         const line = JSON.stringify(changed(request, [...path], value)) ?? ''
@@ -273,6 +275,37 @@ describe.concurrent('a first line that is no request ends the script at once', (
   test('J2: stdin that closes before a line, and in the middle of one', async () => {
     expectRefused(await answerTo([], { end: true }))
     expectRefused(await answerTo([line], { end: true }))
+  })
+})
+
+describe('J2: a first line that does not come', () => {
+  test.each([
+    ['at all', 0],
+    ['at a byte per second', 1000],
+  ])('%s ends the script within 30 s', async (_, everyMs) => {
+    vi.useFakeTimers()
+    try {
+      const stdin = new PassThrough()
+      const drip = everyMs && setInterval(() => stdin.write('{'), everyMs)
+      const lines: string[] = []
+      const over = serveAgent(stdin, (line) => lines.push(line))
+
+      await vi.advanceTimersByTimeAsync(30_000)
+
+      expect(await over).toBe(2)
+      clearInterval(drip)
+      expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+        {
+          type: 'finished',
+          error: {
+            code: 'request-invalid',
+            message: expect.stringContaining('nothing came on stdin for 30 s'),
+          },
+        },
+      ])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })
 

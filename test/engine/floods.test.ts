@@ -11,6 +11,8 @@ const MB = 1_000_000
 const MOST_MB = 128
 const TIMEOUT_MS = 180_000
 
+const FILES = isFull ? 100_000 : 20_000
+
 /** Commands a model could have run, and how a run with it may end. */
 const floods: [what: string, command: string, ends: RegExp][] = [
   [
@@ -22,6 +24,17 @@ const floods: [what: string, command: string, ends: RegExp][] = [
   ['10^6 lines, each by itself', `seq ${isFull ? 1_000_000 : 100_000}`, /^done$/],
   ['a fork bomb', 'bomb() { bomb | bomb & }; bomb; sleep 2', /^(done|failed)$/],
   ['a /tmp that is full', 'head -c 3G /dev/zero > /tmp/full; ls -l /tmp/full', /^done$/],
+  [
+    `${FILES} files`,
+    `mkdir many && cd many && seq ${FILES} | xargs touch && ls | wc -l; cd .. && rm -r many`,
+    /^done$/,
+  ],
+  ['200 orphans', 'for i in $(seq 200); do (setsid sleep 600 &) ; done; sleep 1', /^done$/],
+  [
+    'processors that never rest',
+    'for i in 1 2 3 4; do (while :; do :; done) & done; sleep 3',
+    /^done$/,
+  ],
   [
     'memory that is full',
     "node -e 'const all = []; for (;;) all.push(Buffer.alloc(1e8, 1))'",
