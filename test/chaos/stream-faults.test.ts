@@ -33,7 +33,7 @@ test.each<[string, 'cut' | 'reset' | 'end']>([
   ['reset', 'reset'],
   ['ended as if it were whole', 'end'],
 ])(
-  `wherever an answer is %s (each ${SIZE.stride}. byte), the run ends as without it, and each tool has run once`,
+  `S4: wherever an answer is %s (each ${SIZE.stride}. byte), the run ends as without it, and each tool has run once`,
   async (what, kind) => {
     const everywhere = bench.lengths.flatMap((length, answer) =>
       // Also behind the last byte: an answer that is whole may be followed by a broken connection.
@@ -94,7 +94,7 @@ test(
 
 // The two that wait most do so at the same time.
 test.concurrent(
-  'when every answer breaks off, the run ends with a typed error, and is completed when it goes on',
+  'S4: when every answer breaks off, the run ends with a typed error, and is completed when it goes on',
   async () => {
     const random = randomFrom(seed)
     const longest = Math.max(...bench.lengths)

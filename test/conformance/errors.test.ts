@@ -190,7 +190,7 @@ describe.concurrent('final at the first answer, as for the official client', () 
     ],
   ]
 
-  test.for(cases)('%s: %s', async ([name, , error], t) => {
+  test.for(cases)('S5: %s: %s', async ([name, , error], t) => {
     const { agent, finished, server, recorded } = await replay(t, name)
 
     expect(server.requests).toHaveLength(recorded.requests)

@@ -152,7 +152,7 @@ describe('events are those of the standard', () => {
     ['its last line has no end', 'data: x\n\ndata: y'],
     ['its blank line is missing', 'data: x\n\ndata: y\n'],
     ['its blank line is missing after a CRLF', 'data: x\r\n\r\ndata: y\r\n'],
-  ])('an event is not delivered when %s', async (_, bytes) => {
+  ])('S2, S4: an event is not delivered when %s', async (_, bytes) => {
     expect(await read([Buffer.from(bytes)])).toEqual(['x'])
   })
 })
@@ -169,7 +169,7 @@ describe('what no honest service sends', () => {
     ['one line without end', chunk],
     ['lines without end', Buffer.from('data: x\n'.repeat(8 * 1024))],
     ['comments without end', Buffer.from(`:${'x'.repeat(64 * 1024)}\r`)],
-  ])('%s are given up at the limit', async (_, bytes) => {
+  ])('S3: %s are given up at the limit', async (_, bytes) => {
     const source = streamOf(endless(bytes))
 
     const reading = (async () => {
@@ -191,7 +191,7 @@ describe('what no honest service sends', () => {
     ['LF', '\n'],
     ['CRLF', '\r\n'],
     ['CR', '\r'],
-  ])('a million empty lines are read in no time (%s)', async (_, end) => {
+  ])('S3: a million empty lines are read in no time (%s)', async (_, end) => {
     const lines = Buffer.from(`data: x${end}${end.repeat(1e6)}`)
     const started = performance.now()
 
