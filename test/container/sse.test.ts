@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { EventTooLargeError, sseEvents } from '../../container/agent/sse.ts'
 import { isFull } from '../chaos/seeded.ts'
 import { streamOf } from '../fakes/stream-of.ts'
+import { workTime } from '../work-time.ts'
 
 async function read(chunks: Iterable<Uint8Array>, maxBytes?: number): Promise<string[]> {
   const events: string[] = []
@@ -193,9 +194,9 @@ describe('what no honest service sends', () => {
     ['CR', '\r'],
   ])('S3: a million empty lines are read in no time (%s)', async (_, end) => {
     const lines = Buffer.from(`data: x${end}${end.repeat(1e6)}`)
-    const started = performance.now()
+    const worked = workTime()
 
     expect(await read([lines])).toEqual(['x'])
-    expect(performance.now() - started).toBeLessThan(2000)
+    expect(worked()).toBeLessThan(2000)
   })
 })
