@@ -274,6 +274,13 @@ function probeFailed(
       { cause: error },
     )
   }
+  if (/cgroup/i.test(message)) {
+    return new CodexboxError(
+      'engine-unavailable',
+      `The engine could not start a container of ${image}: ${message}. Look into its settings, or use another one.`,
+      { cause: error },
+    )
+  }
   if (/not found|no such file/i.test(message)) return unusable('has no node in its PATH', error)
   return unusable(`cannot be started: ${message}`, error)
 }

@@ -14,6 +14,7 @@ import {
   optionsForRootless,
   unboundedError,
 } from '../../host/engine/rootless.ts'
+import { inspectTools } from '../../host/engine/tools-image.ts'
 import { cleanUp, later } from './engine-contract.ts'
 
 afterEach(cleanUp)
@@ -83,6 +84,16 @@ describe('an engine', () => {
   })
 })
 
+test('an engine whose runtime cannot do with the cgroups is not mistaken for a bad image', async () => {
+  const said = 'crun: cgroups in hybrid mode not supported'
+  const { docker } = await anEngine({}, OWNER, said)
+
+  await expect(inspectTools(docker, 'image:1')).rejects.toMatchObject({
+    code: 'engine-unavailable',
+    message: expect.stringMatching(`could not start a container of image:1: .*${said}`),
+  })
+})
+
 describe('the container on rootless Podman', () => {
   test('has its user by the same number, and all else of the policy that is no limit of a process', () => {
     const { Ulimits: _, ...kept } = usual.HostConfig
@@ -131,13 +142,18 @@ function start(files: Record<string, string>) {
   })
 }
 
-/** Answers what it is asked for about itself, at a socket of a user's. */
-async function anEngine(info: EngineInfo, uid = OWNER) {
+/** Answers what it is asked for about itself, at a socket of a user's. Attaching fails with `refusal`. */
+async function anEngine(info: EngineInfo, uid = OWNER, refusal?: string) {
   const asked: (string | undefined)[] = []
   const server = http.createServer(({ url }, response) => {
     asked.push(url)
     response.setHeader('content-type', 'application/json')
-    response.end(url === '/_ping' ? 'OK' : JSON.stringify(url === '/info' ? info : {}))
+    if (refusal && url?.includes('/attach')) {
+      response.writeHead(409).end(JSON.stringify({ message: refusal }))
+      return
+    }
+    if (url?.startsWith('/containers/create')) response.statusCode = 201
+    response.end(url === '/_ping' ? 'OK' : JSON.stringify(url === '/info' ? info : { Id: 'a' }))
   })
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-rootless-'))
   const socketPath = join(folder, 'docker.sock')
