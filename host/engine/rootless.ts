@@ -119,8 +119,9 @@ export function checkRootless(rootless: Rootless, where: string, user?: AgentSpe
   )
 }
 
-/** Undefined where it is no socket of this machine. */
+/** Undefined where it is no socket of this machine, or where users have no numbers (Windows). */
 function ownerOfSocket({ modem }: Dockerode): number | undefined {
   const { socketPath } = modem as { socketPath?: string }
-  return socketPath ? statSync(socketPath, { throwIfNoEntry: false })?.uid : undefined
+  if (!socketPath || !process.getuid) return undefined
+  return statSync(socketPath, { throwIfNoEntry: false })?.uid
 }
