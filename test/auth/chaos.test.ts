@@ -113,13 +113,7 @@ test('T9: who was stopped with the lock until it was taken from him neither spen
   const store = fileTokenStore(root, lock)
   await store.replace(someTokens({ ...issuer.grant(), expires_at: 0 }))
   issuer.refreshReplies = ['hang']
-  const { child, nextLine } = start('ask', lock)
-  await nextLine()
-  const asked = issuer.nextTokenRequest()
-  child.stdin.write('go\n')
-  await asked
-  const pid = renewalPid(root)
-  process.kill(pid, 'SIGSTOP')
+  const { pid } = await stoppedRenewal(lock)
   const tokens = usableTokens({ store, renew: renewUnderLock({ store, issuer: issuer.url }) })
 
   // It may have been answered, so nobody else spends the token as long as it lives.
@@ -146,13 +140,7 @@ test('T9: who was stopped in the middle, and is woken when somebody signed out, 
     new Promise((resolve) => {
       answer = resolve
     })
-  const { child, nextLine } = start('ask', lock)
-  await nextLine()
-  const asked = issuer.nextTokenRequest()
-  child.stdin.write('go\n')
-  await asked
-  const pid = renewalPid(root)
-  process.kill(pid, 'SIGSTOP')
+  const { pid, nextLine } = await stoppedRenewal(lock)
 
   await store.remove()
   answer()
@@ -161,6 +149,18 @@ test('T9: who was stopped in the middle, and is woken when somebody signed out, 
   expect(await nextLine()).toMatch(/^error refresh-failed .* was lost to another process/)
   expect(await store.read()).toBeUndefined()
 }, 60_000)
+
+/** A renewal that is stopped when it has asked, `nextLine` being the next that its host says. */
+async function stoppedRenewal(lock: Partial<TokenProcessOptions>) {
+  const { child, nextLine } = start('ask', lock)
+  await nextLine()
+  const asked = issuer.nextTokenRequest()
+  child.stdin.write('go\n')
+  await asked
+  const pid = renewalPid(root)
+  process.kill(pid, 'SIGSTOP')
+  return { pid, nextLine }
+}
 
 interface Rage {
   /** Whether the processes of the renewals are killed too. */

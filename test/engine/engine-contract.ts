@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import type Dockerode from 'dockerode'
 import { afterEach, expect, test } from 'vitest'
 import type { AgentProcess, Engine } from '../../host/engine/engine.ts'
 import { GATEWAY_URL, openGateway } from '../../host/gateway/gateway.ts'
@@ -36,6 +38,19 @@ export function aWorkspace(): string {
   later(() => rmSync(folder, { recursive: true, force: true }))
   if (process.getuid?.() === 0) chownSync(folder, TOOL_USER.uid, TOOL_USER.gid)
   return folder
+}
+
+/** The name of an image with nothing in it. */
+export async function anEmptyImage(docker: Dockerode): Promise<string> {
+  const name = uniqueName('empty')
+  // The end of a tar archive, and so an empty one.
+  const imported = await docker.importImage(Readable.from([Buffer.alloc(1024)]) as never, {
+    repo: name,
+    tag: 'latest',
+  })
+  await once((imported as unknown as Readable).resume(), 'end')
+  later(async () => void (await docker.getImage(name).remove({ force: true })))
+  return name
 }
 
 /** An agent on `engine`, with a gateway to the demo. What it needs is gone after `cleanUp`. */

@@ -1,8 +1,6 @@
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import Dockerode from 'dockerode'
 import { afterAll, expect, test } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
@@ -10,7 +8,7 @@ import type { AgentSpec } from '../../host/engine/engine.ts'
 import { removeContainer } from '../../host/engine/remove-container.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { describeWithEngine, uniqueName, withoutLeftovers } from '../real-engine.ts'
-import { aWorkspace, cleanUp, later, startAgent, until } from './engine-contract.ts'
+import { anEmptyImage, aWorkspace, cleanUp, later, startAgent, until } from './engine-contract.ts'
 import { type EngineProxy, startEngineProxy } from './engine-proxy.ts'
 import { type HostProcess, startHost } from './host-process.ts'
 
@@ -36,14 +34,7 @@ describeWithEngine(
     })
 
     test('F9: says of an image without node that it cannot be used, and leaves nothing', async () => {
-      const name = uniqueName('empty')
-      // The end of a tar archive, and so an empty one.
-      const imported = await docker.importImage(Readable.from([Buffer.alloc(1024)]) as never, {
-        repo: name,
-        tag: 'latest',
-      })
-      await once((imported as unknown as Readable).resume(), 'end')
-      later(async () => void (await docker.getImage(name).remove({ force: true })))
+      const name = await anEmptyImage(docker)
 
       const agent = await dockerEngine(docker, name, source).start(aSpec())
       agent.stdout.resume()

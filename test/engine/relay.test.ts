@@ -10,7 +10,6 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import Dockerode from 'dockerode'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { attack } from '../../host/doctor/attack/attack.ts'
@@ -28,8 +27,9 @@ import { frameHead } from '../../shared/frames.ts'
 import { certificate, type EgressBench, openEgressBench, SERVICE } from '../egress/egress-bench.ts'
 import { startModelServer, textAnswer } from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
-import { describeWithEngine, uniqueName, withoutLeftovers } from '../real-engine.ts'
+import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import {
+  anEmptyImage,
   aWorkspace,
   cleanUp,
   later,
@@ -106,7 +106,7 @@ describeWithEngine('an engine that is reached over the network', (real) => {
       because: expect.stringContaining('another machine'),
       isUnexpected: false,
     })
-    expect(agent.view.socketPath).toBe('/run/codexbox-relay/gateway.sock')
+    expect(agent.view.socketPath).toBe('/run/codexbox-relay/s/gateway.sock')
     expect(
       Mounts.filter(({ Type }) => Type === 'bind')
         .map(({ Destination }) => Destination)
@@ -310,13 +310,7 @@ describeWithEngine('an engine that is reached over the network', (real) => {
   })
 
   test('tells of an image without node what it is, not that there is no relay', async () => {
-    const name = uniqueName('empty')
-    const imported = await docker.importImage(Readable.from([Buffer.alloc(1024)]) as never, {
-      repo: name,
-      tag: 'latest',
-    })
-    await once((imported as unknown as Readable).resume(), 'end')
-    later(async () => void (await docker.getImage(name).remove({ force: true })))
+    const name = await anEmptyImage(docker)
 
     const code = await startAgent(dockerEngine(remote, name, 'the test')).then(
       async ({ agent }) => {
@@ -426,7 +420,7 @@ const relays = fs.readdirSync('/proc').filter((pid) => /agent.cjs.relay/.test(cm
 tried.relays = relays.length
 const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants
 const at = '/proc/' + relays[0]
-const folder = '/run/codexbox-relay'
+const folder = '/run/codexbox-relay/s'
 const socket = folder + '/gateway.sock'
 attempt('environ', () => fs.readFileSync(at + '/environ'))
 attempt('mem', () => fs.openSync(at + '/mem', 'r'))
