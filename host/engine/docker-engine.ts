@@ -263,10 +263,19 @@ async function unlessUnusable(
   await Promise.race([outputEnded, sleep(LAST_WORDS_MS, undefined, { ref: false })])
   const unbounded = unboundedError(stderrTail(), where)
   if (unbounded) return { lost: unbounded.message, error: unbounded }
-  const said = /exec:? node(?: failed)?: (.+)|failed to exec.*/i.exec(stderrTail())
-  if (!said) return exit
-  const error = imageUnusable(image, said[1] ?? said[0])
+  const why = whyNoNode(stderrTail())
+  if (!why) return exit
+  const error = imageUnusable(image, why)
   return { lost: error.message, error }
+}
+
+function whyNoNode(said: string): string | undefined {
+  // What the kernel does not know as a program is given to the shell, which reads the first word of it.
+  if (/\bnode: .*(\bELF|cannot execute binary|exec format)/i.test(said)) {
+    return 'it is made for another kind of machine'
+  }
+  const words = /exec:? node(?: failed)?: (.+)|failed to exec.*/i.exec(said)
+  return words?.[1] ?? words?.[0]
 }
 
 /** The exit code after SIGKILL, such as our own. */
