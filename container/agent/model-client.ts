@@ -1,5 +1,7 @@
+import { constants, existsSync, openSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
+import { basename, dirname } from 'node:path'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import type { RefusedResponse } from './model-failure.ts'
@@ -25,7 +27,8 @@ export class ModelClient {
   readonly #agent: http.Agent
 
   constructor({ endpoint, conversationId }: Pick<RunRequest, 'endpoint' | 'conversationId'>) {
-    this.#endpoint = endpoint
+    const { socketPath } = endpoint
+    this.#endpoint = socketPath ? { ...endpoint, socketPath: pinned(socketPath) } : endpoint
     this.#conversationId = conversationId
     this.#transport = endpoint.url.startsWith('https:') ? https : http
     this.#agent = new this.#transport.Agent({ keepAlive: true })
@@ -74,6 +77,21 @@ export class ModelClient {
 
   close(): void {
     this.#agent.destroy()
+  }
+}
+
+/**
+ * The same socket, whatever becomes of the names that lead to its folder: tools that are root could move the
+ * folder of a relay, and put one of theirs in its place. For Linux, and so for every container.
+ */
+function pinned(socketPath: string): string {
+  try {
+    const folder = openSync(dirname(socketPath), constants.O_RDONLY | constants.O_DIRECTORY)
+    return existsSync(`/proc/self/fd/${folder}`)
+      ? `/proc/self/fd/${folder}/${basename(socketPath)}`
+      : socketPath
+  } catch {
+    return socketPath // The first request tells what is wrong with it.
   }
 }
 

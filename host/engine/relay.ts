@@ -103,7 +103,9 @@ async function execute(
           inside.relayFolder,
           ...names,
         ],
-        User: '0:0',
+        // Neither the agent nor anybody who could own a workspace: tools cannot put a socket of theirs in the
+        // place of its own, nor end it, not even where they are root.
+        User: '65533:0',
         WorkingDir: '/',
         AttachStdin: true,
         AttachStdout: true,

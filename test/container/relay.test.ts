@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,15 +10,18 @@ import { agentFile } from '../../host/package-root.ts'
 import { frameHead } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
 
+let root: string
+/** The relay makes it. */
 let folder: string
 let relay: ChildProcessWithoutNullStreams
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'codexbox-relay-'))
+  root = mkdtempSync(join(tmpdir(), 'codexbox-relay-'))
+  folder = join(root, 's')
 })
 afterEach(async () => {
   relay.kill('SIGKILL')
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(root, { recursive: true, force: true })
 })
 
 /** The container script as the relay, with the host's end of it. Resolves when it is ready. */
@@ -45,8 +48,8 @@ test('carries requests to the place of the socket that they came by', async (t) 
         request.pipe(response.writeHead(200, { from: name }))
       })
       t.onTestFinished(() => void server.close())
-      await once(server.listen(join(folder, `host-${name}.sock`)), 'listening')
-      return join(folder, `host-${name}.sock`)
+      await once(server.listen(join(root, `${name}.sock`)), 'listening')
+      return join(root, `${name}.sock`)
     }),
   )
   const { broken } = await startRelay(['one.sock', 'two.sock'], (place) =>
@@ -77,6 +80,7 @@ test('lets everybody connect, who may do nothing else', async () => {
   await startRelay(['one.sock'], () => net.connect('/nowhere'))
 
   expect(statSync(join(folder, 'one.sock')).mode & 0o777).toBe(0o666)
+  expect(statSync(folder).mode & 0o777).toBe(0o755)
 })
 
 test('leaves when its stdin ends', async () => {
@@ -101,7 +105,9 @@ test('leaves when the host asks for what only it may ask for', async () => {
 })
 
 test('says why it cannot listen, and ends', async () => {
-  relay = spawn(process.execPath, [agentFile, 'relay', join(folder, 'nowhere'), 'one.sock'])
+  // Somebody else made it.
+  mkdirSync(folder)
+  relay = spawn(process.execPath, [agentFile, 'relay', folder, 'one.sock'])
   let said = ''
   relay.stderr.on('data', (chunk: Buffer) => {
     said += chunk
@@ -110,7 +116,7 @@ test('says why it cannot listen, and ends', async () => {
   const [code] = await once(relay, 'exit')
 
   expect(code).not.toBe(0)
-  expect(said).toContain('nowhere')
+  expect(said).toContain('EEXIST')
   expect(existsSync(join(folder, 'one.sock'))).toBe(false)
 })
 
@@ -122,14 +128,14 @@ test('an agent that is told of a socket goes there first, and minds nothing', as
     socket.once('close', () => came.push('its end'))
   })
   t.onTestFinished(() => void server.close())
-  await once(server.listen(join(folder, 'gateway.sock')), 'listening')
+  await once(server.listen(join(root, 'gateway.sock')), 'listening')
   const start = (path: string) => {
     relay = spawn(process.execPath, [agentFile, 'agent', path])
     return relay
   }
 
   // Before anything is on its stdin.
-  const agent = start(join(folder, 'gateway.sock'))
+  const agent = start(join(root, 'gateway.sock'))
   const [socket] = (await once(server, 'connection')) as [net.Socket]
   await once(socket, 'close')
   agent.stdin.end()

@@ -29,7 +29,7 @@ const hostPolicy: [promise: string, setting: string, value: unknown][] = [
       '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
       '/home/agent': 'rw,exec,nosuid,nodev,size=256m,mode=1777',
       '/run': 'ro,noexec,nosuid,nodev,size=1m,mode=755',
-      '/run/codexbox-relay': 'rw,noexec,nosuid,nodev,size=64k,mode=755',
+      '/run/codexbox-relay': 'rw,noexec,nosuid,nodev,size=64k,mode=1775',
     },
   ],
   ['what tools leave behind is reaped', 'Init', true],

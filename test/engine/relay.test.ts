@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import {
   chmodSync,
+  chownSync,
   copyFileSync,
   mkdtempSync,
   readdirSync,
@@ -209,6 +210,34 @@ describeWithEngine('an engine that is reached over the network', (real) => {
       expect(leaked).toEqual({ bytes: 0, places: [] })
     },
     LONG_MS,
+  )
+
+  test.runIf(process.getuid?.() === 0)(
+    'keeps the agent’s way also where tools are root, who may move the folder of the sockets',
+    async () => {
+      const { begin, events } = await startAgent({
+        ...engine,
+        start(spec) {
+          chownSync(spec.workspace, 0, 0)
+          return engine.start({ ...spec, user: { uid: 0, gid: 0 } })
+        },
+      })
+
+      begin(
+        `run: cd /run/codexbox-relay && mv s t && mkdir s && ` +
+          `(node -e 'require("net").createServer().listen("s/gateway.sock")' > /dev/null 2>&1 &) ; ` +
+          // A connection that is kept would need no way; it is kept for 5 s.
+          'until test -S s/gateway.sock; do sleep 0.1; done; ls -d */*; sleep 6',
+      )
+      const shown = await until(events, 'tool.output')
+      const first = await until(events, 'finished')
+      begin('run: true')
+      const second = await until(events, 'finished')
+
+      // It was there to be fallen for.
+      expect(shown.text).toBe('s/gateway.sock\nt/gateway.sock\n')
+      expect([first.status, second.status]).toEqual(['done', 'done'])
+    },
   )
 
   test('ends a run as lost when the relay dies in the middle of an answer', async () => {

@@ -133,7 +133,7 @@ const hasRoute = (address, port) => new Promise((resolve) => {
   try { socket.connect(port, address, (error) => end(error ? error.code : true)) } catch (error) { end(error.code) }
 })
 
-const SOCKET = ['/run/codexbox-relay', '/run/codexbox'].map((folder) => folder + '/gateway.sock').find((file) => fs.existsSync(file))
+const SOCKET = ['/run/codexbox-relay/s', '/run/codexbox'].map((folder) => folder + '/gateway.sock').find((file) => fs.existsSync(file))
 const ask = ({ method = 'POST', path: to = '/v1/responses', capability, body, headers = {} }) => new Promise((resolve) => {
   const request = http.request({
     socketPath: SOCKET, method, path: to,
@@ -301,7 +301,7 @@ async function escape() {
       mustFail(command[0], () => { output(...command) })
   })
   await attempt('X5', async ({ mustFail, works }) => {
-    for (const folder of ['/', '/bin', '/usr/bin', '/usr/local/bin', '/etc', '/lib', '/opt/codexbox', '/root', '/var', '/run', '/run/codexbox', '/run/codexbox-relay', '/sys', '/proc/sys', '/sys/fs/cgroup'])
+    for (const folder of ['/', '/bin', '/usr/bin', '/usr/local/bin', '/etc', '/lib', '/opt/codexbox', '/root', '/var', '/run', '/run/codexbox', '/run/codexbox-relay', '/run/codexbox-relay/s', '/sys', '/proc/sys', '/sys/fs/cgroup'])
       mustFail(folder, () => { fs.writeFileSync(path.join(folder, 'codexbox-was-here'), '') })
     for (const file of ['/opt/codexbox/agent.cjs', '/etc/passwd', '/etc/ld.so.preload', '/usr/bin/env', process.execPath])
       mustFail(file, () => { fs.closeSync(fs.openSync(file, O_WRONLY | O_APPEND)) })
