@@ -76,7 +76,8 @@ describeWithEngine('an agent that is not ours any more', ({ docker, image }) => 
       )
 
       expect(end).toMatchObject({ status: 'done', events: 1 })
-      expect(end.closedMs).toBeLessThan(8000)
+      // It is asked to leave, and given 5 s for it.
+      expect(end.closedMs).toBeLessThan(10_000)
       expect(end.peakMB).toBeLessThanOrEqual(MOST_MB)
     },
     TIMEOUT_MS,
@@ -113,12 +114,13 @@ async function runOf(source: string, given: { image: string; isRead: boolean }):
   return JSON.parse(stdout)
 }
 
-/** An agent that writes as fast as it is read, and then leaves. It reads nothing but its first line. */
+/** An agent that writes as fast as it is read, and then leaves, and heeds nothing but its first line. */
 const flooding = (line: string) => `
 const BIG = 'x'.repeat(2000)
 const A_CALL = { type: 'function_call', call_id: 'a', name: 'bash', arguments: '{}' }
 const usage = ${JSON.stringify(NO_USAGE)}
 const END = { status: 'done', usage, turns: 0, toolCalls: 0, durationMs: 1 }
+process.on('SIGTERM', () => {})
 // As ours does, so that the host takes the mounted socket for the way.
 require('node:net').connect('/run/codexbox/gateway.sock').on('error', () => {})
 const drained = () => new Promise((resolve) => process.stdout.once('drain', resolve))

@@ -3,6 +3,7 @@ import http from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { Engine } from '../../host/engine/engine.ts'
 import { processEngine } from '../../host/engine/process-engine.ts'
 import { GATEWAY_PATH } from '../../host/gateway/gateway.ts'
 import type { Run } from '../../host/runs/run.ts'
@@ -449,6 +450,26 @@ describe('a run finishes exactly once', () => {
     expect(first.status).toBe('done')
     expect(second).toMatchObject({ status: 'failed', error: { code } })
     for (const end of [first, second]) expectFinishedOnce(end)
+  })
+
+  test('J5: when it is stopped, with an output that nobody waits for any more', async () => {
+    // An engine may not get rid of one whose output is still to be read.
+    const readAtStop: boolean[] = []
+    const start: Engine['start'] = async (spec) => {
+      const agent = await processEngine.start(spec)
+      const stop = (graceMs: number) => {
+        readAtStop.push(!agent.stdout.destroyed)
+        return agent.stop(graceMs)
+      }
+      return { ...agent, stop }
+    }
+    const agentFile = bench.agentFile(`${violate({ runId: 'run-0' })}; setInterval(() => {}, 1000)`)
+    const conversation = await bench.open({ agentFile, engine: { start } })
+
+    const end = await endOf(conversation.run('First.'))
+
+    expect(end).toMatchObject({ status: 'failed', error: { code: 'protocol-violation' } })
+    expect(readAtStop).toEqual([false])
   })
 
   test('J5: when the agent is killed behind its end, and the next one does the next run', async () => {
