@@ -9,7 +9,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -79,6 +79,8 @@ async function compare(rounds: number) {
   const upstream = fork(file, ['upstream', await bridgeAddress(docker)])
   const url = await firstMessage(upstream)
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-bench-'))
+  // For the relay, which is somebody else.
+  chmodSync(folder, 0o755)
   writeFileSync(join(folder, 'asker.cjs'), ASKER)
   copyFileSync(agentFile, join(folder, 'agent.cjs'))
   const gateway = await openGateway(
