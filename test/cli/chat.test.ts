@@ -76,7 +76,7 @@ const prompts = () =>
   )
 
 describe.skipIf(!hasScript)('a chat in a terminal', () => {
-  test('has many runs in one session, until Ctrl-D', async () => {
+  test('F12: has many runs in one session, until its input ends (Ctrl-D)', async () => {
     server.play(textAnswer('One.'), textAnswer('Two.'))
     const chat = openChat()
 

@@ -198,7 +198,7 @@ describe.concurrent('what a command starts', linux, () => {
     const shell = await vi.waitFor(() => {
       expect(readFileSync(file, 'utf8')).toMatch(/\n$/)
       return Number(readFileSync(file, 'utf8'))
-    })
+    }, 10_000)
     await Promise.all([worker.stop(), call.catch(() => {})])
 
     await expectGone([shell])
