@@ -242,11 +242,13 @@ async function unlessTroubled(
   return exit || ended
 }
 
-/** The relay goes with its container, whose end is known a little later. */
+/** How much later than the relay's end that of its container may be known, with which it goes. */
+const END_MS = 3000
+
 async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExit> {
   const reason = await relay.ended
   if (reason.error) return reason
-  return Promise.race([ended, sleep(LAST_WORDS_MS * 3, reason, { ref: false })])
+  return Promise.race([ended, sleep(END_MS, reason, { ref: false })])
 }
 
 /**
