@@ -211,7 +211,7 @@ export class Multiplexer {
     if (payload) output.write(payload)
     output.uncork()
     if (output.writableLength > MAX_UNREAD_BYTES) {
-      this.#break(new FrameError('nothing of what is said to it'))
+      this.#break(new FrameError('more than it reads the answers to'))
     }
   }
 }

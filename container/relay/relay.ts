@@ -10,8 +10,8 @@ import { Multiplexer } from '../../shared/multiplexer.ts'
  * the host, at the other end of stdin and stdout, connect each connection with its own. Resolves with the
  * exit code when stdin ends, because the host is gone.
  */
-export async function serveRelay(folder: string, names: readonly string[]): Promise<number> {
-  const broken = new Promise<number>((resolve, reject) => {
+export function serveRelay(folder: string, names: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
     const multiplexer = new Multiplexer({
       output: process.stdout,
       onOpen() {
@@ -26,7 +26,6 @@ export async function serveRelay(folder: string, names: readonly string[]): Prom
     process.stdin.once('end', () => resolve(0))
     listen(multiplexer, folder, names).then(() => multiplexer.ready(), reject)
   })
-  return broken
 }
 
 async function listen(

@@ -15,7 +15,7 @@ export interface WayToHost extends Pick<AgentProcess, 'relayed'> {
 const REACHED_MS = 1000
 
 /** How much later than its processes a container's end may be known. */
-const END_MS = 1000
+const END_MS = 3000
 
 export interface ReachOptions {
   /** Why mounted sockets cannot be used, where that is known; they were not mounted then. */

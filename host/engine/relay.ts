@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { type Duplex, PassThrough, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
-import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { CodexboxError } from '../../shared/errors.ts'
 import { FrameError } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
 import { askEngine } from './ask-engine.ts'
 import { inside } from './container-options.ts'
-import { demultiplex } from './demultiplex.ts'
+import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, tailOf } from './engine.ts'
 import { hijack } from './hijack.ts'
 
@@ -24,10 +24,9 @@ export interface Relay {
 const READY_MS = 20_000
 
 /**
- * Starts the container script a second time, in the container that runs already, to listen
- * there at sockets of the same names as those in `socketFolder`. Each connection is carried over
- * the process's stdin and stdout, and connected with the socket here: with these sockets and nothing else,
- * whatever is said in there.
+ * Starts the container script a second time, in the container that runs already, to listen there at sockets
+ * of the same names as those in `socketFolder`. Each connection is carried over the process's stdin and
+ * stdout, and connected with the socket here: with these sockets and nothing else, whatever is said in there.
  * @throws CodexboxError `engine-unavailable` when it is not ready in time, `protocol-violation`
  */
 export async function startRelay(
@@ -70,7 +69,8 @@ export async function startRelay(
   }
   const ended = demultiplex(stream, { stdout, stderr })
     .catch((error: unknown) => {
-      broken ??= new FrameError(`on the stream: ${messageOf(error)}`)
+      // A connection that broke is an end like any other.
+      if (error instanceof StreamFormatError) broken ??= new FrameError(error.message)
     })
     .then(() => {
       close()

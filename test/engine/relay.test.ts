@@ -67,10 +67,11 @@ describeWithEngine('an engine that is reached over the network', (real) => {
   let proxy: EngineProxy
   let remote: Dockerode
   let engine: Engine
+  const { socketPath } = docker.modem as unknown as { socketPath: string }
   const dockerHost = () => `tcp://127.0.0.1:${proxy.port}`
 
   beforeAll(async () => {
-    proxy = await startEngineProxy((docker.modem as unknown as { socketPath: string }).socketPath)
+    proxy = await startEngineProxy(socketPath)
     remote = new Dockerode({ host: '127.0.0.1', port: proxy.port, protocol: 'http' })
     engine = dockerEngine(remote, image, 'the test')
   })
@@ -275,6 +276,32 @@ describeWithEngine('an engine that is reached over the network', (real) => {
     // Asked for again and again: Podman gives no answer on one that goes while it is waited for.
     const answer = () => container.inspect().catch((error) => error.statusCode)
     await expect.poll(answer, { timeout: 15_000, interval: 200 }).toBe(404)
+  })
+
+  test('ends a run as lost when the engine dies, and the container goes', async () => {
+    const dying = await startEngineProxy(socketPath)
+    later(() => dying.close())
+    vi.stubEnv('DOCKER_HOST', `tcp://127.0.0.1:${dying.port}`)
+    const conversation = await openConversation({
+      workspace: aWorkspace(),
+      settings: { provider: 'demo', engine: 'docker', image, dataDir: aDataDir() },
+    })
+    later(() => conversation.close())
+    const run = conversation.run('run: sleep 600')
+    for await (const { type } of run) if (type === 'tool.started') break
+
+    const cutAt = performance.now()
+    dying.cut()
+
+    expect(await run.result).toMatchObject({
+      status: 'failed',
+      error: { code: 'container-lost' },
+    })
+    expect(performance.now() - cutAt).toBeLessThan(15_000)
+    await docker
+      .getContainer(`codexbox-${run.id}`)
+      .wait({ condition: 'removed' })
+      .catch(() => {})
   })
 
   test('leaves no container when the host is killed', async () => {
