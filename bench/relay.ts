@@ -24,6 +24,7 @@ import { startRelay } from '../host/engine/relay.ts'
 import { GATEWAY_PATH, openGateway } from '../host/gateway/gateway.ts'
 import { budgetOf } from '../host/gateway/run-account.ts'
 import { agentFile } from '../host/package-root.ts'
+import { socketAddress } from '../shared/socket-address.ts'
 
 const [, file = '', role = '', argument = ''] = process.argv
 
@@ -111,7 +112,7 @@ async function compare(rounds: number) {
     const ways = {
       direct: { url, capability },
       'mounted socket': { url, capability, socketPath: inside.socketPath },
-      relay: { url, capability, socketPath: inside.relayedSocketPath },
+      relay: { url, capability, socketPath: socketAddress(inside.relayedSocketPath) },
     }
     agent.stdin.write(`${JSON.stringify({ ways, body: requestOf(8 * 1024), rounds })}\n`)
     report(JSON.parse(await textOf(agent.stdout)), rounds)

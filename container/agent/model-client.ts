@@ -1,9 +1,8 @@
-import { constants, existsSync, openSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
-import { basename, dirname } from 'node:path'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
+import { socketAddress } from '../../shared/socket-address.ts'
 import type { RefusedResponse } from './model-failure.ts'
 
 export type ModelStream =
@@ -27,8 +26,7 @@ export class ModelClient {
   readonly #agent: http.Agent
 
   constructor({ endpoint, conversationId }: Pick<RunRequest, 'endpoint' | 'conversationId'>) {
-    const { socketPath } = endpoint
-    this.#endpoint = socketPath ? { ...endpoint, socketPath: pinned(socketPath) } : endpoint
+    this.#endpoint = endpoint
     this.#conversationId = conversationId
     this.#transport = endpoint.url.startsWith('https:') ? https : http
     this.#agent = new this.#transport.Agent({ keepAlive: true })
@@ -41,7 +39,7 @@ export class ModelClient {
       method: 'POST',
       agent: this.#agent,
       signal,
-      ...(socketPath ? { socketPath } : {}),
+      ...(socketPath ? { socketPath: socketAddress(socketPath) } : {}),
       headers: {
         ...identity,
         ...headers,
@@ -77,21 +75,6 @@ export class ModelClient {
 
   close(): void {
     this.#agent.destroy()
-  }
-}
-
-/**
- * The same socket, whatever becomes of the names that lead to its folder: tools that are root could move the
- * folder of a relay, and put one of theirs in its place. For Linux, and so for every container.
- */
-function pinned(socketPath: string): string {
-  try {
-    const folder = openSync(dirname(socketPath), constants.O_RDONLY | constants.O_DIRECTORY)
-    return existsSync(`/proc/self/fd/${folder}`)
-      ? `/proc/self/fd/${folder}/${basename(socketPath)}`
-      : socketPath
-  } catch {
-    return socketPath // The first request tells what is wrong with it.
   }
 }
 

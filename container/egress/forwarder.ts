@@ -1,4 +1,5 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { socketAddress } from '../../shared/socket-address.ts'
 
 /**
  * Where a container has no network, its loopback is there all the same: what comes to a port of it goes
@@ -7,7 +8,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
  */
 export async function openForwarder(socketPath: string): Promise<Record<string, string>> {
   const server = createServer({ allowHalfOpen: true }, (client) => {
-    const proxy = connect({ path: socketPath, allowHalfOpen: true })
+    const proxy = connect({ path: socketAddress(socketPath), allowHalfOpen: true })
     link(client, proxy)
     link(proxy, client)
   })

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
-import { chmodSync, mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { FrameError } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
+import { socketAddress } from '../../shared/socket-address.ts'
 
 /**
- * Where the host's sockets cannot be mounted: listens at sockets of the same `names` in a new `folder`, and has
+ * Where the host's sockets cannot be mounted: listens at sockets of the same `names` in `folder`, and has
  * the host, at the other end of stdin and stdout, connect each connection with its own. Resolves with the
  * exit code when stdin ends, because the host is gone.
  */
@@ -33,16 +33,10 @@ async function listen(
   folder: string,
   names: readonly string[],
 ): Promise<void> {
-  // One that is there already is somebody else's.
-  mkdirSync(folder)
-  chmodSync(folder, 0o755)
   for (const [place, name] of names.entries()) {
-    const path = join(folder, name)
     const server = createServer({ allowHalfOpen: true }, (client) =>
       multiplexer.open(place, client),
     )
-    await once(server.listen(path), 'listening')
-    // The tools' way out is used by their own user, who can only connect.
-    chmodSync(path, 0o666)
+    await once(server.listen(socketAddress(join(folder, name))), 'listening')
   }
 }

@@ -1,4 +1,3 @@
-import { dirname } from 'node:path/posix'
 import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode'
 import type { AgentSpec } from './engine.ts'
 import { hostOwnerLabels } from './owner-labels.ts'
@@ -9,9 +8,9 @@ export const inside = {
   agentFile: '/opt/codexbox/agent.cjs',
   socketFolder: '/run/codexbox',
   socketPath: '/run/codexbox/gateway.sock',
-  /** The relay makes it, for sockets of the same names where those of the host cannot be mounted. */
-  relayFolder: '/run/codexbox-relay/s',
-  relayedSocketPath: '/run/codexbox-relay/s/gateway.sock',
+  /** Of the sockets in their place, where they cannot be mounted. No folder, and so nobody's to change. */
+  relayFolder: '@codexbox',
+  relayedSocketPath: '@codexbox/gateway.sock',
   home: '/home/agent',
 } as const
 
@@ -59,8 +58,6 @@ export function containerOptions(
         [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
         // Engines may put one there by themselves, for everybody to write to.
         '/run': 'ro,noexec,nosuid,nodev,size=1m,mode=755',
-        // For the relay, which is of root's group.
-        [dirname(inside.relayFolder)]: 'rw,noexec,nosuid,nodev,size=64k,mode=1775',
       },
       Mounts: mounts(spec),
       // Reaps what tools leave behind; node as process 1 would not.

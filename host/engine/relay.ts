@@ -103,9 +103,9 @@ async function execute(
           inside.relayFolder,
           ...names,
         ],
-        // Neither the agent nor anybody who could own a workspace: tools cannot put a socket of theirs in the
-        // place of its own, nor end it, not even where they are root.
-        User: '65533:0',
+        // Neither the agent nor anybody who could own a workspace: tools cannot end it and put a socket of
+        // theirs in the place of its own, not even where they are root.
+        User: '65533:65533',
         WorkingDir: '/',
         AttachStdin: true,
         AttachStdout: true,

@@ -23,13 +23,12 @@ const hostPolicy: [promise: string, setting: string, value: unknown][] = [
   ['it has no network', 'NetworkMode', 'none'],
   ['its file system is read-only', 'ReadonlyRootfs', true],
   [
-    'but for a /tmp and a home in memory, from which programs can run, and a place for the sockets of a relay in a /run that is not',
+    'but for a /tmp and a home in memory, from which programs can run',
     'Tmpfs',
     {
       '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
       '/home/agent': 'rw,exec,nosuid,nodev,size=256m,mode=1777',
       '/run': 'ro,noexec,nosuid,nodev,size=1m,mode=755',
-      '/run/codexbox-relay': 'rw,noexec,nosuid,nodev,size=64k,mode=1775',
     },
   ],
   ['what tools leave behind is reaped', 'Init', true],

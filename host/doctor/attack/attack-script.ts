@@ -133,7 +133,8 @@ const hasRoute = (address, port) => new Promise((resolve) => {
   try { socket.connect(port, address, (error) => end(error ? error.code : true)) } catch (error) { end(error.code) }
 })
 
-const SOCKET = ['/run/codexbox-relay/s', '/run/codexbox'].map((folder) => folder + '/gateway.sock').find((file) => fs.existsSync(file))
+const RELAYED = '@codexbox/gateway.sock'
+const SOCKET = fs.readFileSync('/proc/net/unix', 'utf8').includes(RELAYED) ? RELAYED.replace('@', '\0') : '/run/codexbox/gateway.sock'
 const ask = ({ method = 'POST', path: to = '/v1/responses', capability, body, headers = {} }) => new Promise((resolve) => {
   const request = http.request({
     socketPath: SOCKET, method, path: to,
@@ -249,8 +250,7 @@ async function theft() {
     works('finding the agent', agents().length > 0 && cmdline(1).length > 0)
   })
   await attempt('A12', async ({ mustFail, tried, works }) => {
-    const isThere = fs.existsSync(SOCKET)
-    if (!isThere) return tried('there is no socket')
+    if (!SOCKET.startsWith('\0') && !fs.existsSync(SOCKET)) return tried('there is no socket')
     const tries = { 'no capability': undefined, 'a guessed one': 'A'.repeat(43), 'an empty one': ' ', "another conversation's": plan.othersCapability }
     for (const [what, capability] of Object.entries(tries)) {
       const status = await ask({ capability, body: plan.goodBody })
@@ -301,7 +301,7 @@ async function escape() {
       mustFail(command[0], () => { output(...command) })
   })
   await attempt('X5', async ({ mustFail, works }) => {
-    for (const folder of ['/', '/bin', '/usr/bin', '/usr/local/bin', '/etc', '/lib', '/opt/codexbox', '/root', '/var', '/run', '/run/codexbox', '/run/codexbox-relay', '/run/codexbox-relay/s', '/sys', '/proc/sys', '/sys/fs/cgroup'])
+    for (const folder of ['/', '/bin', '/usr/bin', '/usr/local/bin', '/etc', '/lib', '/opt/codexbox', '/root', '/var', '/run', '/run/codexbox', '/sys', '/proc/sys', '/sys/fs/cgroup'])
       mustFail(folder, () => { fs.writeFileSync(path.join(folder, 'codexbox-was-here'), '') })
     for (const file of ['/opt/codexbox/agent.cjs', '/etc/passwd', '/etc/ld.so.preload', '/usr/bin/env', process.execPath])
       mustFail(file, () => { fs.closeSync(fs.openSync(file, O_WRONLY | O_APPEND)) })

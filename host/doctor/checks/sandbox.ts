@@ -13,6 +13,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { messageOf } from '../../../shared/errors.ts'
+import { socketAddress } from '../../../shared/socket-address.ts'
 import { inside } from '../../engine/container-options.ts'
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import type { AgentProcess, Engine } from '../../engine/engine.ts'
@@ -42,7 +43,8 @@ async function tryOut(engine: Engine, signal: AbortSignal): Promise<Finding> {
   try {
     agent = await engine.start(scene.spec)
     if (signal.aborted) stop()
-    agent.stdin.end(`${agent.view.socketPath}\n`)
+    const { socketPath } = agent.view
+    agent.stdin.end(`${JSON.stringify(socketPath && socketAddress(socketPath))}\n`)
     return judge(await outputOf(agent), scene.word, agent.relayed)
   } catch (error) {
     return notStarted(error)
@@ -69,7 +71,7 @@ try { seen.file = fs.readFileSync('${inside.workspace}/word', 'utf8') } catch (e
 seen.socket = ''
 function end() { console.log(JSON.stringify(seen)); process.exit(0) }
 process.stdin.once('data', function (line) {
-  var socket = net.connect(String(line).trim())
+  var socket = net.connect(JSON.parse(line))
   socket.on('data', function (data) { seen.socket += data })
   socket.on('error', end)
   socket.on('end', end)
