@@ -49,7 +49,9 @@ export async function startEngineProxy(target: string): Promise<EngineProxy> {
   const cut = () => {
     for (const server of servers) server.close()
     for (const { client, engine } of pairs) {
-      client.destroy()
+      // With a reset, an end comes as an error; sockets of this machine know none.
+      if (client.remoteAddress) client.resetAndDestroy()
+      else client.destroy()
       engine.destroy()
     }
   }
