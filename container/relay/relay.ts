@@ -1,5 +1,6 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { FrameError } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
@@ -33,10 +34,30 @@ async function listen(
   folder: string,
   names: readonly string[],
 ): Promise<void> {
+  const servers: Server[] = []
   for (const [place, name] of names.entries()) {
     const server = createServer({ allowHalfOpen: true }, (client) =>
       multiplexer.open(place, client),
     )
     await once(server.listen(socketAddress(join(folder, name))), 'listening')
+    servers.push(server)
   }
+  await keepNames(servers)
+}
+
+/**
+ * Has a second process hold the sockets, which needs no memory: tools may bring the kernel to kill this one for
+ * want of it, and would have the name, and so the agent's next request, as soon as nobody else has.
+ */
+async function keepNames(servers: readonly Server[]): Promise<void> {
+  const holder = spawn('sleep', ['infinity'], {
+    stdio: ['ignore', 'ignore', 'ignore', ...servers.map(descriptorOf)],
+  })
+  await once(holder, 'spawn')
+  holder.unref()
+}
+
+/** Node has no public name for it. */
+function descriptorOf(server: Server): number {
+  return (server as unknown as { _handle: { fd: number } })._handle.fd
 }

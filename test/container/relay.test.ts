@@ -21,13 +21,18 @@ beforeEach(() => {
   folder = `@${basename(root)}`
 })
 afterEach(async () => {
-  relay.kill('SIGKILL')
+  try {
+    // With what holds its names.
+    process.kill(-Number(relay.pid), 'SIGKILL')
+  } catch {
+    // Nothing is left of it.
+  }
   rmSync(root, { recursive: true, force: true })
 })
 
 /** The container script as the relay, with the host's end of it. Resolves when it is ready. */
 async function startRelay(names: string[], onOpen: (place: number) => net.Socket) {
-  relay = spawn(process.execPath, [agentFile, 'relay', folder, ...names])
+  relay = spawn(process.execPath, [agentFile, 'relay', folder, ...names], { detached: true })
   relay.stdin.on('error', () => {}) // Told by its exit.
   const broken: string[] = []
   await new Promise<void>((resolve) => {
@@ -80,6 +85,21 @@ test('carries requests to the place of the socket that they came by', async (t) 
   expect(broken).toEqual([])
 })
 
+test('leaves its names to nobody, even when it is killed', async () => {
+  await startRelay(['one.sock', 'two.sock'], () => net.connect('/nowhere'))
+
+  relay.kill('SIGKILL')
+  await once(relay, 'exit')
+
+  for (const name of ['one', 'two']) {
+    const other = net.createServer().listen(socketAddress(`${folder}/${name}.sock`))
+    // A server that listens would emit no error.
+    const [error] = await Promise.race([once(other, 'error'), once(other, 'listening')])
+    other.close()
+    expect(error).toMatchObject({ code: 'EADDRINUSE' })
+  }
+})
+
 test('leaves when its stdin ends', async () => {
   await startRelay(['one.sock'], () => net.connect('/nowhere'))
 
@@ -105,7 +125,7 @@ test('says why it cannot listen, and ends', async (t) => {
   const first = net.createServer()
   t.onTestFinished(() => void first.close())
   await once(first.listen(socketAddress(`${folder}/one.sock`)), 'listening')
-  relay = spawn(process.execPath, [agentFile, 'relay', folder, 'one.sock'])
+  relay = spawn(process.execPath, [agentFile, 'relay', folder, 'one.sock'], { detached: true })
   let said = ''
   relay.stderr.on('data', (chunk: Buffer) => {
     said += chunk
@@ -127,7 +147,7 @@ test('an agent that is told of a socket goes there first, and minds nothing', as
   t.onTestFinished(() => void server.close())
   await once(server.listen(join(root, 'gateway.sock')), 'listening')
   const start = (path: string) => {
-    relay = spawn(process.execPath, [agentFile, 'agent', path])
+    relay = spawn(process.execPath, [agentFile, 'agent', path], { detached: true })
     return relay
   }
 
