@@ -94,10 +94,10 @@ function handOn(
       if (response.writableFinished) resolve()
       else reject(new Error('the container went away'))
     })
-    // What has come in many small pieces goes on in one, which is far less work for both ends.
     const pass = () => {
-      const chunk: Buffer | null = response.writableNeedDrain ? null : body.read()
-      if (!chunk) return
+      if (response.writableNeedDrain) return
+      const chunk = readAll(body)
+      if (chunk.length === 0) return
       response.write(chunk)
       // Counted once it is on its way.
       process.nextTick(onPassed, chunk)
@@ -106,6 +106,14 @@ function handOn(
     response.on('drain', pass)
     body.once('end', () => response.end())
   })
+}
+
+/** What has come in many small pieces, in one, which is far less work for both ends to pass on. */
+function readAll(body: Readable): Buffer {
+  const pieces: Buffer[] = []
+  // Until there is no more: how much one call reads depends on the version of Node.
+  for (let piece = body.read(); piece !== null; piece = body.read()) pieces.push(piece)
+  return Buffer.concat(pieces)
 }
 
 /** Undefined when there are none: then the refusal itself is the answer. */
