@@ -44,7 +44,8 @@ async function tryOut(engine: Engine, signal: AbortSignal): Promise<Finding> {
     agent = await engine.start(scene.spec)
     if (signal.aborted) stop()
     const { socketPath } = agent.view
-    agent.stdin.end(`${JSON.stringify(socketPath && socketAddress(socketPath))}\n`)
+    // Not ended: not every way to an engine lets one direction end before the other.
+    agent.stdin.write(`${JSON.stringify(socketPath && socketAddress(socketPath))}\n`)
     return judge(await outputOf(agent), scene.word, agent.relayed)
   } catch (error) {
     return notStarted(error)
