@@ -13,20 +13,14 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bodyPolicy } from '../host/gateway/body-policy.ts'
-import { GATEWAY_PATH, openGateway } from '../host/gateway/gateway.ts'
+import { openGateway } from '../host/gateway/gateway.ts'
 import { budgetOf } from '../host/gateway/run-account.ts'
+import { requestOf, serveUpstream, terms } from './scene.ts'
 
 const [, file = '', role = '', argument = ''] = process.argv
-
-const terms = {
-  conversationId: 'bench',
-  model: 'bench-model',
-  form: { lite: false, webSearch: false },
-}
 
 if (file.endsWith('.ts')) await runBundled()
 else if (role === 'upstream') await serveUpstream()
@@ -51,28 +45,6 @@ async function runBundled() {
   const [code] = await once(child, 'exit')
   rmSync(folder, { recursive: true })
   process.exitCode = code ?? 1
-}
-
-async function serveUpstream() {
-  const event = `event: response.output_text.delta\ndata: ${JSON.stringify({
-    type: 'response.output_text.delta',
-    item_id: 'msg_0123456789abcdef',
-    output_index: 0,
-    content_index: 0,
-    delta: ' some words',
-  })}\n\n`
-  const usage = { input_tokens: 100, output_tokens: 50 }
-  const last = `data: ${JSON.stringify({ type: 'response.completed', response: { usage } })}\n\n`
-  const server = http.createServer(async (request, response) => {
-    request.resume()
-    await once(request, 'end')
-    response.writeHead(200, { 'content-type': 'text/event-stream' })
-    for (let count = 0; count < 49; count++) response.write(event)
-    response.end(last)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  process.send?.(`http://127.0.0.1:${(server.address() as AddressInfo).port}${GATEWAY_PATH}`)
 }
 
 async function serveGateway(responsesUrl: URL) {
@@ -182,34 +154,6 @@ function asker(url: string, { socketPath, capability }: Way) {
     if (response.statusCode !== 200) throw new Error(`status ${response.statusCode}`)
     return performance.now() - startedAt
   }
-}
-
-/** A conversation of about `bytes`, of calls and what they brought. */
-function requestOf(bytes: number): string {
-  const input: object[] = []
-  let length = 0
-  for (let turn = 0; length < bytes; turn++) {
-    const call = `call_${turn}`
-    const items = [
-      { type: 'reasoning', id: `rs_${turn}`, summary: [], encrypted_content: 'Q'.repeat(1200) },
-      { type: 'function_call', id: `fc_${turn}`, call_id: call, name: 'bash', arguments: '{}' },
-      { type: 'function_call_output', call_id: call, output: 'const a = "b"\n'.repeat(120) },
-    ]
-    input.push(...items)
-    length += JSON.stringify(items).length
-  }
-  return JSON.stringify({
-    model: terms.model,
-    stream: true,
-    store: false,
-    tools: [],
-    tool_choice: 'auto',
-    parallel_tool_calls: true,
-    reasoning: {},
-    include: ['reasoning.encrypted_content'],
-    prompt_cache_key: terms.conversationId,
-    input,
-  })
 }
 
 function policyMs(body: string): number {

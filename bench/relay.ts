@@ -10,8 +10,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import http from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -21,29 +19,13 @@ import { inside } from '../host/engine/container-options.ts'
 import { dockerEngine } from '../host/engine/docker-engine.ts'
 import { createDocker } from '../host/engine/docker-host.ts'
 import { startRelay } from '../host/engine/relay.ts'
-import { GATEWAY_PATH, openGateway } from '../host/gateway/gateway.ts'
+import { openGateway } from '../host/gateway/gateway.ts'
 import { budgetOf } from '../host/gateway/run-account.ts'
 import { agentFile } from '../host/package-root.ts'
 import { socketAddress } from '../shared/socket-address.ts'
+import { requestOf, serveUpstream, terms } from './scene.ts'
 
 const [, file = '', role = '', argument = ''] = process.argv
-
-async function serveUpstream(address: string) {
-  const delta = { type: 'response.output_text.delta', item_id: 'msg_0123', delta: ' some words' }
-  const event = `event: ${delta.type}\ndata: ${JSON.stringify(delta)}\n\n`
-  const usage = { input_tokens: 100, output_tokens: 50 }
-  const last = `data: ${JSON.stringify({ type: 'response.completed', response: { usage } })}\n\n`
-  const server = http.createServer(async (request, response) => {
-    request.resume()
-    await once(request, 'end')
-    response.writeHead(200, { 'content-type': 'text/event-stream' })
-    for (let count = 0; count < 49; count++) response.write(event)
-    response.end(last)
-  })
-  server.listen(0, address)
-  await once(server, 'listening')
-  process.send?.(`http://${address}:${(server.address() as AddressInfo).port}${GATEWAY_PATH}`)
-}
 
 /** What runs in the container: asks in turns, and prints of each way the median and the 99th of a hundred. */
 const ASKER = `
@@ -148,28 +130,6 @@ async function textOf(stream: Readable): Promise<string> {
 async function bridgeAddress(docker: Dockerode): Promise<string> {
   const [config] = (await docker.getNetwork('bridge').inspect()).IPAM?.Config ?? []
   return config?.Gateway ?? config?.Subnet?.replace(/\d+\/\d+$/, '1') ?? ''
-}
-
-const terms = {
-  conversationId: 'bench',
-  model: 'bench-model',
-  form: { lite: false, webSearch: false },
-}
-
-function requestOf(bytes: number): string {
-  const content = [{ type: 'input_text', text: 'What did I say? '.repeat(bytes / 16) }]
-  return JSON.stringify({
-    model: terms.model,
-    stream: true,
-    store: false,
-    tools: [],
-    tool_choice: 'auto',
-    parallel_tool_calls: true,
-    reasoning: {},
-    include: ['reasoning.encrypted_content'],
-    prompt_cache_key: terms.conversationId,
-    input: [{ type: 'message', role: 'user', content }],
-  })
 }
 
 if (role === 'upstream') await serveUpstream(argument)

@@ -1,0 +1,62 @@
+import { once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { GATEWAY_PATH } from '../host/gateway/gateway.ts'
+
+/** What all benches ask, and who answers: the same for each, so that their figures can be compared. */
+export const terms = {
+  conversationId: 'bench',
+  model: 'bench-model',
+  form: { lite: false, webSearch: false },
+}
+
+/** Answers each request with 50 events at once, over plain HTTP; tells the process that has forked this one where. */
+export async function serveUpstream(address = '127.0.0.1'): Promise<void> {
+  const event = `event: response.output_text.delta\ndata: ${JSON.stringify({
+    type: 'response.output_text.delta',
+    item_id: 'msg_0123456789abcdef',
+    output_index: 0,
+    content_index: 0,
+    delta: ' some words',
+  })}\n\n`
+  const usage = { input_tokens: 100, output_tokens: 50 }
+  const last = `data: ${JSON.stringify({ type: 'response.completed', response: { usage } })}\n\n`
+  const server = http.createServer(async (request, response) => {
+    request.resume()
+    await once(request, 'end')
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    for (let count = 0; count < 49; count++) response.write(event)
+    response.end(last)
+  })
+  server.listen(0, address)
+  await once(server, 'listening')
+  process.send?.(`http://${address}:${(server.address() as AddressInfo).port}${GATEWAY_PATH}`)
+}
+
+/** A conversation of about `bytes`, of calls and what they brought. */
+export function requestOf(bytes: number): string {
+  const input: object[] = []
+  let length = 0
+  for (let turn = 0; length < bytes; turn++) {
+    const call = `call_${turn}`
+    const items = [
+      { type: 'reasoning', id: `rs_${turn}`, summary: [], encrypted_content: 'Q'.repeat(1200) },
+      { type: 'function_call', id: `fc_${turn}`, call_id: call, name: 'bash', arguments: '{}' },
+      { type: 'function_call_output', call_id: call, output: 'const a = "b"\n'.repeat(120) },
+    ]
+    input.push(...items)
+    length += JSON.stringify(items).length
+  }
+  return JSON.stringify({
+    model: terms.model,
+    stream: true,
+    store: false,
+    tools: [],
+    tool_choice: 'auto',
+    parallel_tool_calls: true,
+    reasoning: {},
+    include: ['reasoning.encrypted_content'],
+    prompt_cache_key: terms.conversationId,
+    input,
+  })
+}
