@@ -110,7 +110,7 @@ export const RunRequest = z.object({
   workspace: z.string().min(1),
   /** Unix socket of a proxy for the tools, where they have no other way out; HTTPS_PROXY leads to it. */
   egressSocketPath: z.string().min(1).optional(),
-  /** Who runs the tools; absent: the agent's own user. */
+  /** Who runs the tools, kept apart from the agent; absent: the agent's own user, and nothing parts them. */
   worker: z.object({ uid: count, gid: count }).optional(),
   limits: RunLimits,
 })

@@ -9,7 +9,7 @@ import { containerOptions, inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
 import { deviationsOf } from './inspect-policy.ts'
-import { reachHost, whySocketsAreNotShared } from './reach-host.ts'
+import { END_MS, reachHost, whySocketsAreNotShared } from './reach-host.ts'
 import type { Relay } from './relay.ts'
 import { removeContainer } from './remove-container.ts'
 import {
@@ -241,9 +241,6 @@ async function unlessTroubled(
   watching.abort()
   return exit || ended
 }
-
-/** How much later than the relay's end that of its container may be known, with which it goes. */
-const END_MS = 3000
 
 async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExit> {
   const reason = await relay.ended

@@ -14,8 +14,8 @@ export interface WayToHost extends Pick<AgentProcess, 'relayed'> {
 /** What it takes to come through a mounted socket is the start of Node. */
 const REACHED_MS = 1000
 
-/** How much later than its processes a container's end may be known. */
-const END_MS = 3000
+/** How much later than the end of its processes that of a container may be known. */
+export const END_MS = 3000
 
 export interface ReachOptions {
   /** Why mounted sockets cannot be used, where that is known; they were not mounted then. */
