@@ -23,7 +23,7 @@ import { openGateway } from '../host/gateway/gateway.ts'
 import { budgetOf } from '../host/gateway/run-account.ts'
 import { agentFile } from '../host/package-root.ts'
 import { socketAddress } from '../shared/socket-address.ts'
-import { requestOf, serveUpstream, terms } from './scene.ts'
+import { requestsOf, serveUpstream, terms } from './scene.ts'
 
 const [, file = '', role = '', argument = ''] = process.argv
 
@@ -33,7 +33,7 @@ if (process.argv[2] === 'relay') return require('${inside.workspace}/agent.cjs')
 const http = require('node:http')
 const { once } = require('node:events')
 process.stdin.once('data', async (line) => {
-  const { ways, body, rounds } = JSON.parse(line)
+  const { ways, bodies, rounds } = JSON.parse(line)
   const names = Object.keys(ways)
   const agents = names.map(() => new http.Agent({ keepAlive: true }))
   const times = Object.fromEntries(names.map((name) => [name, []]))
@@ -44,7 +44,7 @@ process.stdin.once('data', async (line) => {
       const request = http.request(url, { method: 'POST', agent: agents[index], socketPath, headers: {
         'content-type': 'application/json', authorization: 'Bearer ' + capability,
       } })
-      request.end(body)
+      request.end(bodies[(round + 200) % bodies.length])
       const [response] = await once(request, 'response')
       response.resume()
       await once(response, 'end')
@@ -96,7 +96,7 @@ async function compare(rounds: number) {
       'mounted socket': { url, capability, socketPath: inside.socketPath },
       relay: { url, capability, socketPath: socketAddress(inside.relayedSocketPath) },
     }
-    agent.stdin.write(`${JSON.stringify({ ways, body: requestOf(8 * 1024), rounds })}\n`)
+    agent.stdin.write(`${JSON.stringify({ ways, bodies: requestsOf(8 * 1024), rounds })}\n`)
     report(JSON.parse(await textOf(agent.stdout)), rounds)
   } finally {
     await agent.stop(0)

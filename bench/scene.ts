@@ -33,20 +33,16 @@ export async function serveUpstream(address = '127.0.0.1'): Promise<void> {
   process.send?.(`http://${address}:${(server.address() as AddressInfo).port}${GATEWAY_PATH}`)
 }
 
-/** A conversation of about `bytes`, of calls and what they brought. */
-export function requestOf(bytes: number): string {
-  const input: object[] = []
-  let length = 0
-  for (let turn = 0; length < bytes; turn++) {
-    const call = `call_${turn}`
-    const items = [
-      { type: 'reasoning', id: `rs_${turn}`, summary: [], encrypted_content: 'Q'.repeat(1200) },
-      { type: 'function_call', id: `fc_${turn}`, call_id: call, name: 'bash', arguments: '{}' },
-      { type: 'function_call_output', call_id: call, output: 'const a = "b"\n'.repeat(120) },
-    ]
-    input.push(...items)
-    length += JSON.stringify(items).length
-  }
+/**
+ * The requests of a conversation, about `bytes` long, each with a turn more than the one before: a call and
+ * what it brought. Whoever asks on begins with the first again.
+ */
+export function requestsOf(bytes: number): string[] {
+  const turns = Math.round(bytes / JSON.stringify(turn(0)).length)
+  return [-2, -1, 0, 1, 2].map((more) => requestOf(Math.max(1, turns + more)))
+}
+
+function requestOf(turns: number): string {
   return JSON.stringify({
     model: terms.model,
     stream: true,
@@ -57,6 +53,15 @@ export function requestOf(bytes: number): string {
     reasoning: {},
     include: ['reasoning.encrypted_content'],
     prompt_cache_key: terms.conversationId,
-    input,
+    input: Array.from({ length: turns }, (_, index) => turn(index)).flat(),
   })
+}
+
+function turn(index: number): object[] {
+  const call = `call_${index}`
+  return [
+    { type: 'reasoning', id: `rs_${index}`, summary: [], encrypted_content: 'Q'.repeat(1200) },
+    { type: 'function_call', id: `fc_${index}`, call_id: call, name: 'bash', arguments: '{}' },
+    { type: 'function_call_output', call_id: call, output: 'const a = "b"\n'.repeat(120) },
+  ]
 }

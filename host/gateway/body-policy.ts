@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ModelForm } from '../../shared/protocol.ts'
+import { addedItems } from './added-items.ts'
 
 /** What the runs of one conversation are allowed to ask for. */
 export interface Terms {
@@ -8,26 +9,44 @@ export interface Terms {
   form: Pick<ModelForm, 'lite' | 'webSearch'>
 }
 
-/** Takes a body as it came. */
-export type BodyPolicy = (body: Buffer) => { text: string } | { refused: string }
+/** Takes a body as it came; `body` is the one that may go to the service. */
+export type BodyPolicy = (body: Buffer) => { body: Buffer } | { refused: string }
 
 /**
  * What a container may send to the service, which would do more for whoever asks than answer: fetch
  * addresses, run code, keep things, speak to other servers. So only what our agent has use for passes,
- * and in its values only this conversation's own. `text` is what was checked, written anew: a key that
- * stands there twice, say, must not mean one thing here and another to the service. What
- * `JSON.stringify` has written, as our agent does, comes out the same to the letter.
+ * and in its values only this conversation's own. What passes was checked and then written anew: a key
+ * that stands there twice, say, must not mean one thing here and another to the service. What
+ * `JSON.stringify` has written, as our agent does, comes out the same to the letter; and of such a body
+ * that goes on where the last one ended, only what is new is looked at.
  */
 export function bodyPolicy(terms: Terms): BodyPolicy {
-  const schema = bodySchema(terms)
+  const items = itemsSchema(terms)
+  const request = requestSchema(terms, items)
+  let last: Buffer | undefined
+
+  const onlyAddsWhatMayBe = (body: Buffer) => {
+    const added = last && addedItems(last, body)
+    return added && items.safeParse(added).success && placeOfLead(added as Items) < 0
+  }
+
   return (body) => {
     if (isCrowded(body)) return { refused: 'the body has too many parts' }
     try {
+      if (onlyAddsWhatMayBe(body)) {
+        last = body
+        return { body }
+      }
       const value: unknown = JSON.parse(body.toString())
-      const { success, data, error } = schema.safeParse(value)
+      const { success, error } = request.safeParse(value)
       if (!success) return { refused: placed(error.issues[0]) }
-      const lead = leadIn(value as typeof data)
-      return lead ? { refused: lead } : { text: JSON.stringify(value) }
+      const { input } = value as { input: Items }
+      const place = placeOfLead(input)
+      if (place >= 0) return { refused: `input.${place}: ${LEADS_ON}` }
+      const checked = Buffer.from(JSON.stringify(value))
+      const canGoOn = Object.keys(value as object).at(-1) === 'input' && input.length > 0
+      if (canGoOn && checked.equals(body)) last = body
+      return { body: checked }
     } catch (error) {
       // Nested so deeply that writing it exhausts the stack.
       if (error instanceof RangeError) return { refused: 'the body is nested too deeply' }
@@ -37,7 +56,7 @@ export function bodyPolicy(terms: Terms): BodyPolicy {
   }
 }
 
-/** The header that goes with the form of the request; see `bodySchema`. */
+/** The header that goes with the form of the request; see `requestSchema`. */
 export const LITE_HEADER = 'x-openai-internal-codex-responses-lite'
 
 /** What is wrong with the headers that go along to the service, if anything is. */
@@ -57,15 +76,17 @@ export function headerRefusal(headers: NodeJS.Dict<string | string[]>, terms: Te
 
 // ---- the request ----
 
-function bodySchema({ conversationId, model, form }: Terms) {
-  const hosted = form.webSearch ? [WebSearch] : []
+function requestSchema(
+  { conversationId, model, form }: Terms,
+  input: ReturnType<typeof itemsSchema>,
+) {
   return z.strictObject({
     model: z.literal(model),
     stream: z.literal(true),
     store: z.literal(false),
     ...(form.lite
       ? {}
-      : { tools: z.array(z.discriminatedUnion('type', [...ownTools, ...hosted])) }),
+      : { tools: z.array(z.discriminatedUnion('type', [...ownTools, ...hostedTools(form)])) }),
     tool_choice: z.literal('auto'),
     parallel_tool_calls: z.boolean(),
     reasoning: z.strictObject({
@@ -88,15 +109,19 @@ function bodySchema({ conversationId, model, form }: Terms) {
           .optional(),
       })
       .optional(),
-    input: z.array(
-      z.discriminatedUnion('type', [
-        ...ownItems,
-        ...modelItems,
-        z.discriminatedUnion('role', [...ownMessages, assistantMessage]),
-        ...(form.lite ? [additionalTools([...ownTools, ...hosted])] : []),
-      ]),
-    ),
+    input,
   })
+}
+
+function itemsSchema({ form }: Terms) {
+  return z.array(
+    z.discriminatedUnion('type', [
+      ...ownItems,
+      ...modelItems,
+      z.discriminatedUnion('role', [...ownMessages, assistantMessage]),
+      ...(form.lite ? [additionalTools([...ownTools, ...hostedTools(form)])] : []),
+    ]),
+  )
 }
 
 const word = z.string().max(64)
@@ -132,6 +157,8 @@ const WebSearch = z.strictObject({
   external_web_access: z.boolean(),
   search_content_types: z.array(z.enum(['text', 'image'])),
 })
+
+const hostedTools = ({ webSearch }: Terms['form']) => (webSearch ? [WebSearch] : [])
 
 /** How a lite model is told of its tools. */
 function additionalTools([first, ...rest]: [...typeof ownTools, ...(typeof WebSearch)[]]) {
@@ -188,7 +215,7 @@ const ownItems = [
 
 // ---- items that the model has made, and that go back as they came ----
 
-/** What is new in them passes, so that a new field of the service ends no conversation; see `leadIn`. */
+/** What is new in them passes, so that a new field of the service ends no conversation; see `placeOfLead`. */
 const fromModel = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
   z.looseObject({ type: z.literal(type), id: id.optional(), ...shape })
 
@@ -213,17 +240,18 @@ const MODEL_MADE = new Set<string>(modelItems.map(({ shape }) => shape.type.valu
  */
 const LEADS = /_ur[il]s?$|(^|_)files?(_|$)|^(server|connector|container|vector_store)_/i
 
+type Items = { type: string; role?: unknown }[]
+
+const LEADS_ON = 'it names something that the service would fetch or use'
+
 /**
- * Whether an item of the model names something that the service would fetch or use. Looks at what was
- * parsed and not at what the schema made of it, where `__proto__` is no key any more.
+ * The first item of the model that names something which the service would fetch or use; -1 for none. Looks at
+ * what was parsed and not at what the schema made of it, where `__proto__` is no key any more.
  */
-function leadIn({ input }: { input: { type: string; role?: unknown }[] }): string | undefined {
-  const place = input.findIndex(
+function placeOfLead(items: Items): number {
+  return items.findIndex(
     (item) => (MODEL_MADE.has(item.type) || item.role === 'assistant') && !leadsNowhere(item),
   )
-  return place < 0
-    ? undefined
-    : `input.${place}: it names something that the service would fetch or use`
 }
 
 function leadsNowhere(value: unknown): boolean {

@@ -61,9 +61,8 @@ export async function serveRequest(
   account.underWay++
   try {
     const admitted = await admit(request, serving)
-    if (typeof admitted === 'string') {
-      const { headers } = request
-      const sent = { body: admitted, headers, signal: gone.signal, onPassed }
+    if ('body' in admitted) {
+      const sent = { ...admitted, headers: request.headers, signal: gone.signal, onPassed }
       await sendUpstream(connection, sent, response, debug)
     } else {
       refusal = admitted
@@ -97,7 +96,7 @@ export async function serveRequest(
 async function admit(
   request: http.IncomingMessage,
   { grant: { account }, terms, policy }: Serving,
-): Promise<string | Refusal> {
+): Promise<{ body: Buffer } | Refusal> {
   const { spent } = account
   if (spent) return budgetSpent(spent)
   const wrongHeader = headerRefusal(request.headers, terms)
@@ -108,7 +107,7 @@ async function admit(
   const { spent: nowSpent } = account
   if (nowSpent) return budgetSpent(nowSpent)
   const checked = policy(body)
-  return 'text' in checked ? checked.text : policyRefused(checked.refused)
+  return 'body' in checked ? checked : policyRefused(checked.refused)
 }
 
 const tooLarge: Refusal = {

@@ -16,7 +16,7 @@ const TO_CONTAINER =
 
 export interface ContainerRequest {
   /** As the policy has checked and written it. */
-  body: string
+  body: Buffer
   headers: http.IncomingHttpHeaders
   signal: AbortSignal
   /** Each piece of an answer, when it is on its way to the container. */

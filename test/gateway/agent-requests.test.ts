@@ -179,7 +179,7 @@ test('what our agent sends goes out to the letter, whatever the model has said',
   })
   const body = requestBody(request, new History(headItems(request), request.history))
 
-  expect(bodyPolicy(termsOf(request))(Buffer.from(body))).toEqual({ text: body })
+  expect(bodyPolicy(termsOf(request))(Buffer.from(body))).toEqual({ body: Buffer.from(body) })
 })
 
 test('a run whose agent asks what it may not ends with a sentence that says so, at once', async () => {

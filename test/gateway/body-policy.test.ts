@@ -5,10 +5,12 @@ import { aModelRequest, someGatewayOptions } from '../fakes/gateway-options.ts'
 
 const termsWith = (form: Partial<Terms['form']> = {}) =>
   someGatewayOptions({ terms: { form: { lite: false, webSearch: false, ...form } } }).terms
-const policy = bodyPolicy(termsWith())
 
-const check = (body: string, terms?: Terms) =>
-  (terms ? bodyPolicy(terms) : policy)(Buffer.from(body))
+/** By a policy that has seen nothing before, unless one is given. */
+const check = (body: string, terms = termsWith(), policy = bodyPolicy(terms)) => {
+  const result = policy(Buffer.from(body))
+  return 'body' in result ? { text: result.body.toString() } : result
+}
 const passes = (given: object, terms?: Terms) => {
   const body = aModelRequest({ ...given })
   expect(check(body, terms)).toEqual({ text: body })
@@ -291,15 +293,12 @@ test('F13: of 100 000 bodies that are nearly right, none gets anything past', {
 }, () => {
   let passed = 0
   const whole = aModelRequest({ tools: [bash, patch], input: history })
-  const twist = fc.tuple(fc.nat(), fc.constantFrom('set', 'add', 'drop'), fc.nat(), rubbish)
+  const policy = bodyPolicy(termsWith())
 
   fc.assert(
-    fc.property(fc.array(twist, { minLength: 1, maxLength: 3 }), (twists) => {
-      const value: object = JSON.parse(whole)
-      for (const [place, how, key, inserted] of twists) {
-        change(value, place, how, key, structuredClone(inserted))
-      }
-      const result = check(JSON.stringify(value))
+    fc.property(someTwists, (twists) => {
+      const value = twisted(JSON.parse(whole), twists)
+      const result = check(JSON.stringify(value), undefined, policy)
       if (!('text' in result)) return
       passed++
       expect(result.text).toBe(JSON.stringify(value))
@@ -313,6 +312,156 @@ test('F13: of 100 000 bodies that are nearly right, none gets anything past', {
   expect(passed).toBeLessThan(50_000)
 })
 
+describe('a conversation that goes on', () => {
+  const before = aModelRequest({ tools: [bash, patch], input: history })
+  const withMore = (more: string) => `${before.slice(0, -2)},${more}]}`
+  /** By a policy that has seen `before` last, and by one that has not. */
+  const checkTwice = (
+    body: string,
+    seasoned = bodyPolicy(termsWith()),
+    fresh = bodyPolicy(termsWith()),
+  ) => {
+    check(before, undefined, seasoned)
+    check(aModelRequest({ input: [user] }), undefined, fresh)
+    return [check(body, undefined, seasoned), check(body, undefined, fresh)]
+  }
+
+  test('passes to the letter, step by step', () => {
+    const policy = bodyPolicy(termsWith())
+
+    for (let length = 0; length <= history.length; length++) {
+      const body = aModelRequest({ input: history.slice(0, length) })
+      for (let time = 0; time < 2; time++) {
+        expect(check(body, undefined, policy)).toEqual({ text: body })
+      }
+    }
+  })
+
+  test.each(ITEMS)('F13: is refused as any other, in the same words, for %j', (item) => {
+    const [seasoned, fresh] = checkTwice(withMore(JSON.stringify([call, item]).slice(1, -1)))
+
+    expect(seasoned).toEqual(fresh)
+    expect(seasoned).toEqual({ refused: expect.stringContaining(`input.${history.length + 1}`) })
+  })
+
+  test.each([
+    `${JSON.stringify(call)}],"store":true,"x":[1`,
+    `${JSON.stringify(call)}],"input":[${JSON.stringify(ITEMS[0])}`,
+    `${JSON.stringify(call)}]}{"input":[${JSON.stringify(call)}`,
+    '',
+    ' ',
+    ',',
+    '{}],[{}',
+    JSON.stringify(call).slice(0, -1),
+    `${JSON.stringify(call)},`,
+    `${JSON.stringify(call)}\0`,
+  ])('is refused as any other when what is added is no list by itself: %j', (more) => {
+    const [seasoned, fresh] = checkTwice(withMore(more))
+
+    expect(seasoned).toEqual(fresh)
+    expect(seasoned).toHaveProperty('refused')
+  })
+
+  test.each([
+    ['a key that stands there twice', '{"type":"reasoning","id":"a","id":"b"}'],
+    ['white space', ` ${JSON.stringify(call)} `],
+    ['a number in another form', '{"type":"reasoning","a":1.0}'],
+    ['letters in another form', '{"type":"reasoning","a":"\\u0041"}'],
+  ])('is written anew with %s in what is added', (_, more) => {
+    const [seasoned, fresh] = checkTwice(withMore(more))
+
+    expect(seasoned).toEqual({ text: JSON.stringify(JSON.parse(withMore(more))) })
+    expect(fresh).toEqual(seasoned)
+  })
+
+  test('is written anew where bytes are no text', () => {
+    const policy = bodyPolicy(termsWith())
+    check(before, undefined, policy)
+    const item = Buffer.from('{"type":"reasoning","a":"XXX"}')
+    // A character that is cut short; what stands for it has as many bytes.
+    item.set([0xf0, 0x9f, 0x98], item.indexOf('XXX'))
+    const body = Buffer.concat([
+      Buffer.from(before.slice(0, -2)),
+      Buffer.from(','),
+      item,
+      Buffer.from(']}'),
+    ])
+
+    const result = policy(body)
+
+    expect(result).toEqual({ body: Buffer.from(body.toString()) })
+    expect(policy(body)).toEqual(result)
+  })
+
+  test('breaks nothing, however deep what is added is', () => {
+    for (let depth = 500; depth < 20_000; depth += 500) {
+      const deep = `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`
+
+      const [seasoned] = checkTwice(withMore(`{"type":"reasoning","a":${deep}}`))
+
+      expect(seasoned).toSatisfy((result) => 'text' in result || 'refused' in result)
+    }
+  })
+
+  test('has to have begun', () => {
+    const policy = bodyPolicy(termsWith())
+    check(aModelRequest({ input: [] }), undefined, policy)
+
+    const body = aModelRequest({ input: [call] }).replace('"input":[', '"input":[,')
+
+    expect(check(body, undefined, policy)).toEqual({ refused: 'the body is no JSON' })
+  })
+
+  test('is looked at as a whole where it begins in another way', () => {
+    const other = withMore(JSON.stringify(call)).replace('"store":false', '"store":true')
+
+    const [seasoned, fresh] = checkTwice(other)
+
+    expect(seasoned).toEqual({ refused: expect.stringContaining('store') })
+    expect(fresh).toEqual(seasoned)
+  })
+
+  test('is looked at as a whole where its input is not the end of it', () => {
+    const { tools, ...others } = JSON.parse(aModelRequest({ input: [user] }))
+    const toolsLast = JSON.stringify({ ...others, tools: [bash] })
+    const policy = bodyPolicy(termsWith())
+
+    expect(check(toolsLast, undefined, policy)).toEqual({ text: toolsLast })
+
+    const more = `${toolsLast.slice(0, -2)},${JSON.stringify(call)}]}`
+    expect(check(more, undefined, policy)).toEqual({ refused: expect.stringContaining('tools.1') })
+  })
+
+  test('F13: is judged as any other, 20 000 times', { timeout: 120_000 }, () => {
+    const [seasoned, fresh] = [bodyPolicy(termsWith()), bodyPolicy(termsWith())]
+    const more = history.slice(0, 3)
+    const splice = fc.tuple(
+      fc.nat(),
+      fc.nat({ max: 3 }),
+      fc.constantFrom('', ...'{}[],:" \\01é', '],"input":[', '"id":'),
+    )
+    let [passed, refused] = [0, 0]
+
+    fc.assert(
+      fc.property(someTwists, fc.array(splice, { maxLength: 2 }), (twists, splices) => {
+        const added = JSON.stringify(twisted(structuredClone(more), twists)).slice(1, -1)
+        const body = splices.reduce((text, [place, count, inserted]) => {
+          // Now and then where it was added, or in what came before.
+          const at = place % 3 ? before.length + (place % added.length) : place % text.length
+          return text.slice(0, at) + inserted + text.slice(at + count)
+        }, withMore(added))
+        const [one, other] = checkTwice(body, seasoned, fresh)
+        expect(one).toEqual(other)
+        if (one && 'text' in one) passed++
+        else refused++
+      }),
+      { numRuns: 20_000 },
+    )
+
+    expect(Math.min(passed, refused)).toBeGreaterThan(100)
+  })
+})
+
 const HOSTILE_KEYS = ['store', 'background', 'image_url', 'file_url', 'file_id', 'tools', 'type']
 const HOSTILE_KEYS_2 = ['__proto__', 'model', 'role', 'server_url', 'vector_store_ids', 'input']
 const keys = [...HOSTILE_KEYS, ...HOSTILE_KEYS_2]
@@ -321,6 +470,18 @@ const rubbish = fc.oneof(
   fc.constantFrom<unknown>(...HOSTED, ...ITEMS, image, text, 'data:image/png;base64,a'),
   fc.jsonValue({ maxDepth: 2 }),
 )
+
+const someTwists = fc.array(
+  fc.tuple(fc.nat(), fc.constantFrom('set', 'add', 'drop'), fc.nat(), rubbish),
+  { minLength: 1, maxLength: 3 },
+)
+
+function twisted(value: object, twists: [number, string, number, unknown][]): object {
+  for (const [place, how, key, inserted] of twists) {
+    change(value, place, how, key, structuredClone(inserted))
+  }
+  return value
+}
 
 /** Puts something into a place of `value`, adds it, or drops what is there. */
 function change(value: object, place: number, how: string, key: number, inserted: unknown): void {
