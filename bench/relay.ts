@@ -97,7 +97,9 @@ async function compare(rounds: number) {
       relay: { url, capability, socketPath: socketAddress(inside.relayedSocketPath) },
     }
     agent.stdin.write(`${JSON.stringify({ ways, bodies: requestsOf(8 * 1024), rounds })}\n`)
-    report(JSON.parse(await textOf(agent.stdout)), rounds)
+    const measured = await textOf(agent.stdout)
+    if (!measured) throw new Error(agent.stderrTail())
+    report(JSON.parse(measured), rounds)
   } finally {
     await agent.stop(0)
     await gateway.close()
@@ -108,10 +110,15 @@ async function compare(rounds: number) {
 
 function report(measured: [name: string, median: number, late: number][], rounds: number) {
   const [, base = 0] = measured[0] ?? []
-  console.log(`8 KB of request, ${rounds} rounds, ms to the last byte, median (99 %), added to it:`)
+  console.log(
+    `8 KB of request, ${rounds} rounds, ms to the last byte, median (99 %), added to direct:`,
+  )
   for (const [name, median, late] of measured) {
-    const added = (median - base).toFixed(3)
-    console.log(`  ${name.padEnd(15)} ${median.toFixed(3)} (${late.toFixed(3)})  +${added}`)
+    const added = median - base
+    const ratio = (added / base).toFixed(2)
+    console.log(
+      `  ${name.padEnd(15)} ${median.toFixed(3)} (${late.toFixed(3)})  +${added.toFixed(3)}, ${ratio} of direct`,
+    )
   }
 }
 

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import type { ModelForm } from '../../shared/protocol.ts'
 import { addedItems } from './added-items.ts'
@@ -37,16 +38,18 @@ export function bodyPolicy(terms: Terms): BodyPolicy {
         last = body
         return { body }
       }
-      const value: unknown = JSON.parse(body.toString())
+      const text = body.toString()
+      const value: unknown = JSON.parse(text)
       const { success, error } = request.safeParse(value)
       if (!success) return { refused: placed(error.issues[0]) }
       const { input } = value as { input: Items }
       const place = placeOfLead(input)
       if (place >= 0) return { refused: `input.${place}: ${LEADS_ON}` }
-      const checked = Buffer.from(JSON.stringify(value))
-      const canGoOn = Object.keys(value as object).at(-1) === 'input' && input.length > 0
-      if (canGoOn && checked.equals(body)) last = body
-      return { body: checked }
+      const checked = JSON.stringify(value)
+      if (checked !== text || !isUtf8(body)) return { body: Buffer.from(checked) }
+      // The form that `addedItems` asks for.
+      if (Object.keys(value as object).at(-1) === 'input' && input.length > 0) last = body
+      return { body }
     } catch (error) {
       // Nested so deeply that writing it exhausts the stack.
       if (error instanceof RangeError) return { refused: 'the body is nested too deeply' }

@@ -14,7 +14,7 @@ const GRACE_MS = 1000
 /** Who may ask, and what for. */
 export class Grants {
   readonly #budget: Budget
-  readonly #grants = new Map<string, Grant & { expiry: NodeJS.Timeout }>()
+  readonly #grants = new Map<string, Grant & { authorization: Buffer; expiry: NodeJS.Timeout }>()
   readonly #accounts = new Map<string, RunAccount>()
 
   constructor(budget: Budget) {
@@ -27,7 +27,8 @@ export class Grants {
     this.#accounts.set(runId, account)
     const capability = randomBytes(32).toString('base64url')
     const expiry = setTimeout(() => this.revoke(capability, 0), account.msLeft).unref()
-    this.#grants.set(capability, { account, underWay: new Set(), expiry })
+    const authorization = Buffer.from(`Bearer ${capability}`)
+    this.#grants.set(capability, { account, underWay: new Set(), authorization, expiry })
     return capability
   }
 
@@ -48,13 +49,15 @@ export class Grants {
   }
 
   /** `authorization` is the header of that name. */
-  find(authorization: string | undefined): Grant | undefined {
-    const given = Buffer.from(authorization ?? '')
+  find(authorization = ''): Grant | undefined {
+    const given = Buffer.from(authorization)
+    let found: Grant | undefined
     // All are compared, each in constant time, so that the time tells nothing.
-    return [...this.#grants].filter(([capability]) => {
-      const wanted = Buffer.from(`Bearer ${capability}`)
-      return given.length === wanted.length && timingSafeEqual(given, wanted)
-    })[0]?.[1]
+    for (const grant of this.#grants.values()) {
+      const wanted = grant.authorization
+      if (given.length === wanted.length && timingSafeEqual(given, wanted)) found = grant
+    }
+    return found
   }
 
   account(runId: string): RunAccount | undefined {

@@ -33,7 +33,7 @@ export async function serveRequest(
 ): Promise<void> {
   const { grant, connection, ledger, debug, terms } = serving
   const { account } = grant
-  const at = new Date().toISOString()
+  const at = Date.now()
   const startedAt = performance.now()
   const msSince = () => Math.round((performance.now() - startedAt) * 100) / 100
   const bytesUpBefore = account.bytesUp
@@ -78,7 +78,7 @@ export async function serveRequest(
   // Who goes on asking when there is no more must not fill the disk.
   if (account.requests > account.budget.requests + 1) return
   ledger?.note({
-    at,
+    at: new Date(at).toISOString(),
     conversation: terms.conversationId,
     run: account.runId,
     model: terms.model,

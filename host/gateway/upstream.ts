@@ -154,17 +154,15 @@ async function post(
   debug: DebugLog,
   rejected?: Secrets,
 ): Promise<Posted> {
-  const said = FROM_CONTAINER.flatMap((name) => {
+  const headers: Record<string, string> = {}
+  for (const name of FROM_CONTAINER) {
     const value = given[name]
-    return typeof value === 'string' ? [[name, value]] : []
-  })
-  const headers = {
-    ...Object.fromEntries(said),
-    ...identity,
+    if (typeof value === 'string') headers[name] = value
+  }
+  Object.assign(headers, identity, authorizationHeaders(secrets), {
     accept: 'text/event-stream',
     'content-type': 'application/json',
-    ...authorizationHeaders(secrets),
-  }
+  })
   const method = 'POST'
   const exchange = debug.request({
     method,
