@@ -11,7 +11,8 @@ out=$(realpath -m "${1:?usage: scripts/make-rootfs.sh OUT.tar [NODE_MAJOR]}")
 node_major=${2:-22}
 
 # The same list as in container/Dockerfile. libatomic1: newer Node binaries link to it.
-packages=(bash ca-certificates curl file git jq less libatomic1 make patch procps python3 ripgrep)
+packages=(bash ca-certificates curl file git jq less libatomic1 make patch procps python3 python3-pip python3-venv
+  ripgrep)
 
 main() {
   work=$(mktemp -d)

@@ -73,6 +73,14 @@ describeWithEngine('a tool in a container with a list of hosts', (engine) => {
       `npm_config_cache=/tmp/npm npm view --cafile ca.pem --registry https://${SERVICE}/by-npm --fetch-retries 0 x 2>&1`,
     ],
     [
+      'pip',
+      `pip download --cert ca.pem --index-url https://${SERVICE}/by-pip/ --retries 0 -d /tmp x 2>&1`,
+    ],
+    [
+      'the pip of a virtual environment',
+      `python3 -m venv /tmp/venv && /tmp/venv/bin/pip install --cert ca.pem --index-url https://${SERVICE}/by-pip/ --retries 0 x 2>&1`,
+    ],
+    [
       'fetch of Node, which has to be told',
       `NODE_USE_ENV_PROXY=1 NODE_EXTRA_CA_CERTS=ca.pem node -e 'fetch("https://${SERVICE}/by-fetch").then(async (r) => console.log(await r.text()))' 2>&1`,
     ],
