@@ -9,23 +9,21 @@
  * it runs as plain JavaScript, as it does once it is installed: tsx names every function anew each time
  * it is made, which takes 0.02 ms of a request.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bodyPolicy } from '../host/gateway/body-policy.ts'
-import { openGateway } from '../host/gateway/gateway.ts'
-import { budgetOf } from '../host/gateway/run-account.ts'
-import { requestsOf, serveUpstream, terms } from './scene.ts'
+import { firstMessage, openBenchGateway, requestsOf, serveUpstream, terms } from './scene.ts'
 
 const [, file = '', role = '', argument = ''] = process.argv
 
 if (file.endsWith('.ts')) await runBundled()
 else if (role === 'upstream') await serveUpstream()
 else if (role === 'relay') await serveRelay(argument)
-else if (role === 'gateway') await serveGateway(new URL(argument))
+else if (role === 'gateway') await serveGateway(argument)
 else await compare(Number(role) || 1500)
 
 async function runBundled() {
@@ -47,18 +45,8 @@ async function runBundled() {
   process.exitCode = code ?? 1
 }
 
-async function serveGateway(responsesUrl: URL) {
-  const gateway = await openGateway(
-    {
-      responsesUrl,
-      headers: { originator: 'bench' },
-      settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
-      owner: 'bench',
-      getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'bench' }),
-      close: async () => {},
-    },
-    { terms, budget: budgetOf({ maxTurns: 100_000, runMs: 3_600_000 }) },
-  )
+async function serveGateway(responsesUrl: string) {
+  const gateway = await openBenchGateway(responsesUrl)
   process.send?.([join(gateway.socketFolder, 'gateway.sock'), gateway.grant('bench')])
   process.once('disconnect', () => void gateway.close().then(() => process.exit()))
 }
@@ -122,11 +110,6 @@ async function compare(rounds: number) {
   relay.disconnect()
   host.disconnect()
   upstream.kill()
-}
-
-async function firstMessage<T>(child: ChildProcess): Promise<T> {
-  const [message] = await once(child, 'message')
-  return message as T
 }
 
 interface Way {

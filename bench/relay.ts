@@ -7,8 +7,7 @@
  *
  * Needs a container engine whose network is on this machine, and the tools image.
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
+import { fork } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,11 +18,9 @@ import { inside } from '../host/engine/container-options.ts'
 import { dockerEngine } from '../host/engine/docker-engine.ts'
 import { createDocker } from '../host/engine/docker-host.ts'
 import { startRelay } from '../host/engine/relay.ts'
-import { openGateway } from '../host/gateway/gateway.ts'
-import { budgetOf } from '../host/gateway/run-account.ts'
 import { agentFile } from '../host/package-root.ts'
 import { socketAddress } from '../shared/socket-address.ts'
-import { requestsOf, serveUpstream, terms } from './scene.ts'
+import { firstMessage, openBenchGateway, requestsOf, serveUpstream } from './scene.ts'
 
 const [, file = '', role = '', argument = ''] = process.argv
 
@@ -61,23 +58,13 @@ process.stdin.once('data', async (line) => {
 async function compare(rounds: number) {
   const { docker, source } = createDocker()
   const upstream = fork(file, ['upstream', await bridgeAddress(docker)])
-  const url = await firstMessage(upstream)
+  const url = await firstMessage<string>(upstream)
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-bench-'))
   // For the relay, which is somebody else.
   chmodSync(folder, 0o755)
   writeFileSync(join(folder, 'asker.cjs'), ASKER)
   copyFileSync(agentFile, join(folder, 'agent.cjs'))
-  const gateway = await openGateway(
-    {
-      responsesUrl: new URL(url),
-      headers: { originator: 'bench' },
-      settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
-      owner: 'bench',
-      getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'bench' }),
-      close: async () => {},
-    },
-    { terms, budget: budgetOf({ maxTurns: 100_000, runMs: 3_600_000 }) },
-  )
+  const gateway = await openBenchGateway(url)
   const name = `codexbox-bench-${process.pid}`
   const { socketFolder } = gateway
   const agent = await dockerEngine(docker, readConfig().image, source).start({
@@ -120,11 +107,6 @@ function report(measured: [name: string, median: number, late: number][], rounds
       `  ${name.padEnd(15)} ${median.toFixed(3)} (${late.toFixed(3)})  +${added.toFixed(3)}, ${ratio} of direct`,
     )
   }
-}
-
-async function firstMessage(child: ChildProcess): Promise<string> {
-  const [message] = await once(child, 'message')
-  return message as string
 }
 
 async function textOf(stream: Readable): Promise<string> {

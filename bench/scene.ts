@@ -1,7 +1,9 @@
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { GATEWAY_PATH } from '../host/gateway/gateway.ts'
+import { GATEWAY_PATH, type Gateway, openGateway } from '../host/gateway/gateway.ts'
+import { budgetOf } from '../host/gateway/run-account.ts'
 
 /** What all benches ask, and who answers: the same for each, so that their figures can be compared. */
 export const terms = {
@@ -31,6 +33,27 @@ export async function serveUpstream(address = '127.0.0.1'): Promise<void> {
   server.listen(0, address)
   await once(server, 'listening')
   process.send?.(`http://${address}:${(server.address() as AddressInfo).port}${GATEWAY_PATH}`)
+}
+
+/** The real gateway, to that server, for as many requests as a bench may send. */
+export function openBenchGateway(responsesUrl: string): Promise<Gateway> {
+  return openGateway(
+    {
+      responsesUrl: new URL(responsesUrl),
+      headers: { originator: 'bench' },
+      settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
+      owner: 'bench',
+      getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'bench' }),
+      close: async () => {},
+    },
+    { terms, budget: budgetOf({ maxTurns: 100_000, runMs: 3_600_000 }) },
+  )
+}
+
+/** What a process of a bench has to say. */
+export async function firstMessage<T>(child: ChildProcess): Promise<T> {
+  const [message] = await once(child, 'message')
+  return message as T
 }
 
 /**
