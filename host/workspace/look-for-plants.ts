@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { closeSync, type Dirent, fstatSync, opendirSync, readlinkSync, realpathSync } from 'node:fs'
-import { isAbsolute, join, normalize, relative, resolve, sep } from 'node:path'
+import { closeSync, type Dirent, fstatSync, opendirSync, readlinkSync } from 'node:fs'
+import { isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { systemCodeOf } from '../../shared/errors.ts'
+import { endOfLinks } from './end-of-links.ts'
 import { gitlinks } from './gitlinks.ts'
 import {
   type HeldFolder,
@@ -36,7 +37,7 @@ export interface Plants {
 /**
  * Looks at all places from which the user's own tools would run something without being told to by
  * name. What is in a workspace is not to be trusted: everything is opened before it is judged, no
- * link is followed, and there are bounds to what is looked at. Never throws.
+ * link is followed out of it, and there are bounds to what is looked at. Never throws.
  */
 export function lookForPlants(root: string): Plants {
   const look = new Look(root)
@@ -69,6 +70,9 @@ const MAX_FOLDERS = 1000
 const MAX_ENTRIES = 15_000
 const MAX_ENTRIES_IN_FOLDER = 5000
 const MAX_PLACES = 1000
+
+/** A link to be followed counts as so many entries: it takes as long. */
+const LINK_ENTRIES = 5
 
 const MAX_SUBMODULES = 200
 
@@ -110,6 +114,7 @@ class Look implements Plants {
   /** Still to be looked into, the upper ones first. */
   readonly #folders: Folder[] = []
   readonly #submodules = new Set<string>()
+  readonly #entered = new Set<string>()
   #entries = 0
 
   constructor(root: string) {
@@ -165,9 +170,10 @@ class Look implements Plants {
       }
       const isLink = entry.isSymbolicLink()
       if (isLink) this.#lookAtLink(held, name, at)
-      const place =
-        folder.inherited ?? placeOf(name, path) ?? (isLink ? folderPlaceOf(at) : undefined)
+      const ofFolder = folder.inherited ?? (isLink ? folderPlaceOf(at) : undefined)
+      const place = ofFolder ?? placeOf(name, path)
       if (place) this.#lookAt(held, name, at, place)
+      if (ofFolder && isLink) this.#enter(at, ofFolder, folder.depth + 1)
     }
     if (isWhole) return
     // Too many to list: what matters is looked for by its name.
@@ -225,6 +231,7 @@ class Look implements Plants {
     })
     // A link in the place of the folder.
     this.#lookAt(held, 'hooks', below(path, 'hooks'), HOOKS)
+    if (targetIn(held, 'hooks') !== undefined) this.#enter(below(path, 'hooks'), HOOKS, MAX_DEPTH)
     if (path === '.git') this.#lookWhereConfigLeads()
     if (path.endsWith('.git')) this.#lookAtSubmodules(path)
   }
@@ -257,30 +264,48 @@ class Look implements Plants {
       const from = isHooks ? this.#root : join(this.#root, '.git')
       const path = relative(this.#root, resolve(from, named)).split(sep).join('/')
       if (path === '' || path.startsWith('..') || isAbsolute(path)) continue
-      if (isHooks) this.#folders.push({ path, depth: MAX_DEPTH, inherited: HOOKS })
+      if (isHooks) this.#enter(path, HOOKS, MAX_DEPTH)
       else {
-        this.#within(parentOf(path), (held) =>
-          this.#lookAt(held, path.slice(path.lastIndexOf('/') + 1), path, CONFIG),
-        )
+        this.#within(parentOf(path), (held) => this.#lookAt(held, lastOf(path), path, CONFIG))
       }
     }
   }
 
   #lookAtLink(held: HeldFolder, name: string, at: string): void {
-    let target: string
-    try {
-      target = readlinkSync(pathIn(held, name))
-    } catch {
-      // It is gone, or not a link any more.
-      return
-    }
-    if (leaves(this.#root, at, target)) this.#note(at, WAY_OUT, `link ${target}`)
+    this.#entries += LINK_ENTRIES
+    if (endOfLinks(this.#root, at).status !== 'outside') return
+    this.#note(at, WAY_OUT, `${LINK} ${targetIn(held, name)}`)
   }
 
-  /** What is called `name`, if it is anything but a folder. */
+  /** What is called `name`, if it is anything but a folder; of a link, also what it leads to. */
   #lookAt(held: HeldFolder, name: string, at: string, place: PlantingPlace): void {
     const state = stateOf(held, name, place)
-    if (state !== undefined) this.#note(at, place, state)
+    if (state === undefined) return
+    this.#note(
+      at,
+      place,
+      state.startsWith(LINK) ? `${state}: ${this.#stateBehind(at, place)}` : state,
+    )
+  }
+
+  #stateBehind(link: string, place: PlantingPlace): string | undefined {
+    const end = endOfLinks(this.#root, link)
+    if (end.status !== 'inside') return end.status
+    let state: string | undefined
+    this.#within(parentOf(end.path), (held) => {
+      state = stateOf(held, lastOf(end.path), place)
+    })
+    return state
+  }
+
+  /** Looks into what may be a link to a folder: the files in it are those that run, wherever they are. */
+  #enter(path: string, inherited: PlantingPlace, depth: number): void {
+    const end = endOfLinks(this.#root, path)
+    if (end.status !== 'inside' || depth > MAX_DEPTH) return
+    // Some lead back to where they are.
+    if (this.#entered.has(end.path)) return
+    this.#entered.add(end.path)
+    this.#folders.push({ path: end.path, depth, inherited })
   }
 
   #note(at: string, { why }: PlantingPlace, state: string): void {
@@ -288,6 +313,8 @@ class Look implements Plants {
     else this.places.set(at, { why, state })
   }
 }
+
+const LINK = 'link'
 
 /** Undefined when there is nothing that could run. */
 function stateOf(held: HeldFolder, name: string, place: PlantingPlace): string | undefined {
@@ -316,10 +343,15 @@ function stateOfUnopened(held: HeldFolder, name: string, error: unknown): string
   const code = systemCodeOf(error)
   if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return undefined
   if (code !== 'ELOOP') return `cannot be opened (${code})`
+  return `${LINK} ${targetIn(held, name)}`
+}
+
+/** Of a link; undefined for anything else. */
+function targetIn(held: HeldFolder, name: string): string | undefined {
   try {
-    return `link ${readlinkSync(pathIn(held, name))}`
+    return readlinkSync(pathIn(held, name))
   } catch {
-    return 'link'
+    return undefined
   }
 }
 
@@ -343,24 +375,12 @@ function isRepository(names: ReadonlySet<string>): boolean {
   return ['HEAD', 'config', 'objects', 'refs'].every((name) => names.has(name))
 }
 
-function leaves(root: string, at: string, target: string): boolean {
-  if (isAbsolute(target)) return !isBelow(root, normalize(target))
-  if (!isBelow(root, join(root, at, '..', target))) return true
-  try {
-    // By way of other links, perhaps.
-    return !isBelow(root, realpathSync(join(root, at)))
-  } catch {
-    // It leads nowhere, or in a circle.
-    return false
-  }
-}
-
-function isBelow(root: string, path: string): boolean {
-  return path === root || path.startsWith(root + sep)
-}
-
 function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')))
+}
+
+function lastOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
 }
 
 function below(path: string, name: string): string {

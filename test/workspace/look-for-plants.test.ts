@@ -298,18 +298,47 @@ describe('a link', () => {
     expect(changedBy(() => link(target))).toEqual([])
   })
 
-  test.each(['.envrc', '.vscode', '.husky', '.git'])('in the place of %s is reported', (name) => {
+  test.each(['.envrc', '.git'])('in the place of %s is reported', (name) => {
     put('src/file')
 
     expect(changedBy(() => link('src', name))).toEqual([name])
   })
 
-  test('in the place of the hooks is reported, and not followed', () => {
-    git('init')
-    rmSync(join(work, '.git/hooks'), { recursive: true })
-    put('src/pre-commit')
+  test.each(['.vscode', '.husky', '.git/hooks'])(
+    'in the place of the folder %s is reported with the files that it leads to',
+    (name) => {
+      mkdirSync(join(work, '.git'))
+      put('src/pre-commit')
 
-    expect(changedBy(() => link('../src', '.git/hooks'))).toEqual(['.git/hooks'])
+      expect(changedBy(() => symlinkSync(join(work, 'src'), join(work, name)))).toEqual([
+        name,
+        'src/pre-commit',
+      ])
+      expect(changedBy(() => put('src/pre-commit', 'y'))).toEqual(['src/pre-commit'])
+      expect(changedBy(() => put('other', 'y'))).toEqual([])
+    },
+  )
+
+  test('in the place of the folder that the config names for hooks is followed', () => {
+    git('init')
+    git('config', 'core.hooksPath', 'hooks')
+    put('src/pre-commit')
+    link('src', 'hooks')
+
+    expect(changedBy(() => put('src/pre-commit', 'y'))).toEqual(['src/pre-commit'])
+  })
+
+  test.each([
+    ['.envrc', 'settings/envrc'],
+    ['.git/hooks/pre-commit', '../../tools/pre-commit'],
+  ])('in the place of the file %s is reported when what it leads to changes', (name, target) => {
+    mkdirSync(join(work, '.git/hooks'), { recursive: true })
+    const path = target.replaceAll('../', '')
+    put(path)
+    link(target, name)
+
+    expect(changedBy(() => put(path, 'y'))).toEqual([name])
+    expect(changedBy(() => put(path, 'y'))).toEqual([])
   })
 
   test('in a circle harms nobody', () => {
