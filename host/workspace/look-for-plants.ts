@@ -370,9 +370,13 @@ function folderPlaceOf(path: string): PlantingPlace | undefined {
   return end === undefined ? undefined : FOLDERS[end]
 }
 
-/** A folder that git takes for a repository even without a `.git`. */
+/**
+ * A folder that git takes for a repository even without a `.git`. What it has may be elsewhere, where its
+ * `commondir` says, and so the config.
+ */
 function isRepository(names: ReadonlySet<string>): boolean {
-  return ['HEAD', 'config', 'objects', 'refs'].every((name) => names.has(name))
+  if (!names.has('HEAD')) return false
+  return names.has('commondir') || (names.has('objects') && names.has('refs'))
 }
 
 function parentOf(path: string): string {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   realpathSync,
@@ -243,6 +244,21 @@ describe('a repository that git finds by itself', () => {
     }
 
     expect(changedBy(act)).toEqual(['data/config'])
+  })
+
+  test('in two halves, of which none looks like one, is too', () => {
+    const lines = ['[extensions]', 'worktreeConfig = true', '[core]', 'repositoryformatversion = 1']
+    put('docs/HEAD', 'ref: refs/heads/main\n')
+    put('x/config', [...lines, 'bare = false', 'fsmonitor = "touch ran; false"', ''].join('\n'))
+    for (const name of ['objects', 'refs']) mkdirSync(join(work, 'x', name))
+    const act = () => {
+      put('docs/config.worktree', `[core]\n\tworktree = ${work}/docs\n`)
+      put('docs/commondir', '../x\n')
+    }
+
+    expect(changedBy(act)).toEqual(['docs/commondir', 'docs/config.worktree'])
+    git('-C', 'docs', 'status')
+    expect(existsSync(join(work, 'docs/ran'))).toBe(true)
   })
 
   test('or elsewhere, where a .git file or link leads to it', () => {
