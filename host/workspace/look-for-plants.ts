@@ -113,6 +113,8 @@ class Look implements Plants {
   readonly #root: string
   /** Still to be looked into, the upper ones first. */
   readonly #folders: Folder[] = []
+  /** Those before all others, or an agent could make so many others that it comes to none of them. */
+  readonly #placeFolders: Folder[] = []
   readonly #submodules = new Set<string>()
   readonly #entered = new Set<string>()
   #entries = 0
@@ -123,10 +125,10 @@ class Look implements Plants {
 
   walk(): void {
     this.#folders.push({ path: '', depth: 0, inherited: undefined })
-    for (let next = 0; next < this.#folders.length; next++) {
-      const folder = this.#folders[next]
+    for (let looked = 0; ; looked++) {
+      const folder = this.#placeFolders.shift() ?? this.#folders.shift()
       if (!folder) break
-      if (next >= MAX_FOLDERS || this.#entries > MAX_ENTRIES) {
+      if (looked >= MAX_FOLDERS || this.#entries > MAX_ENTRIES) {
         this.isComplete = false
         break
       }
@@ -194,7 +196,8 @@ class Look implements Plants {
     }
     const place = folderPlaceOf(at) ?? inherited
     if (depth < MAX_DEPTH && (place || !LEFT_OUT.has(name))) {
-      this.#folders.push({ path: at, depth: depth + 1, inherited: place })
+      const folders = place ? this.#placeFolders : this.#folders
+      folders.push({ path: at, depth: depth + 1, inherited: place })
     }
   }
 
@@ -305,7 +308,7 @@ class Look implements Plants {
     // Some lead back to where they are.
     if (this.#entered.has(end.path)) return
     this.#entered.add(end.path)
-    this.#folders.push({ path: end.path, depth, inherited })
+    this.#placeFolders.push({ path: end.path, depth, inherited })
   }
 
   #note(at: string, { why }: PlantingPlace, state: string): void {

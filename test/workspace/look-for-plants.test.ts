@@ -447,6 +447,17 @@ describe('a large workspace', () => {
     ).toEqual(['.envrc', '.git/hooks/pre-commit', '.vscode/tasks.json'])
   })
 
+  test('F6: folders that matter are looked into before any number of others', () => {
+    for (let i = 0; i < 1100; i++) mkdirSync(join(work, `packages/p${i}`), { recursive: true })
+
+    const act = () => {
+      for (let i = 0; i < 1100; i++) mkdirSync(join(work, `a${i}`))
+      for (const path of ['.vscode/tasks.json', '.husky/pre-commit', '.cargo/config']) put(path)
+    }
+
+    expect(changedBy(act)).toEqual(['.cargo/config', '.husky/pre-commit', '.vscode/tasks.json'])
+  })
+
   test('becoming so is reported: something may be hidden there', () => {
     expect(reportOf(() => flood(join(work, 'src'), 6000))).toEqual([
       { path: '.', why: 'the workspace has become too large to look at all of it' },
