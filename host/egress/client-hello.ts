@@ -1,8 +1,8 @@
 /** What the first bytes of a client say. `more`: not enough of them yet. */
 export type Hello =
   | { status: 'more' }
-  /** The server's name (SNI), if there is one. */
-  | { status: 'read'; serverName: string | undefined }
+  /** The server's name (SNI), if there is one, and where in the bytes the hello ends. */
+  | { status: 'read'; serverName: string | undefined; end: number }
   | { status: 'refused'; why: string }
 
 /** With many extensions and the keys of new ciphers it has two or three thousand bytes. */
@@ -11,12 +11,15 @@ const MAX_BYTES = 16 * 1024
 /**
  * Reads the ClientHello that a TLS connection begins with (RFC 8446, 4.1.2; RFC 6066, 3). Many sites
  * share the addresses of one network: the name in here, and not that of the tunnel, says which of them
- * answers. Whatever could be read in two ways is refused.
+ * answers. Whatever could be read in two ways is refused. Before one that `isSecond`, since the server has asked
+ * for another, there may be what a client has said in the meantime and no server reads.
  */
-export function readClientHello(bytes: Buffer): Hello {
+export function readClientHello(bytes: Buffer, { isSecond = false } = {}): Hello {
   try {
-    const message = handshakeMessage(bytes)
-    return message ? { status: 'read', serverName: serverNameOf(message) } : { status: 'more' }
+    const start = isSecond ? endOfUnread(bytes) : 0
+    const message = handshakeMessage(bytes, start)
+    if (!message) return { status: 'more' }
+    return { status: 'read', serverName: serverNameOf(message.body), end: message.end }
   } catch (error) {
     if (error instanceof WrongHello) return { status: 'refused', why: error.message }
     throw error
@@ -28,16 +31,27 @@ class WrongHello extends Error {}
 const NO_TLS = 'what was sent is no TLS'
 
 const HANDSHAKE_RECORD = 22
+/** The one is said for the sake of old middleboxes (RFC 8446, D.4), the other is early data. */
+const UNREAD_RECORDS = [20, 23]
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
 const HOST_NAME = 0
 /** Encrypted ClientHello: the name that counts would be another, which nobody here can read. */
 const ENCRYPTED_HELLO = 0xfe0d
 
-/** The body of the first message, put together from its records; undefined while it is not whole. */
-function handshakeMessage(bytes: Buffer): Fields | undefined {
-  const pieces: Buffer[] = []
+function endOfUnread(bytes: Buffer): number {
   let end = 0
+  while (UNREAD_RECORDS.includes(bytes[end] ?? 0)) {
+    if (end + 5 > bytes.length) return bytes.length
+    end += 5 + bytes.readUInt16BE(end + 3)
+  }
+  return end
+}
+
+/** The body of the first message, put together from its records; undefined while it is not whole. */
+function handshakeMessage(bytes: Buffer, from: number): { body: Fields; end: number } | undefined {
+  const pieces: Buffer[] = []
+  let end = from
   while (end < bytes.length) {
     if (bytes[end] !== HANDSHAKE_RECORD) throw new WrongHello(NO_TLS)
     if (end + 5 > bytes.length) break
@@ -48,7 +62,7 @@ function handshakeMessage(bytes: Buffer): Fields | undefined {
     // One record usually holds it all.
     if (isWhole(pieces)) {
       if (end > bytes.length) throw new WrongHello('more than a ClientHello was sent')
-      return new Fields(Buffer.concat(pieces).subarray(4))
+      return { body: new Fields(Buffer.concat(pieces).subarray(4)), end }
     }
   }
   if (bytes.length > MAX_BYTES) throw new WrongHello('its ClientHello is too long')

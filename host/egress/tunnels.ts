@@ -3,8 +3,9 @@ import type http from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import { messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { dial } from './dial.ts'
-import { firstHello } from './first-hello.ts'
 import { addressRefusal } from './public-address.ts'
+import { readHello } from './read-hello.ts'
+import { whetherItAsksAgain } from './server-hello.ts'
 
 /** What came of one request of whoever is in the container. */
 export interface Target {
@@ -122,13 +123,15 @@ export class Tunnels {
     try {
       const { host, server } = await this.#connect(asked, gone.signal)
       client.write('HTTP/1.1 200 Connection established\r\n\r\n')
-      const first = await firstHello(client, { head, host, ms: this.#limits.stepMs })
+      const first = await readHello(client, { head, host, ms: this.#limits.stepMs })
       if ('wrong' in first) {
         this.#note(asked, startedAt, { why: first.wrong })
         server.destroy()
         this.#dismiss(client, ACCESS_DENIED)
       } else {
-        this.#join(client, server, first.bytes, (moved) => this.#note(asked, startedAt, moved))
+        await this.#join(client, server, { host, hello: first.bytes }, (end) =>
+          this.#note(asked, startedAt, end),
+        )
       }
     } catch (error) {
       const refused =
@@ -210,24 +213,30 @@ export class Tunnels {
     }
   }
 
-  #join(
+  /** Passes on what they say, of the client nothing but its hello before the server has answered that. */
+  async #join(
     client: Socket,
     server: Socket,
-    first: Buffer,
-    onEnd: (moved: { bytesUp: number; bytesDown: number }) => void,
-  ): void {
-    const { idleMs, bytesUp, bytesDown } = this.#limits
+    { host, hello }: { host: string; hello: Buffer },
+    onEnd: (end: { why?: string; bytesUp: number; bytesDown: number }) => void,
+  ): Promise<void> {
+    const { idleMs, stepMs, bytesUp, bytesDown } = this.#limits
+    let why: string | undefined
     let up = 0
     let down = 0
     const part = () => {
       client.destroy()
       server.destroy()
     }
-    client.on('data', (chunk) => {
+    const countUp = (chunk: Buffer) => {
       up += chunk.length
       this.#bytesUp += chunk.length
       if (this.#bytesUp > bytesUp) part()
-    })
+    }
+    const say = (bytes: Buffer) => {
+      countUp(bytes)
+      server.write(bytes)
+    }
     server.on('data', (chunk) => {
       down += chunk.length
       this.#bytesDown += chunk.length
@@ -236,14 +245,24 @@ export class Tunnels {
     client.setTimeout(idleMs, part)
     client.once('close', () => {
       part()
-      onEnd({ bytesUp: up, bytesDown: down })
+      onEnd({ ...(why ? { why } : {}), bytesUp: up, bytesDown: down })
     })
     server.once('close', () => client.destroySoon())
-    if (client.destroyed || server.destroyed) part()
-    client.pipe(server)
+    if (client.destroyed || server.destroyed) return part()
     server.pipe(client)
-    // Not before the pipe: where it flows already, it goes to who listens now.
-    client.unshift(first)
+    say(hello)
+    if (await whetherItAsksAgain(server)) {
+      const second = await readHello(client, { host, ms: stepMs, isSecond: true })
+      if ('wrong' in second) {
+        why = second.wrong
+        server.destroy()
+        return this.#dismiss(client, ACCESS_DENIED)
+      }
+      say(second.bytes)
+    }
+    if (server.destroyed) return
+    client.on('data', countUp)
+    client.pipe(server)
   }
 
   #explain(why: string): string {

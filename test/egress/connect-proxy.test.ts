@@ -231,6 +231,41 @@ describe('what is in a tunnel', () => {
     expect(bench.targets).toMatchObject([{ why: expect.stringContaining(why), bytesUp: 0 }])
   })
 
+  // A server that lacks the group of the first hello's key asks for a second hello, and goes by its name.
+  const oneGroup = { tlsOptions: { ecdhCurve: 'P-384' } }
+
+  test('may take a second hello, where the server asks for one', async () => {
+    const bench = await open(oneGroup)
+
+    expect(await bench.get('/')).toBe('served /')
+    expect(bench.targets[0]?.why).toBeUndefined()
+  })
+
+  test.each([
+    ['when it is asked for', false],
+    ['before it is asked for', true],
+  ])('is with nobody else by a second hello, said %s', async (_, isEarly) => {
+    const bench = await open(oneGroup)
+    const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
+    const second = await realHello({ servername: 'evil.example', ecdhCurve: 'P-384' })
+    const got: Buffer[] = []
+    const closed = new Promise((resolve) => client.once('close', resolve))
+
+    client.write(isEarly ? Buffer.concat([hello, second]) : hello)
+    client.on('data', (chunk) => {
+      got.push(chunk)
+      if (!isEarly && got.length === 1) client.write(second)
+    })
+    await closed
+
+    // The server's word to try again, and ours in the place of its next.
+    expect(Buffer.concat(got).subarray(-7)).toEqual(Buffer.from([21, 3, 3, 0, 2, 2, 49]))
+    await bench.told(1)
+    expect(bench.targets).toMatchObject([
+      { why: expect.stringContaining('another name'), bytesUp: hello.length },
+    ])
+  })
+
   test('may come in pieces', async () => {
     const bench = await open()
     const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
@@ -383,6 +418,7 @@ describe('there is an end to', () => {
         taken += chunk.length
       })
       socket.on('error', () => {})
+      socket.write('anything')
     })
     sink.listen(0, '127.0.0.1')
     await once(sink, 'listening')

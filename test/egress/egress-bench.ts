@@ -44,18 +44,21 @@ export async function openEgressBench({
   folder,
   way,
   limits,
+  tlsOptions,
 }: {
   allow?: string[]
   /** Where the socket goes. Default: a new folder. */
   folder?: string
   way?: Partial<Way>
   limits?: Partial<EgressLimits>
+  /** Of the https server. */
+  tlsOptions?: tls.TlsOptions
 } = {}): Promise<EgressBench> {
   const own = mkdtempSync(join(tmpdir(), 'codexbox-egress-'))
   const socketPath = join(folder ?? own, 'egress.sock')
   const served: string[] = []
   const server = https.createServer(
-    { key: fixture('key.pem'), cert: certificate },
+    { key: fixture('key.pem'), cert: certificate, ...tlsOptions },
     (request, response) => {
       served.push(request.url ?? '')
       response.end(`served ${request.url}`)

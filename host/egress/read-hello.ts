@@ -4,34 +4,45 @@ import { readClientHello } from './client-hello.ts'
 /** It comes in one or two; who sends it byte by byte has something else in mind. */
 const MAX_CHUNKS = 100
 
-/** `bytes` are what was read for it. */
-export type FirstHello = { bytes: Buffer } | { wrong: string }
+/** `bytes` are the hello. */
+export type HelloRead = { bytes: Buffer } | { wrong: string }
+
+export interface HelloOptions {
+  /** What comes before all else that the client says. */
+  head?: Buffer
+  host: string
+  ms: number
+  /** Whether the server has asked for another. */
+  isSecond?: boolean
+}
 
 /**
- * Reads from a client, `head` before all else, until it has begun a TLS connection with `host` and
- * nobody else, or is known not to. Leaves it paused. Never rejects.
+ * Reads from a client until it has begun a TLS connection with `host` and nobody else, or is known not to.
+ * Leaves it paused, with what it has said beyond that still to be read. Never rejects.
  */
-export function firstHello(
+export function readHello(
   client: Socket,
-  { head, host, ms }: { head: Buffer; host: string; ms: number },
-): Promise<FirstHello> {
+  { head = Buffer.alloc(0), host, ms, isSecond = false }: HelloOptions,
+): Promise<HelloRead> {
   return new Promise((resolve) => {
     const chunks = head.length > 0 ? [head] : []
-    const settle = (first: FirstHello) => {
+    const settle = (read: HelloRead) => {
       clearTimeout(late)
       client.off('data', take)
       client.off('close', leave)
       client.pause()
-      resolve(first)
+      resolve(read)
     }
     const look = () => {
       const bytes = Buffer.concat(chunks)
-      const hello = readClientHello(bytes)
+      const hello = readClientHello(bytes, { isSecond })
       if (hello.status === 'refused') settle({ wrong: hello.why })
       else if (hello.status === 'more') {
         if (chunks.length > MAX_CHUNKS) settle({ wrong: 'its ClientHello comes in crumbs' })
-      } else if (isMeant(hello.serverName, host)) settle({ bytes })
-      else settle({ wrong: `it is a tunnel to ${host}, and TLS in it is for another name` })
+      } else if (isMeant(hello.serverName, host)) {
+        settle({ bytes: bytes.subarray(0, hello.end) })
+        if (bytes.length > hello.end) client.unshift(bytes.subarray(hello.end))
+      } else settle({ wrong: `it is a tunnel to ${host}, and TLS in it is for another name` })
     }
     const take = (chunk: Buffer) => {
       chunks.push(chunk)
@@ -41,6 +52,7 @@ export function firstHello(
     const late = setTimeout(leave, ms)
     client.on('data', take)
     client.once('close', leave)
+    client.resume()
     if (head.length > 0) look()
   })
 }
