@@ -5,19 +5,22 @@ export interface EgressLine extends Target {
   conversation: string
 }
 
-/** Who goes on asking must fill neither the disk nor the screen. */
+/** Of what was refused: who goes on asking must fill neither the disk nor the screen. */
 const MAX_LINES = 1000
 const MAX_TOLD = 20
 
-/** Takes down what the tools of a conversation reach, and tells the person what was refused, once for each. */
+/**
+ * Takes down what the tools of a conversation reach, all of it, and tells the person what was refused, once for
+ * each.
+ */
 export function egressAudit(
   conversation: string,
   { note, tell }: { note: (line: EgressLine) => void; tell: (message: string) => void },
 ): (target: Target) => void {
-  let lines = 0
+  let refusals = 0
   const told = new Set<string>()
   return (target) => {
-    if (lines++ < MAX_LINES) note({ ...target, conversation })
+    if (!target.why || refusals++ < MAX_LINES) note({ ...target, conversation })
     if (!target.why || told.has(target.target) || told.size === MAX_TOLD) return
     told.add(target.target)
     tell(`The sandbox asked for ${target.target}: ${target.why}.`)

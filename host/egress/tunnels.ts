@@ -43,6 +43,8 @@ export interface EgressOptions {
 /** Bounds, for one conversation together. */
 export interface EgressLimits {
   connections: number
+  /** In all; each is taken down. */
+  tunnels: number
   /** A tunnel in which nothing moves is closed after this. */
   idleMs: number
   /** How long it may take to say what is wanted, to look up a name, and to connect. */
@@ -55,6 +57,8 @@ const GiB = 1024 ** 3
 
 export const LIMITS: EgressLimits = {
   connections: 128,
+  // A large npm install has some hundred.
+  tunnels: 10_000,
   // A server may pack a large repository for minutes without a word.
   idleMs: 10 * 60_000,
   stepMs: 15_000,
@@ -85,6 +89,7 @@ export class Tunnels {
   readonly #lookups = new Map<string, Promise<string[]>>()
   /** A connection that has been answered gets nothing more. */
   readonly #answered = new WeakSet<object>()
+  #opened = 0
   #bytesUp = 0
   #bytesDown = 0
 
@@ -158,7 +163,10 @@ export class Tunnels {
   /** A connection to the host that is asked for. @throws Refused */
   async #connect(asked: string, signal: AbortSignal): Promise<{ host: string; server: Socket }> {
     const host = this.#listed(asked)
-    const { bytesUp, bytesDown } = this.#limits
+    const { tunnels, bytesUp, bytesDown } = this.#limits
+    if (this.#opened >= tunnels) {
+      throw new Refused(403, 'this conversation has opened as many tunnels as it may')
+    }
     if (this.#bytesUp >= bytesUp || this.#bytesDown >= bytesDown) {
       throw new Refused(403, 'this conversation has moved as many bytes as it may')
     }
@@ -221,6 +229,7 @@ export class Tunnels {
     onEnd: (end: { why?: string; bytesUp: number; bytesDown: number }) => void,
   ): Promise<void> {
     const { idleMs, stepMs, bytesUp, bytesDown } = this.#limits
+    this.#opened++
     let why: string | undefined
     let up = 0
     let down = 0

@@ -48,3 +48,12 @@ test('a flood of requests fills neither the disk nor the screen', () => {
   expect(lines).toHaveLength(1000)
   expect(told).toHaveLength(20)
 })
+
+test('a flood of refusals does not hide what is reached after it', () => {
+  const { lines, onTarget } = anAudit()
+  for (let at = 0; at < 5000; at++) onTarget(aTarget({ why: 'no' }))
+
+  onTarget(aTarget({ bytesUp: 7 }))
+
+  expect(lines.at(-1)).toMatchObject({ target: 'a.example:443', bytesUp: 7 })
+})

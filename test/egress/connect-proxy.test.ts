@@ -440,6 +440,16 @@ describe('there is an end to', () => {
     expect(taken).toBeLessThan(300_000)
   })
 
+  test('are opened in bounded number, because each of them is taken down', async () => {
+    const bench = await open({ limits: { tunnels: 2 } })
+
+    const answers = [await bench.get('/1'), await bench.get('/2'), await bench.get('/3')]
+
+    expect(answers).toEqual(['served /1', 'served /2', 'no tunnel: 403'])
+    await bench.told(3)
+    expect(bench.targets[2]?.why).toContain('as many tunnels as it may')
+  })
+
   test('connections: a thousand at once take nothing from this process but their number', async () => {
     const bench = await open({ limits: { connections: 10 } })
     let ended = 0
