@@ -27,6 +27,7 @@ export function protectedPlaces(
   return [
     ...deep(`our data folder ${dataDir}, which holds the sign-in`, [dataDir]),
     ...itself('your whole home folder', [home]),
+    ...itself('the home folders of all users', HOMES),
     ...deep('your keys and credentials', inHome(CREDENTIALS)),
     ...deep('the sign-in of the Codex CLI', [env.CODEX_HOME || join(home, '.codex')]),
     ...deep('the profile of a browser, with its passwords and cookies', inHome(BROWSERS)),
@@ -104,6 +105,9 @@ const BROWSERS = [
 ]
 
 const SETTINGS = ['.config', '.local', '.local/share', 'Library', 'AppData', 'AppData/Roaming']
+
+// Those of others, too, where root is who asks. Elsewhere the one is no path; see below.
+const HOMES = process.platform === 'win32' ? ['C:\\Users'] : ['/home', '/Users']
 
 const ENGINE_SOCKETS = [
   '/var/run/docker.sock',

@@ -82,7 +82,6 @@ describe.skipIf(process.platform === 'win32')('F5: what is refused as a workspac
     '/home',
   ])('of the system: %s, also by a link', (path) => {
     if (!existsSync(path)) return
-    vi.stubEnv('HOME', path === '/home' ? '/home/somebody' : home)
     const link = join(box, 'link')
     symlinkSync(path, link)
 
