@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 
 /** An engine that does not answer within this is as good as none. */
@@ -43,6 +44,18 @@ export function engineUnavailable(where: string, cause: unknown): CodexboxError 
     `The Docker engine (${where}) cannot be used: ${messageOf(cause).trim()}. ${hint}`,
     { cause },
   )
+}
+
+/** Whether an error of `askEngine` is that there was no answer; then there will be none to the next question. */
+export function hadNoAnswer(error: unknown): boolean {
+  const cause = error instanceof CodexboxError ? error.cause : undefined
+  return cause !== undefined && statusOf(cause) === undefined
+}
+
+/** The client takes the signal; its types do not say so. */
+export function ping(docker: Dockerode, abortSignal: AbortSignal): Promise<unknown> {
+  const client = docker as unknown as { ping(options: object): Promise<unknown> }
+  return client.ping({ abortSignal })
 }
 
 /** Of a refusal; undefined when there was no answer. */

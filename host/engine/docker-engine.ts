@@ -3,7 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
-import { ANSWER_MS, askEngine, engineUnavailable, statusOf } from './ask-engine.ts'
+import {
+  ANSWER_MS,
+  askEngine,
+  engineUnavailable,
+  hadNoAnswer,
+  ping,
+  statusOf,
+} from './ask-engine.ts'
 import { attach } from './attach.ts'
 import { containerOptions, inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
@@ -20,7 +27,7 @@ import {
   unboundedError,
   withAdviceOnLimits,
 } from './rootless.ts'
-import { watchContainer } from './watch-container.ts'
+import { watchContainer, whileItAnswers } from './watch-container.ts'
 
 /** Starting a container may take longer, on a machine that is busy. */
 const START_MS = 60_000
@@ -72,18 +79,14 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         whyNot ??= agent.relayed?.because
         return agent
       } catch (error) {
-        await removeContainer(container)
+        const removed = removeContainer(container)
+        // Not waited for where the engine had no answer before; it is tried all the same.
+        if (!hadNoAnswer(error)) await removed
         const failure = startFailed(image, error)
         throw found ? withAdviceOnLimits(failure) : failure
       }
     },
   }
-}
-
-/** The client takes the signal; its types do not say so. */
-function ping(docker: Dockerode, abortSignal: AbortSignal): Promise<unknown> {
-  const client = docker as unknown as { ping(options: object): Promise<unknown> }
-  return client.ping({ abortSignal })
 }
 
 async function create(
@@ -154,13 +157,20 @@ async function attachAndStart(
   const ended = exitOf(container, outputEnded, where, over.signal)
 
   try {
-    await askEngine((abortSignal) => container.start({ abortSignal }), where, START_MS)
+    await askEngine(
+      (abortSignal) => whileItAnswers(docker, where, container.start({ abortSignal })),
+      where,
+      START_MS,
+    )
   } catch (error) {
     stream.destroy()
     throw error
   }
-  const way = await reachHost(docker, container, spec, { whyNot, where, ended }).catch((error) => {
+  const reaching = reachHost(docker, container, spec, { whyNot, where, ended })
+  const way = await whileItAnswers(docker, where, reaching).catch((error) => {
     stream.destroy()
+    // It may still find one.
+    void reaching.then(({ relay }) => relay?.close()).catch(() => {})
     throw error
   })
   // Not before: while an engine starts a container, it answers no question about it.

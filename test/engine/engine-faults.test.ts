@@ -110,6 +110,34 @@ describeWithEngine(
       await goes(docker, runId)
     }, 40_000)
 
+    test.concurrent.for<[what: string, request: RegExp]>([
+      ['looked at', /^GET \S*containers\/\w+\/json/],
+      ['attached to', /^POST \S+\/attach/],
+      ['started', /^POST \S+\/start/],
+      ['reached by a relay', /^POST \S+\/exec/],
+    ])(
+      'F10: an engine that hangs when a container is to be %s is given up within 15 s',
+      { timeout: 90_000 },
+      async ([what, request]) => {
+        const proxy = await aProxy(socketPath)
+        const { port, socketPath: path } = proxy
+        const isRelayed = what.includes('relay')
+        const way = isRelayed ? { host: '127.0.0.1', port } : { socketPath: path }
+        const engine = dockerEngine(new Dockerode(way), image, 'the test')
+        const spec = aSpec({ socketFolder: aWorkspace() })
+
+        const frozen = proxy.freezeAt(request)
+        const verdict = engine.start(spec).catch((error: unknown) => error)
+        await frozen
+        const frozenAt = performance.now()
+
+        expect(await verdict).toMatchObject({ code: 'engine-unavailable' })
+        expect(performance.now() - frozenAt).toBeLessThan(15_000)
+        proxy.cut()
+        await removeContainer(docker.getContainer(spec.name))
+      },
+    )
+
     test.concurrent('F10: a container that somebody pauses ends the run as lost within 15 s, and goes', async () => {
       const { host, runId } = await aRunThrough(socketPath, image)
 

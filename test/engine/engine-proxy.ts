@@ -13,6 +13,8 @@ export interface EngineProxy {
   cut(): void
   /** As when the engine hangs: connections stay, and nothing comes any more. */
   freeze(): void
+  /** The same, once a request begins like this. Resolves then. */
+  freezeAt(request: RegExp): Promise<void>
   /** Puts bytes into the streams of attached containers. */
   inject(bytes: Uint8Array): void
   close(): Promise<void>
@@ -23,6 +25,7 @@ export async function startEngineProxy(target: string): Promise<EngineProxy> {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-proxy-'))
   const socketPath = join(folder, 'docker.sock')
   const pairs = new Set<{ client: net.Socket; engine: net.Socket; isAttached: boolean }>()
+  let onRequest = (_head: string) => {}
 
   const pass = (client: net.Socket) => {
     const engine = net.connect({ path: target, allowHalfOpen: true })
@@ -32,6 +35,7 @@ export async function startEngineProxy(target: string): Promise<EngineProxy> {
     engine.on('data', (head) => {
       if (String(head.subarray(0, 12)) === 'HTTP/1.1 101') pair.isAttached = true
     })
+    client.on('data', (chunk) => onRequest(chunk.toString('latin1')))
     client.pipe(engine).pipe(client)
     const end = () => {
       client.destroy()
@@ -55,16 +59,26 @@ export async function startEngineProxy(target: string): Promise<EngineProxy> {
       engine.destroy()
     }
   }
+  const freeze = () => {
+    for (const server of servers) server.removeAllListeners('connection')
+    for (const { client, engine } of pairs) {
+      client.unpipe()
+      engine.unpipe()
+    }
+  }
   return {
     socketPath,
     port: (loopback.address() as AddressInfo).port,
     cut,
-    freeze() {
-      for (const server of servers) server.removeAllListeners('connection')
-      for (const { client, engine } of pairs) {
-        client.unpipe()
-        engine.unpipe()
-      }
+    freeze,
+    freezeAt(request) {
+      return new Promise((resolve) => {
+        onRequest = (head) => {
+          if (!request.test(head)) return
+          freeze()
+          resolve()
+        }
+      })
     },
     inject(bytes) {
       for (const { client, isAttached } of pairs) if (isAttached) client.write(bytes)
