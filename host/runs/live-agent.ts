@@ -69,8 +69,8 @@ export class LiveAgent {
     const isFirst = this.isNew
     this.#runs++
     let secrets = await this.#secrets(run)
-    run.attach({ send: (line) => this.#write(line), kill: () => void this.agent.stop(0) })
     this.#write(options.line(secrets))
+    run.attach({ send: (line) => this.#write(line), kill: () => void this.agent.stop(0) })
     try {
       return await this.#readToEnd(run, options, async () => {
         const renewed = await this.#secrets(run, secrets.CODEX_ACCESS_TOKEN)

@@ -41,6 +41,8 @@ export class Run implements AsyncIterable<RunEvent> {
   readonly #startedAt = performance.now()
   #resolve!: (result: RunResult) => void
   #control: RunControl | undefined
+  /** What was said to the model, for a process that is still to come. */
+  readonly #said: HostLine[] = []
   #seq = 0
   #text = ''
   #finished = false
@@ -69,7 +71,9 @@ export class Run implements AsyncIterable<RunEvent> {
 
   /** Tells the model something while it works; it reads it at the next tool boundary. */
   message(text: string): void {
-    this.#control?.send({ type: 'message', text })
+    const line: HostLine = { type: 'message', text }
+    this.#said.push(line)
+    this.#control?.send(line)
   }
 
   /** Ends the run with `interrupted`: in good order within seconds, or else by force. */
@@ -92,9 +96,11 @@ export class Run implements AsyncIterable<RunEvent> {
 
   // ---- for the conversation that drives the run ----
 
+  /** To a process that has been given the run. Another takes its place where it has not begun with it. */
   attach(control: RunControl): void {
     this.#control = control
     if (this.#stopped) control.kill()
+    for (const line of this.#said) control.send(line)
   }
 
   /** Hands an event on, numbered anew: some events are the host's own. */

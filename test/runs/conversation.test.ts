@@ -58,6 +58,17 @@ const lastInput = (): Item[] => bench.server.requests.at(-1)?.body.input.slice(1
 const words = (items: readonly Item[]) =>
   items.flatMap(({ content }) => (Array.isArray(content) ? content.map((part) => part.text) : []))
 
+test('what is said before the agent is there is told to it, too', async () => {
+  bench.server.play(callsAnswer(['bash', { command: 'true' }]), textAnswer())
+  const conversation = await bench.open()
+
+  const run = conversation.run('Work.')
+  run.message('And say so.')
+  await run.result
+
+  expect(words(lastInput())).toContain('And say so.')
+})
+
 describe('sealed', () => {
   test('the model service sees the real key, the agent and the session never', async () => {
     bench.server.play(
