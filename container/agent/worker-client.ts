@@ -4,6 +4,7 @@ import type { Readable, Writable } from 'node:stream'
 import { messageOf } from '../../shared/errors.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
+import { clip } from '../worker/clipped-output.ts'
 import type { ToolResult } from '../worker/tool.ts'
 import { MAX_WORKER_LINE_BYTES, type WorkerAnswer, type WorkerLine } from '../worker/worker.ts'
 import { type ToolUser, toolUser } from './tool-user.ts'
@@ -15,6 +16,15 @@ const GRACE_MS = 5000
 
 /** Time a worker has to end what it runs. */
 const STOP_MS = 1000
+
+/** What a tool says about its output. */
+const HEAD_BYTES = 8 * 1024
+
+/** Far above what the worker says at once while a tool runs. */
+const MAX_TEXT_CHARS = 64 * 1024
+
+/** Of all images of a result, as text: the largest file that is looked at has 10 MB. */
+const MAX_IMAGE_CHARS = 16 * 1024 * 1024
 
 interface Waiting {
   onOutput(text: string): void
@@ -138,12 +148,18 @@ export class WorkerClient {
       for await (const line of readLines(child.stdout, MAX_WORKER_LINE_BYTES)) {
         const answer = parseAnswer(line)
         if (answer.type === 'output') this.#waiting.get(answer.id)?.onOutput(answer.text)
-        else this.#settle(answer.id, answer.result)
+        else this.#settle(answer.id, this.#bounded(answer.result))
       }
     } catch {
       // Whatever it wrote was no answer; it is stopped, and its exit is reported.
       child.kill('SIGKILL')
     }
+  }
+
+  /** The worker sees to it; but it may not be the worker that has written this. */
+  #bounded({ output, summary, ...rest }: ToolResult): ToolResult {
+    const most = this.#options.limits.toolOutputBytes + HEAD_BYTES
+    return { ...rest, output: clip(output, most), summary: clip(summary, HEAD_BYTES) }
   }
 
   #lost(child: WorkerProcess, how: string): void {
@@ -175,7 +191,7 @@ function parseAnswer(
   const answer = JSON.parse(line) as WorkerAnswer
   if (answer.type === 'output') {
     const { type, id, text } = answer
-    if (typeof text !== 'string') throw new Error('not an output')
+    if (typeof text !== 'string' || text.length > MAX_TEXT_CHARS) throw new Error('not an output')
     return { type, id, text }
   }
   const { type, id, ok, output, images, summary } = answer
@@ -184,16 +200,18 @@ function parseAnswer(
     typeof ok !== 'boolean' ||
     typeof output !== 'string' ||
     typeof summary !== 'string' ||
-    !(images === undefined || (Array.isArray(images) && images.every(isImage)))
+    !(images === undefined || areImages(images))
   ) {
     throw new Error('not an answer')
   }
   return { type, id, result: { ok, output, summary, ...(images ? { images } : {}) } }
 }
 
-/** Nothing but a data URL: the service itself would fetch what another one names. */
-function isImage(value: unknown): boolean {
-  return typeof value === 'string' && value.startsWith('data:image/')
+/** Nothing but data URLs: the service itself would fetch what another one names. */
+function areImages(value: unknown): boolean {
+  if (!Array.isArray(value)) return false
+  const areData = value.every((url) => typeof url === 'string' && url.startsWith('data:image/'))
+  return areData && value.reduce((sum, { length }) => sum + length, 0) <= MAX_IMAGE_CHARS
 }
 
 function notStarted(error: unknown): string {

@@ -95,6 +95,11 @@ describe.concurrent('a worker that is in the hands of a tool', linux, () => {
     ['an answer with images that are none', `${RESULT}"images":"data:image/png"}`],
     ['an answer with an image to be fetched', `${RESULT}"images":["https://example.com"]}`],
     ['output that is no text', '{"type":"output","id":1,"text":7}'],
+    ['a flood of output', `{"type":"output","id":1,"text":"${'x'.repeat(70_000)}"}`],
+    [
+      'an answer with images of any size',
+      `${RESULT}"images":["data:image/png;base64,${'x'.repeat(17 * 1024 * 1024)}"]}`,
+    ],
     ['what has no type', '{"id":1,"ok":true,"output":"","summary":""}'],
     ['an answer without its fields', '{"type":"result","id":1}'],
     [
@@ -112,6 +117,22 @@ describe.concurrent('a worker that is in the hands of a tool', linux, () => {
     expect(outputsSent(server, 1).call_1).toContain('was lost')
     expect(lastOutput(server, 2)).toContain('back')
     expect(agent.stderr).toBe('')
+  })
+
+  test('cannot make an output larger than tools may', async (t) => {
+    const text = 'x'.repeat(5_000_000)
+    const forged = { type: 'result', id: 1, ok: true, output: text, summary: text }
+    const script = [callsAnswer(bash('echo hello')), textAnswer()]
+    const { agent, finished, server } = await playWith(
+      t,
+      firstWorkerSays(t, JSON.stringify(forged)),
+      script,
+    )
+
+    expect(finished.status).toBe('done')
+    expect(outputsSent(server, 1).call_1?.length).toBeLessThan(100_000)
+    expect(outputsSent(server, 1).call_1).toContain('bytes of 5000000 left out here')
+    expect(eventsOf(agent, 'tool.finished')[0]?.summary.length).toBeLessThan(10_000)
   })
 
   test('is not heard when it answers what nobody asked', async (t) => {
