@@ -17,6 +17,9 @@ const OVERDUE_MS = 30_000
  */
 const maxEvents = (maxTurns: number) => 5_000 + 50 * maxTurns
 
+/** The same for what these come to as text; a conversation has at most 64 MB, or it cannot be sent. */
+const MAX_EVENT_CHARS = 400 * 1024 * 1024
+
 /** How long an agent may take to leave when it is asked to. */
 const LEAVE_MS = 5000
 
@@ -115,6 +118,7 @@ export class LiveAgent {
   ): Promise<Finished> {
     let hasBegun = false
     let events = 0
+    let chars = 0
     let isOverdue = false
     // The agent keeps the limit itself, unless it is stuck or is not ours any more.
     const overdue = setTimeout(() => {
@@ -130,8 +134,15 @@ export class LiveAgent {
         hasBegun = true
         const { v: _v, seq, runId: _runId, ...body } = event
         if (body.type === 'finished') return this.#believable(body, run)
-        if (!isProgress(body) && ++events > maxEvents(maxTurns)) {
+        if (!isProgress(body)) {
+          events++
+          chars += JSON.stringify(body).length
+        }
+        if (events > maxEvents(maxTurns)) {
           throw violation(`more than ${maxEvents(maxTurns)} events in one run`)
+        }
+        if (chars > MAX_EVENT_CHARS) {
+          throw violation(`events of more than ${MAX_EVENT_CHARS / 1024 / 1024} MB in one run`)
         }
         onEvent(body)
         if (body.type === 'item' && isCall(body.item)) this.#write({ type: 'kept', seq })

@@ -209,10 +209,17 @@ interface OpenedLog {
   release: () => Promise<void>
 }
 
+const LF = 0x0a
+
 function parseLog(file: string, bytes: Buffer) {
-  const wholeBytes = bytes.lastIndexOf(0x0a) + 1
-  const texts = bytes.toString('utf8', 0, wholeBytes).split('\n').slice(0, -1)
-  const lines = texts.map((text, index) => parseLine(file, text, index + 1))
+  const wholeBytes = bytes.lastIndexOf(LF) + 1
+  const lines: SessionLine[] = []
+  // One by one: all of a log may be more than a string can hold.
+  for (let start = 0; start < wholeBytes; ) {
+    const end = bytes.indexOf(LF, start)
+    lines.push(parseLine(file, bytes.toString('utf8', start, end), lines.length + 1))
+    start = end + 1
+  }
   if (lines.length > 0 && lines[0]?.type !== 'session') {
     throw invalid(file, 1, 'the first line is not that of a session')
   }

@@ -66,6 +66,26 @@ describeWithEngine('an agent that is not ours any more', ({ docker, image }) => 
   )
 
   test(
+    'J5: floods the host with few and large events: the run ends typed, and what is kept of them is bounded',
+    async () => {
+      const line = `{ ...head, type: 'item', item: { type: 'message', text: HUGE } }`
+
+      const end = await runOf(flooding(line), { image, isRead: true })
+      console.log(`large events: host ${end.peakMB} MB`)
+
+      expect(end).toMatchObject({
+        status: 'failed',
+        error: {
+          code: 'protocol-violation',
+          message: 'The container wrote events of more than 400 MB in one run; it was stopped.',
+        },
+      })
+      expect(end.peakMB).toBeLessThan(1000)
+    },
+    TIMEOUT_MS,
+  )
+
+  test(
     'J5: floods the host when its run has ended: it is stopped all the same, and the host stays small',
     async () => {
       const end = await runOf(
@@ -117,6 +137,7 @@ async function runOf(source: string, given: { image: string; isRead: boolean }):
 /** An agent that writes as fast as it is read, and then leaves, and heeds nothing but its first line. */
 const flooding = (line: string) => `
 const BIG = 'x'.repeat(2000)
+const HUGE = 'x'.repeat(20_000_000)
 const A_CALL = { type: 'function_call', call_id: 'a', name: 'bash', arguments: '{}' }
 const usage = ${JSON.stringify(NO_USAGE)}
 const END = { status: 'done', usage, turns: 0, toolCalls: 0, durationMs: 1 }

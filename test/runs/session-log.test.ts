@@ -24,6 +24,7 @@ import {
   type SessionLine,
   SessionLog,
 } from '../../host/runs/session-log.ts'
+import { isFull } from '../chaos/seeded.ts'
 import { scriptPackage } from '../script-package.ts'
 
 const holderScript = await scriptPackage('test/runs/hold-session.ts')
@@ -73,6 +74,19 @@ async function aSession(name: string): Promise<SessionLine[]> {
 }
 
 describe('a session', () => {
+  test.skipIf(!isFull)(
+    'is read back when it is longer than a string can be',
+    async () => {
+      const log = await SessionLog.open(dataDir, 'long')
+      const item = { type: 'message', text: 'x'.repeat(20_000_000) }
+      for (let at = 0; at < 28; at++) log.append({ ...anItem, item })
+      await log.close()
+
+      expect(readSession(dataDir, 'long')).toHaveLength(29)
+    },
+    60_000,
+  )
+
   test('is read back as it was written, and goes on under the same id', async () => {
     const written = await aSession('mine')
 
