@@ -45,6 +45,15 @@ export function commandsInAttributes(text: string): string | undefined {
   return found.length > 0 ? found.join('\n') : undefined
 }
 
+/**
+ * The lines of a Cargo.toml for which cargo, and an editor that asks it, runs programs of the package: a build script
+ * has any name. Undefined when there is none.
+ */
+export function programsInCargo(text: string): string | undefined {
+  const found = lines(text).filter((line) => /\b(build|proc[-_]macro|plugin)\b/.test(line))
+  return found.length > 0 ? found.join('\n') : undefined
+}
+
 /** The scripts of a package.json that run without being named. Undefined when there is none. */
 export function lifecycleScripts(text: string): string | undefined {
   let scripts: unknown

@@ -1,4 +1,9 @@
-import { commandsInAttributes, commandsInGitConfig, lifecycleScripts } from './executing-lines.ts'
+import {
+  commandsInAttributes,
+  commandsInGitConfig,
+  lifecycleScripts,
+  programsInCargo,
+} from './executing-lines.ts'
 
 /** A file from which something on the user's machine runs commands without being told to by name. */
 export interface PlantingPlace {
@@ -48,6 +53,8 @@ export const FILES: Readonly<Record<string, PlantingPlace>> = {
     '.envrc',
     '.mise.toml',
     'mise.toml',
+    '.mise.local.toml',
+    'mise.local.toml',
   ]),
   '.env': { why: 'programs that start here, codexbox too, take their settings from it' },
   'package.json': { why: 'npm runs its scripts at an install', commandsIn: lifecycleScripts },
@@ -87,7 +94,16 @@ export const FILES: Readonly<Record<string, PlantingPlace>> = {
     'settings.gradle',
     'settings.gradle.kts',
   ]),
-  ...all('a debugger runs it when it starts', ['.gdbinit', '.lldbinit']),
+  ...all('a debugger runs it when it starts', ['.gdbinit', '.lldbinit', '.pdbrc']),
+  ...all('an interpreter runs it when it starts', [
+    '.Rprofile',
+    '.ghci',
+    '.irbrc',
+    '.ocamlinit',
+    '.octaverc',
+    '.pryrc',
+  ]),
+  'Cargo.toml': { why: EDITOR, commandsIn: programsInCargo },
   ...all('Python runs it when it starts', ['sitecustomize.py', 'usercustomize.py']),
   ...all('cargo and rustup take commands from it', ['rust-toolchain', 'rust-toolchain.toml']),
   ...all(PUSHED, [
@@ -110,6 +126,8 @@ export const FILES: Readonly<Record<string, PlantingPlace>> = {
     '.windsurfrules',
     '.clinerules',
     'copilot-instructions.md',
+    '.aider.conf.yml',
+    'opencode.json',
   ]),
 }
 

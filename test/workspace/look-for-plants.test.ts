@@ -56,6 +56,8 @@ test.each([
   '.bashrc',
   '.zshenv',
   '.gdbinit',
+  '.pdbrc',
+  '.Rprofile',
   'AGENTS.md',
   'CLAUDE.md',
   '.mcp.json',
@@ -109,6 +111,16 @@ test('a hook that only becomes executable is a change', () => {
   chmodSync(hook, 0o644)
 
   expect(changedBy(() => chmodSync(hook, 0o755))).toEqual(['.git/hooks/pre-commit'])
+})
+
+test('of a Cargo.toml what names a program that cargo runs is reported', () => {
+  put('Cargo.toml', '[package]\nname = "a"\n')
+
+  expect(changedBy(() => put('Cargo.toml', '[package]\nname = "b"\n'))).toEqual([])
+  expect(changedBy(() => put('Cargo.toml', '[package]\nbuild = "src/x.rs"\n'))).toEqual([
+    'Cargo.toml',
+  ])
+  expect(changedBy(() => put('Cargo.toml', '[lib]\nproc-macro = true\n'))).toEqual(['Cargo.toml'])
 })
 
 describe('of a package.json', () => {
