@@ -4,6 +4,7 @@ import { type Config, readConfig } from '../config.ts'
 import { chooseEngine } from '../engine/choose-engine.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
 import { openWorkspace } from '../workspace/open-workspace.ts'
+import { ownCodeNotice } from '../workspace/own-code.ts'
 import { Conversation } from './conversation.ts'
 import { readOutputSchema } from './output-schema.ts'
 import { newSessionName, SessionLog } from './session-log.ts'
@@ -63,6 +64,8 @@ export async function openConversation(options: ConversationOptions = {}): Promi
     notices: [
       config.notFollowed,
       notice,
+      // Without a container, it is not only that which an agent can change.
+      engine.name === 'docker' ? ownCodeNotice(workspace.path) : undefined,
       missing && `${missing.message} Until then the demo runs without a container.`,
     ].filter((text) => text !== undefined),
   })
