@@ -47,10 +47,16 @@ export async function openBridgeRelay(docker: Dockerode, url: URL) {
 
 async function bridgeAddress(docker: Dockerode): Promise<string> {
   const { IPAM } = await docker.getNetwork('bridge').inspect()
-  const addresses = IPAM?.Config?.map(({ Gateway }) => Gateway)
+  // An engine that has found its bridge made already does not name the address.
+  const addresses = IPAM?.Config?.map(({ Gateway, Subnet }) => Gateway ?? firstOf(Subnet))
   const address = addresses?.find((candidate) => candidate?.includes('.'))
   if (!address) throw notHere()
   return address
+}
+
+/** Of an IPv4 subnet, the address that an engine takes for itself. */
+function firstOf(subnet: string | undefined): string | undefined {
+  return /^(\d+\.\d+\.\d+\.)0\//.exec(subnet ?? '')?.[1]?.concat('1')
 }
 
 function notHere(cause?: unknown): CodexboxError {
