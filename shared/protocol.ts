@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { IMAGE_URL } from './image-url.ts'
 import { Item } from './items.ts'
 import { Limits } from './limits.ts'
 import { PROTOCOL_VERSION } from './protocol-version.ts'
@@ -71,7 +72,7 @@ const beginning = {
   /** Absent: go on where the history ends. */
   prompt: z.string().min(1).optional(),
   /** Images for the prompt, as data URLs. */
-  images: z.array(z.string().startsWith('data:image/')).optional(),
+  images: z.array(z.string().regex(IMAGE_URL)).optional(),
   secrets: SecretsLine,
 }
 

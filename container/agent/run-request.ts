@@ -1,4 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
+import { IMAGE_URL } from '../../shared/image-url.ts'
 import type { HostLine, ModelForm, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 
@@ -189,7 +190,7 @@ class Fields {
 
   dataUrls(name: string): string[] {
     const value = this.get(name)
-    const isImage = (url: unknown) => typeof url === 'string' && url.startsWith('data:image/')
+    const isImage = (url: unknown) => typeof url === 'string' && IMAGE_URL.test(url)
     if (!Array.isArray(value) || !value.every(isImage)) {
       throw this.#wrong(name, 'an array of data URLs of images')
     }

@@ -2,6 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 import { messageOf } from '../../shared/errors.ts'
+import { IMAGE_URL } from '../../shared/image-url.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import { clip } from '../worker/clipped-output.ts'
@@ -210,7 +211,7 @@ function parseAnswer(
 /** Nothing but data URLs: the service itself would fetch what another one names. */
 function areImages(value: unknown): boolean {
   if (!Array.isArray(value)) return false
-  const areData = value.every((url) => typeof url === 'string' && url.startsWith('data:image/'))
+  const areData = value.every((url) => typeof url === 'string' && IMAGE_URL.test(url))
   return areData && value.reduce((sum, { length }) => sum + length, 0) <= MAX_IMAGE_CHARS
 }
 

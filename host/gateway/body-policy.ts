@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
+import { IMAGE_URL } from '../../shared/image-url.ts'
 import type { ModelForm } from '../../shared/protocol.ts'
 import { addedItems } from './added-items.ts'
 
@@ -187,7 +188,7 @@ const ownParts = z.array(
     z.strictObject({ type: z.literal('input_text'), text: z.string() }),
     z.strictObject({
       type: z.literal('input_image'),
-      image_url: z.string().startsWith('data:image/', 'an image is a data: URL here'),
+      image_url: z.string().regex(IMAGE_URL, 'an image is a data: URL of one here'),
       detail: word.optional(),
     }),
   ]),

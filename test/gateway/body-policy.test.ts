@@ -214,6 +214,12 @@ const ITEMS = [
     (image_url) => ({ ...user, content: [{ type: 'input_image', image_url }] }),
   ),
   { ...user, content: [{ type: 'input_image', image_url: ' data:image/png;base64,a' }] },
+  ...['svg+xml;base64,a', 'svg+xml,<image href="https://evil.example/"/>', 'png,a', ''].map(
+    (form) => ({
+      ...user,
+      content: [{ type: 'input_image', image_url: `data:image/${form}` }],
+    }),
+  ),
   { ...user, content: [{ type: 'input_image', image_url: { url: 'https://evil.example/' } }] },
   { ...user, content: [{ type: 'input_image', file_id: 'file_1' }] },
   { ...user, content: [{ ...image, file_id: 'file_1' }] },
