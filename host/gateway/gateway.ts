@@ -5,7 +5,7 @@ import { type DebugLog, openDebugLog } from '../debug-log.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { makeOwnedTempFolder, removeAbandonedTempFolders } from '../storage/owned-temp-folder.ts'
 import { bodyPolicy, type Terms } from './body-policy.ts'
-import { Grants } from './grants.ts'
+import { Grants, notGranted } from './grants.ts'
 import type { Ledger } from './ledger.ts'
 import { type Refusal, refuse } from './refusal.ts'
 import type { Budget, RunAccount } from './run-account.ts'
@@ -102,10 +102,4 @@ const notFound: Refusal = {
   status: 404,
   code: 'not_found',
   message: `Only POST ${GATEWAY_PATH} is served here.`,
-}
-
-const notGranted: Refusal = {
-  status: 403,
-  code: 'capability_refused',
-  message: 'This capability is not or no longer good.',
 }

@@ -1,9 +1,12 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Refusal } from './refusal.ts'
 import { type Budget, RunAccount } from './run-account.ts'
 
 /** What a capability stands for, as long as it is good. */
 export interface Grant {
   readonly account: RunAccount
+  /** Until it is revoked. */
+  isGood: boolean
   /** Each of them ends a request that is under way. */
   readonly underWay: Set<AbortController>
 }
@@ -28,7 +31,8 @@ export class Grants {
     const capability = randomBytes(32).toString('base64url')
     const expiry = setTimeout(() => this.revoke(capability, 0), account.msLeft).unref()
     const authorization = Buffer.from(`Bearer ${capability}`)
-    this.#grants.set(capability, { account, underWay: new Set(), authorization, expiry })
+    const grant = { account, isGood: true, underWay: new Set<AbortController>() }
+    this.#grants.set(capability, Object.assign(grant, { authorization, expiry }))
     return capability
   }
 
@@ -37,6 +41,7 @@ export class Grants {
     const grant = this.#grants.get(capability)
     if (!grant) return
     this.#grants.delete(capability)
+    grant.isGood = false
     clearTimeout(grant.expiry)
     if (grant.underWay.size === 0) return
     setTimeout(() => {
@@ -63,4 +68,10 @@ export class Grants {
   account(runId: string): RunAccount | undefined {
     return this.#accounts.get(runId)
   }
+}
+
+export const notGranted: Refusal = {
+  status: 403,
+  code: 'capability_refused',
+  message: 'This capability is not or no longer good.',
 }

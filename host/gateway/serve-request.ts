@@ -4,7 +4,7 @@ import { BUDGET_SPENT, POLICY_REFUSED, UPSTREAM_UNREACHABLE } from '../../shared
 import type { DebugLog } from '../debug-log.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { type BodyPolicy, headerRefusal, type Terms } from './body-policy.ts'
-import type { Grant } from './grants.ts'
+import { type Grant, notGranted } from './grants.ts'
 import type { Ledger } from './ledger.ts'
 import { type Refusal, refuse } from './refusal.ts'
 import { sendUpstream } from './upstream.ts'
@@ -95,14 +95,17 @@ export async function serveRequest(
 /** The body as it may go to the service, or why it may not. */
 async function admit(
   request: http.IncomingMessage,
-  { grant: { account }, terms, policy }: Serving,
+  { grant, terms, policy }: Serving,
 ): Promise<{ body: Buffer } | Refusal> {
+  const { account } = grant
   const { spent } = account
   if (spent) return budgetSpent(spent)
   const wrongHeader = headerRefusal(request.headers, terms)
   if (wrongHeader) return policyRefused(wrongHeader)
   const body = await readBody(request)
   if (!body) return tooLarge
+  // It may have taken its time.
+  if (!grant.isGood) return notGranted
   account.bytesUp += body.length
   const { spent: nowSpent } = account
   if (nowSpent) return budgetSpent(nowSpent)

@@ -62,11 +62,11 @@ async function passOn(
   { onPassed }: ContainerRequest,
   response: http.ServerResponse,
 ): Promise<void> {
-  response.writeHead(answer.status, allowed(answer.headers))
+  response.writeHead(answer.status, allowed(answer.headers, secrets))
   try {
     if (answer.status !== 200) {
-      const refusal = await readRefusal(answer)
-      response.end(masked(refusal, secrets), 'latin1')
+      const refusal = await readRefusal(answer, secrets)
+      response.end(refusal, 'latin1')
       return exchange.ended({ refusal })
     }
     await handOn(answer.body, response, (chunk) => {
@@ -131,21 +131,40 @@ async function renewedSecrets(connection: ModelConnection, rejected: Secrets) {
 /** More than any error has to say. */
 const MAX_REFUSAL_BYTES = 64 * 1024
 
-/** As latin1, which is one character for each byte and so loses none. */
-async function readRefusal({ body }: IncomingAnswer): Promise<string> {
+/**
+ * As latin1, which is one character for each byte and so loses none. A refusal that quotes the request must not
+ * carry the credentials into the container.
+ */
+async function readRefusal({ body }: IncomingAnswer, secrets: Secrets): Promise<string> {
+  const longest = Math.max(...valuesOf(secrets).map(({ length }) => length))
   let text = ''
+  let isWhole = true
   for await (const chunk of body) {
     text += chunk.toString('latin1')
-    if (text.length > MAX_REFUSAL_BYTES) break
+    isWhole = text.length <= MAX_REFUSAL_BYTES + longest
+    if (!isWhole) break
   }
-  return text.slice(0, MAX_REFUSAL_BYTES)
+  const { CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: account } = secrets
+  const withoutToken = text.replaceAll(token, '<token>')
+  const masked = account ? withoutToken.replaceAll(account, '<account>') : withoutToken
+  // Where it was cut, one may have begun.
+  return (isWhole ? masked : masked.slice(0, -longest)).slice(0, MAX_REFUSAL_BYTES)
 }
 
-/** A refusal that quotes the request must not carry the credentials into the container. */
-function masked(text: string, { CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: account }: Secrets) {
-  const withoutToken = text.replaceAll(token, '<token>')
-  return account ? withoutToken.replaceAll(account, '<account>') : withoutToken
+/** Headers that quote the request, as they are or in base64, in which errors come here, are left out. */
+function allowed(headers: http.IncomingHttpHeaders, secrets: Secrets): http.OutgoingHttpHeaders {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name, value]) => {
+      if (!TO_CONTAINER.test(name)) return false
+      const said = `${value}`
+      const read = `${said} ${Buffer.from(said, 'base64').toString('latin1')}`
+      return !valuesOf(secrets).some((secret) => read.includes(secret))
+    }),
+  )
 }
+
+const valuesOf = (secrets: Secrets) =>
+  Object.values(secrets).filter((value): value is string => Boolean(value))
 
 async function post(
   { responsesUrl: url, headers: identity }: ModelConnection,
@@ -186,8 +205,4 @@ async function post(
     exchange.ended({ error })
     throw error
   }
-}
-
-function allowed(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => TO_CONTAINER.test(name)))
 }

@@ -270,6 +270,41 @@ test('a refusal that quotes the request comes back without the credentials in it
   expect(reply.text).toContain('"authorization":"Bearer <token>","chatgpt-account-id":"<account>"')
 })
 
+test('nor do headers that quote the request, as they are or in base64', async () => {
+  const { CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: account } = REAL
+  const headers = {
+    'x-error-json': Buffer.from(`{"sent":"Bearer ${token}"}`).toString('base64'),
+    'x-openai-authorization-error': `not good: Bearer ${token}`,
+    'x-codex-account': String(account),
+    'x-request-id': 'req-1',
+  }
+  const { gateway } = await withModel([{ status: 400, headers, body: {} }])
+
+  const reply = await post(gateway)
+
+  expect(reply.status).toBe(400)
+  expect(Object.keys(reply.headers).filter((name) => name.startsWith('x-'))).toEqual([
+    'x-request-id',
+  ])
+})
+
+test.each([-30, -20, -10, -1, 0, 1, 10])(
+  'a refusal that is cut in the middle of a credential has none of it in it (%i)',
+  async (offset) => {
+    const upstream = await startUpstream((_, response) => {
+      response.writeHead(500)
+      response.end(`${'a'.repeat(64 * 1024 + offset)}${REAL.CODEX_ACCESS_TOKEN.repeat(3)}`)
+    })
+    const gateway = await open(upstream.url)
+
+    const reply = await post(gateway)
+
+    expect(reply.text.replace(/^a+/, '')).toSatisfy((rest: string) =>
+      '<token>'.repeat(5).startsWith(rest),
+    )
+  },
+)
+
 test('a refusal of any length is cut, not kept', async () => {
   const upstream = await startUpstream((_, response) => {
     response.writeHead(500)
@@ -280,6 +315,24 @@ test('a refusal of any length is cut, not kept', async () => {
   const reply = await post(gateway)
 
   expect(reply.text).toBe('a'.repeat(64 * 1024))
+})
+
+test('what is asked is not sent once its run is over, if it was not all said before', async () => {
+  const { gateway, model } = await withModel([])
+  const capability = gateway.grant('run')
+  const request = begin(gateway, { capability })
+  const body = aModelRequest()
+  request.setHeader('content-length', body.length)
+  request.write(body.slice(0, 10))
+  await sleep(50)
+
+  gateway.revoke(capability)
+  request.end(body.slice(10))
+
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage]
+  expect(response.statusCode).toBe(403)
+  response.resume()
+  expect(model.requests).toEqual([])
 })
 
 // ---- who is let in, and to what ----
