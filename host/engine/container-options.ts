@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode'
 import type { AgentSpec } from './engine.ts'
 import { hostOwnerLabels } from './owner-labels.ts'
@@ -18,11 +19,12 @@ const MiB = 1024 * 1024
 
 /**
  * The sandbox policy, all of it: what a container of ours may do. Pure, so that one table of tests
- * pins it down. Bounds follow the CIS Docker Benchmark, section 5.
+ * pins it down. Bounds follow the CIS Docker Benchmark, section 5. `volumes` are those that the image declares.
  */
 export function containerOptions(
   spec: AgentSpec,
   image: string,
+  volumes: readonly string[] = [],
 ): ContainerCreateOptions & { HostConfig: HostConfig & { CgroupnsMode: string } } {
   return {
     name: spec.name,
@@ -54,6 +56,7 @@ export function containerOptions(
       NetworkMode: spec.network === 'open' ? 'bridge' : 'none',
       ReadonlyRootfs: true,
       Tmpfs: {
+        ...inMemory(volumes, spec),
         '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
         [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
         // Engines may put one there by themselves, for everybody to write to.
@@ -83,6 +86,17 @@ export function containerOptions(
       RestartPolicy: { Name: 'no' },
     },
   }
+}
+
+/** The engine would make folders on the host's disk of them, without a bound. */
+function inMemory(volumes: readonly string[], spec: AgentSpec): Record<string, string> {
+  const taken = new Set(mounts(spec).map(({ Target }) => Target))
+  const paths = volumes.map((path) => posix.join('/', path).replace(/(.)\/$/, '$1'))
+  return Object.fromEntries(
+    paths
+      .filter((path) => !taken.has(path))
+      .map((path) => [path, 'rw,exec,nosuid,nodev,size=256m,mode=1777']),
+  )
 }
 
 /** `Mounts` and not `Binds`: a missing source is an error then, and a colon in a path is no trouble. */

@@ -57,20 +57,18 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         throw engineUnavailable(where, error)
       }
       try {
-        const [found] = await Promise.all([
-          rootless(),
-          askEngine(() => docker.getImage(image).inspect(), where),
-        ])
+        const [found] = await Promise.all([rootless(), volumesOf(docker, image, where)])
         if (found) checkRootless(found, where)
       } catch (error) {
-        throw statusOf(error) === 404 ? imageMissing(image, error) : engineUnavailable(where, error)
+        throw engineUnavailable(where, error)
       }
     },
 
     async start(spec) {
-      const found = await rootless()
+      const [found, volumes] = await Promise.all([rootless(), volumesOf(docker, image, where)])
       if (found) checkRootless(found, where, spec.user)
-      const usual = containerOptions(whyNot ? { ...spec, socketFolder: undefined } : spec, image)
+      const reached = whyNot ? { ...spec, socketFolder: undefined } : spec
+      const usual = containerOptions(reached, image, volumes)
       const options = found ? optionsForRootless(usual) : usual
       const container = await create(docker, options, image, where)
       try {
@@ -86,6 +84,16 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         throw found ? withAdviceOnLimits(failure) : failure
       }
     },
+  }
+}
+
+/** Those that the image declares. @throws CodexboxError `image-missing` */
+async function volumesOf(docker: Dockerode, image: string, where: string): Promise<string[]> {
+  try {
+    const { Config } = await askEngine(() => docker.getImage(image).inspect(), where)
+    return Object.keys(Config.Volumes ?? {})
+  } catch (error) {
+    throw statusOf(error) === 404 ? imageMissing(image, error) : error
   }
 }
 

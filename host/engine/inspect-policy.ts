@@ -99,15 +99,16 @@ function isNetwork(is: string | undefined, asked: string | undefined): boolean {
   return asked === 'none' ? is === 'none' : isOwnNamespace(is)
 }
 
-/** Nothing of the host's but what was asked for, and that no more writable. */
+/** Nothing of the host's disk but what was asked for, and that no more writable. */
 function areMounts({ Mounts }: ContainerInspectInfo, asked: HostConfig): boolean {
   const wanted = new Map(asked.Mounts?.map(({ Target, ReadOnly }) => [Target, ReadOnly === true]))
-  const bound = Mounts.filter(({ Type }) => Type === 'bind')
-  const areKnown = bound.every(({ Destination, RW }) => {
+  // In memory, and with the container's bound on that.
+  const onDisk = Mounts.filter(({ Type }) => Type !== 'tmpfs')
+  const areKnown = onDisk.every(({ Type, Destination, RW }) => {
     const isReadOnly = wanted.get(Destination)
-    return isReadOnly !== undefined && !(isReadOnly && RW)
+    return Type === 'bind' && isReadOnly !== undefined && !(isReadOnly && RW)
   })
-  return areKnown && bound.length === wanted.size
+  return areKnown && onDisk.length === wanted.size
 }
 
 function isNone(value: object | null | undefined): boolean {

@@ -98,6 +98,25 @@ test('the workspace can be written, the script and the socket only be read', () 
   ])
 })
 
+test('what an image declares as volumes is in memory, and takes the place of nothing of ours', () => {
+  const volumes = [
+    '/data/',
+    '/a/../cache',
+    '/workspace',
+    '/workspace/',
+    '/tmp',
+    '/run',
+    '/home/agent',
+  ]
+  const { HostConfig } = containerOptions(spec, 'image:1', volumes)
+
+  const inMemory = 'rw,exec,nosuid,nodev,size=256m,mode=1777'
+  expect(HostConfig).toEqual({
+    ...options.HostConfig,
+    Tmpfs: { '/data': inMemory, '/cache': inMemory, ...options.HostConfig.Tmpfs },
+  })
+})
+
 test('without a gateway there is no socket, and none is gone to', () => {
   const without = containerOptions({ ...spec, socketFolder: undefined }, 'image:1')
   const { Mounts } = without.HostConfig

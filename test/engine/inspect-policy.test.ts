@@ -128,6 +128,7 @@ test.each<[field: string, is: unknown]>([
 
 test.each<[what: string, is: Loose[]]>([
   ['one more', [...mounts, { Type: 'bind', Source: '/', Destination: '/host', RW: false }]],
+  ['one of the engine', [...mounts, { Type: 'volume', Name: 'a', Destination: '/data', RW: true }]],
   ['one too few', mounts.slice(1)],
   ['one that was to be read-only', mounts.map((mount) => ({ ...mount, RW: true }))],
 ])('of the folders of the host, %s is told', (_, is) => {

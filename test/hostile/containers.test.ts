@@ -67,6 +67,25 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
   )
 
   test(
+    'F6: what an image declares as a volume takes nothing of the disk of the host',
+    async () => {
+      const derived = await images.derive(['VOLUME /data', 'VOLUME ["/var/lib/a b/"]'])
+      const before = await docker.listVolumes()
+
+      const { output } = await runOf(
+        await open({ image: derived }),
+        'cd /data && stat -f -c %T . "/var/lib/a b" && head -c 300000000 /dev/zero > x; du -b x',
+      )
+
+      expect(output).toMatch(/tmpfs\s+tmpfs\s/)
+      expect(output).toContain('No space left on device')
+      expect(output).toMatch(/\b268\d{6}\s+x/)
+      expect((await docker.listVolumes()).Volumes).toEqual(before.Volumes)
+    },
+    LONG_MS,
+  )
+
+  test(
     'F7: a tool that does all to stay on costs its time and no more, and all of it goes with the run',
     async () => {
       const conversation = await open({ toolMs: 2000 })
