@@ -15,7 +15,7 @@ import { attach } from './attach.ts'
 import { containerOptions, inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
-import { deviationsOf } from './inspect-policy.ts'
+import { deviationsOf, hasComma } from './inspect-policy.ts'
 import { END_MS, reachHost, whySocketsAreNotShared } from './reach-host.ts'
 import type { Relay } from './relay.ts'
 import { removeContainer } from './remove-container.ts'
@@ -70,7 +70,9 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
       const reached = whyNot ? { ...spec, socketFolder: undefined } : spec
       const usual = containerOptions(reached, image, volumes)
       const options = found ? optionsForRootless(usual) : usual
-      const container = await create(docker, options, image, where)
+      const container = await create(docker, options, image, where).catch((error) => {
+        throw withAdviceOnCommas(error, options)
+      })
       try {
         await checkPolicy(container, options, where)
         const agent = await attachAndStart(docker, container, spec, { image, where, whyNot })
@@ -80,7 +82,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         const removed = removeContainer(container)
         // Not waited for where the engine had no answer before; it is tried all the same.
         if (!hadNoAnswer(error)) await removed
-        const failure = startFailed(image, error)
+        const failure = withAdviceOnCommas(startFailed(image, error), options)
         throw found ? withAdviceOnLimits(failure) : failure
       }
     },
@@ -137,6 +139,20 @@ async function checkPolicy(
     'engine-unavailable',
     `The engine (${where}) made a container that is weaker than what was asked for: ${found.join('; ')}. ` +
       'Nothing was started in it. Look into the settings of the engine, or use another one.',
+  )
+}
+
+function withAdviceOnCommas(
+  error: unknown,
+  { HostConfig }: Dockerode.ContainerCreateOptions,
+): unknown {
+  const path = HostConfig?.Mounts?.map(({ Source }) => Source).find(hasComma)
+  if (!path || !(error instanceof CodexboxError) || error.code !== 'engine-unavailable')
+    return error
+  return new CodexboxError(
+    error.code,
+    `${error.message} There is a comma in the path ${path}, which not every engine can mount (Podman does not): rename it.`,
+    { cause: error.cause },
   )
 }
 

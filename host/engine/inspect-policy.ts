@@ -101,15 +101,26 @@ function isNetwork(is: string | undefined, asked: string | undefined): boolean {
 
 /** Nothing of the host's disk but what was asked for, and that no more writable. */
 function areMounts({ Mounts }: ContainerInspectInfo, asked: HostConfig): boolean {
-  const wanted = new Map(asked.Mounts?.map(({ Target, ReadOnly }) => [Target, ReadOnly === true]))
+  const wanted = new Map(asked.Mounts?.map((mount) => [mount.Target, mount]))
   // In memory, and with the container's bound on that.
   const onDisk = Mounts.filter(({ Type }) => Type !== 'tmpfs')
-  const areKnown = onDisk.every(({ Type, Destination, RW }) => {
-    const isReadOnly = wanted.get(Destination)
-    return Type === 'bind' && isReadOnly !== undefined && !(isReadOnly && RW)
+  const areKnown = onDisk.every(({ Type, Source, Destination, RW }) => {
+    const mount = wanted.get(Destination)
+    if (Type !== 'bind' || !mount) return false
+    return isFolder(Source, mount.Source) && !(mount.ReadOnly && RW)
   })
   return areKnown && onDisk.length === wanted.size
 }
+
+/**
+ * Some engines read a comma as the end of a path, and what follows as another one. Others have names of their own
+ * for folders (those in a virtual machine), so that only such paths are compared.
+ */
+function isFolder(is: string, asked: string): boolean {
+  return !hasComma(asked) || is === asked
+}
+
+export const hasComma = (path: string) => path.includes(',')
 
 function isNone(value: object | null | undefined): boolean {
   return Object.keys(value ?? {}).length === 0

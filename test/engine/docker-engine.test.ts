@@ -1,6 +1,14 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +26,7 @@ import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import {
   aWorkspace,
   cleanUp,
+  later,
   startAgent,
   TOOL_USER,
   testEngineContract,
@@ -54,6 +63,29 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
   }
 
   testEngineContract(engine)
+
+  test('F5: a path that could be read as two is that folder, or nothing is started', async () => {
+    const elsewhere = aFolder()
+    const workspace = join(aFolder(), `a,source=${elsewhere}`)
+    mkdirSync(workspace, { recursive: true })
+    if (isRoot) for (const folder of [elsewhere, workspace]) chownSync(folder, 12_345, 12_345)
+    const run = openConversation({
+      workspace,
+      settings: { provider: 'demo', engine: 'docker', image, dataDir: aFolder() },
+    }).then((conversation) => {
+      later(() => conversation.close())
+      return conversation.run('run: touch here').result
+    })
+
+    const { status, error } = await run
+
+    expect(readdirSync(elsewhere)).toEqual([])
+    if (status === 'done') return expect(readdirSync(workspace)).toEqual(['here'])
+    expect(error).toMatchObject({
+      code: 'engine-unavailable',
+      message: expect.stringContaining('There is a comma in the path'),
+    })
+  })
 
   test('a container that runs deviates from what was asked for in nothing', async () => {
     const { name } = await startAgent(engine)

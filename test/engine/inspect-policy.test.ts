@@ -137,6 +137,21 @@ test.each<[what: string, is: Loose[]]>([
   ])
 })
 
+test('of a folder whose path can be read in two ways, another one is told', () => {
+  const path = '/home/me/a,source=/etc'
+  const mountsOf = (Source: string) =>
+    mounts.with(0, { ...mounts[0], Source } as (typeof mounts)[0])
+  const wanted = asked.HostConfig.Mounts?.map((mount) =>
+    mount.Target === '/workspace' ? { ...mount, Source: path } : mount,
+  )
+  const ofPath = { ...asked, HostConfig: { ...asked.HostConfig, Mounts: wanted ?? [] } }
+
+  expect(deviationsOf(aContainer({}, {}, { Mounts: mountsOf(path) }), ofPath)).toEqual([])
+  expect(deviationsOf(aContainer({}, {}, { Mounts: mountsOf('/etc') }), ofPath)).toMatchObject([
+    { field: 'Mounts' },
+  ])
+})
+
 test('with an open network, only the network of the host is too much', () => {
   const open = { ...asked, HostConfig: { ...asked.HostConfig, NetworkMode: 'bridge' } }
 
