@@ -69,7 +69,9 @@ export function containerOptions(
       Memory: 2048 * MiB,
       // The same figure: no swap on top.
       MemorySwap: 2048 * MiB,
-      NanoCpus: 2_000_000_000,
+      // Two processors, in this way also where there is only one: Docker refuses `NanoCpus` beyond what it has.
+      CpuPeriod: 100_000,
+      CpuQuota: 200_000,
       Ulimits: [
         // A core file in the workspace would hold the agent's memory.
         { Name: 'core', Soft: 0, Hard: 0 },

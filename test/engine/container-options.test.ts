@@ -35,7 +35,8 @@ const hostPolicy: [promise: string, setting: string, value: unknown][] = [
   ['a fork bomb ends at a number', 'PidsLimit', 512],
   ['memory ends at a number', 'Memory', 2048 * MiB],
   ['and swap adds nothing to it', 'MemorySwap', 2048 * MiB],
-  ['it takes two processors and no more', 'NanoCpus', 2e9],
+  ['it takes two processors and no more, also where there are fewer', 'CpuQuota', 200_000],
+  ['in each tenth of a second', 'CpuPeriod', 100_000],
   [
     'there are no core files, and files to be open at once end at a number',
     'Ulimits',

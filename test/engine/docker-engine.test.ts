@@ -158,7 +158,8 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
         PidsLimit: 512,
         Memory: 2048 * MiB,
         MemorySwap: 2048 * MiB,
-        NanoCpus: 2e9,
+        CpuPeriod: 100_000,
+        CpuQuota: 200_000,
         OomScoreAdj: 500,
         Ulimits: [
           { Name: 'core', Soft: 0, Hard: 0 },
