@@ -29,7 +29,8 @@ describeWithEngine('from inside the container, a tool', ({ docker, image, source
   /** What `command` prints when a tool runs it. */
   async function shell(command: string): Promise<string> {
     inside.begin(`run: { ${command}\n} > /workspace/.printed 2>&1`)
-    await until(inside.events, 'finished')
+    // Where the run failed, that is to be told, and not that there is no such file.
+    expect(await until(inside.events, 'finished')).toMatchObject({ status: 'done' })
     const file = join(inside.workspace, '.printed')
     const printed = readFileSync(file, 'utf8')
     rmSync(file)
