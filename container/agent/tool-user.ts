@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { messageOf } from '../../shared/errors.ts'
+import { notKeptApart } from '../../shared/not-kept-apart.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 
 /** How the process is started that runs the tools. */
@@ -16,27 +17,23 @@ export interface ToolUser {
 const WITHOUT_RIGHTS = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
 
 /**
- * Tools are run by another user than the agent. If that is root, as the agent is, they are kept apart
- * by their rights: the kernel lets nobody look into a process that has capabilities which he has not
- * (ptrace(2), "Ptrace access mode checking"). Signals they can send then. Without `worker` they are
- * run as the agent is, as other hosts want it.
+ * Tools are run by another user than the agent. If that is root, whoever the agent is, all of root's rights
+ * are taken from them. That keeps them apart even if the agent is root as well: the kernel lets nobody look
+ * into a process that has capabilities which he has not (ptrace(2), "Ptrace access mode checking"). Without
+ * `worker` they are run as the agent is, as other hosts want it.
  * @throws CodexboxError `image-unusable` where that cannot be had.
  */
 export function toolUser({ worker }: Pick<RunRequest, 'worker'>): ToolUser {
   if (!worker) return { isIsolated: false, prefix: [], ids: undefined }
-  const own = process.getuid?.()
-  if (worker.uid !== own) return { isIsolated: true, prefix: [], ids: worker }
-  const wrong = whatIsWrong()
+  const isAnother = worker.uid !== process.getuid?.()
+  if (isAnother && worker.uid !== 0) return { isIsolated: true, prefix: [], ids: worker }
+  const wrong = whatIsWrong(worker)
   if (!wrong) return { isIsolated: true, prefix: WITHOUT_RIGHTS, ids: worker }
-  throw new CodexboxError(
-    'image-unusable',
-    `The tools cannot be kept apart from the agent: both would be user ${own}, and ${wrong}. Use an image ` +
-      'with setpriv (util-linux), or a workspace that belongs to an ordinary user.',
-  )
+  throw notKeptApart(worker.uid, wrong)
 }
 
 /** Tried, and seen: the command may succeed and change nothing. */
-function whatIsWrong(): string | undefined {
+function whatIsWrong(worker: { uid: number; gid: number }): string | undefined {
   const [command = '', ...args] = WITHOUT_RIGHTS
   try {
     if (!hasRights(readFileSync(STATUS, 'utf8')))
@@ -44,6 +41,7 @@ function whatIsWrong(): string | undefined {
     const theirs = execFileSync(command, [...args, 'cat', STATUS], {
       encoding: 'utf8',
       stdio: 'pipe',
+      ...worker,
     })
     return hasRights(theirs) ? 'their rights stay with them' : undefined
   } catch (error) {
