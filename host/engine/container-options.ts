@@ -17,6 +17,43 @@ export const inside = {
 
 const MiB = 1024 * 1024
 
+/** What it takes to start the worker as another user, and to end it. */
+const RIGHTS = ['SETUID', 'SETGID', 'KILL']
+
+/** And if that is root, to take these and all others from it. */
+const RIGHTS_BESIDE_ROOT = [...RIGHTS, 'SETPCAP']
+
+const KEPT = RIGHTS_BESIDE_ROOT.map((right) => `+${right.toLowerCase()}`).join(',')
+
+/** Starts what it is given; ends when that ends, or is halted. */
+const SHELL = [
+  "trap 'kill $!; wait $!; exit $?' TERM",
+  // With job control `wait` also returns for what is halted.
+  'set -m',
+  'exec "$0" "$@" &',
+  // The agent's pipes are the agent's alone, and none that is full holds this up.
+  'exec <>/dev/null >&0 2>&0',
+  'wait $!',
+].join('\n')
+
+/**
+ * What starts node where tools are root. The agent is somebody else then, with the same rights. But whoever is
+ * root by number may send any signal to anybody, without any right (fcntl(2), F_SETSIG), and an agent that is
+ * halted would not see that its host is gone. The first process of a container cannot be halted or killed
+ * from inside. So it is a shell that ends then, and the container with it; it reaps as well.
+ */
+const BESIDE_ROOT = [
+  'setpriv',
+  '--reuid=65532',
+  '--regid=65532',
+  '--clear-groups',
+  `--inh-caps=${KEPT}`,
+  `--ambient-caps=${KEPT}`,
+  'bash',
+  '-c',
+  SHELL,
+]
+
 /**
  * The sandbox policy, all of it: what a container of ours may do. Pure, so that one table of tests
  * pins it down. Bounds follow the CIS Docker Benchmark, section 5. `volumes` are those that the image declares.
@@ -25,12 +62,16 @@ export function containerOptions(
   spec: AgentSpec,
   image: string,
   volumes: readonly string[] = [],
-): ContainerCreateOptions & { HostConfig: HostConfig & { CgroupnsMode: string } } {
+): ContainerCreateOptions & {
+  Entrypoint: string[]
+  HostConfig: HostConfig & { CgroupnsMode: string }
+} {
+  const isBesideRoot = spec.user.uid === 0
   return {
     name: spec.name,
     Image: image,
     // Whatever the image would start: we start node with our script.
-    Entrypoint: ['node'],
+    Entrypoint: [...(isBesideRoot ? BESIDE_ROOT : []), 'node'],
     // It goes there first, which shows whether it can.
     Cmd: [inside.agentFile, ...(spec.socketFolder ? ['agent', inside.socketPath] : [])],
     // The agent is root without rights, which is what it takes to start the tools as somebody else.
@@ -49,8 +90,7 @@ export function containerOptions(
     StopTimeout: 5,
     HostConfig: {
       CapDrop: ['ALL'],
-      // To start the worker as another user, and to end it; as the same one, to take from it all of these.
-      CapAdd: ['SETUID', 'SETGID', 'KILL', ...(spec.user.uid === 0 ? ['SETPCAP'] : [])],
+      CapAdd: isBesideRoot ? RIGHTS_BESIDE_ROOT : RIGHTS,
       SecurityOpt: ['no-new-privileges'],
       // With a list of hosts there is none either: the way to them is the socket.
       NetworkMode: spec.network === 'open' ? 'bridge' : 'none',
@@ -63,8 +103,8 @@ export function containerOptions(
         '/run': 'ro,noexec,nosuid,nodev,size=1m,mode=755',
       },
       Mounts: mounts(spec),
-      // Reaps what tools leave behind; node as process 1 would not.
-      Init: true,
+      // Reaps what tools leave behind; node as process 1 would not. Beside root the shell does.
+      Init: !isBesideRoot,
       PidsLimit: 512,
       Memory: 2048 * MiB,
       // The same figure: no swap on top.

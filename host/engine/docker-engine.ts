@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { notKeptApart } from '../../shared/not-kept-apart.ts'
 import { setupCommand } from '../package-root.ts'
 import {
   ANSWER_MS,
@@ -284,7 +285,7 @@ async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExi
 
 /**
  * The engine starts its init process, which exists in every image; only that one finds out that there
- * is no node, or none for this machine, and can but exit and say so.
+ * is no node, or none for this machine, and can but exit and say so. So does `setpriv`, of what it cannot.
  */
 async function unlessUnusable(
   exit: Extract<AgentExit, { code: unknown }>,
@@ -296,10 +297,15 @@ async function unlessUnusable(
   await Promise.race([outputEnded, sleep(LAST_WORDS_MS, undefined, { ref: false })])
   const unbounded = unboundedError(stderrTail(), where)
   if (unbounded) return { lost: unbounded.message, error: unbounded }
-  const why = whyNoNode(stderrTail())
-  if (!why) return exit
-  const error = imageUnusable(image, why)
-  return { lost: error.message, error }
+  const error = errorOfImage(image, stderrTail())
+  return error ? { lost: error.message, error } : exit
+}
+
+function errorOfImage(image: string, said: string): CodexboxError | undefined {
+  const why = whyNoNode(said)
+  if (why) return imageUnusable(image, why)
+  const [, whyNot] = /^setpriv: (.+)/m.exec(said) ?? []
+  return whyNot === undefined ? undefined : notKeptApart(0, `setpriv says: ${whyNot}`)
 }
 
 function whyNoNode(said: string): string | undefined {
@@ -336,6 +342,9 @@ function imageMissing(image: string, cause: unknown): CodexboxError {
 
 function startFailed(image: string, cause: unknown): unknown {
   const message = messageOf(cause).trim()
+  if (/setpriv.*not found/i.test(message)) {
+    return notKeptApart(0, 'there is no setpriv in the image')
+  }
   if (/executable file not found|no such file or directory.*node/i.test(message)) {
     return imageUnusable(image, 'there is none in its PATH', cause)
   }

@@ -51,8 +51,7 @@ export function optionsForRootless(options: ContainerOptions): ContainerOptions 
   const { Ulimits: _, ...hostConfig } = options.HostConfig
   return {
     ...options,
-    // The name it is called by is that of what it becomes.
-    Entrypoint: ['bash', '-c', firstWords(options.HostConfig), 'node'],
+    Entrypoint: ['bash', '-c', firstWords(options.HostConfig), ...options.Entrypoint],
     HostConfig: { ...hostConfig, UsernsMode: 'keep-id' },
   }
 }
@@ -70,7 +69,7 @@ function firstWords({ Ulimits = [], PidsLimit, Memory }: HostConfig): string {
     `if ulimit ${limits}`,
     ` && ${isBounded('pids.max', PidsLimit)}`,
     ` && ${isBounded('memory.max', Memory)}`,
-    `; then exec node "$@"; else echo '${UNBOUNDED}' >&2; exit 1; fi`,
+    `; then exec "$0" "$@"; else echo '${UNBOUNDED}' >&2; exit 1; fi`,
   ].join('')
 }
 

@@ -138,11 +138,26 @@ test('a list of hosts gives it no network, and changes nothing at all', () => {
   expect(allowing).toEqual(options)
 })
 
-test('for tools that are root the agent has the right to take theirs, and that changes nothing else', () => {
+test('for tools that are root the agent is another user, with the right to take theirs, below a shell that waits for it, and that changes nothing else', () => {
   const root = containerOptions({ ...spec, user: { uid: 0, gid: 0 } }, 'image:1')
 
   const CapAdd = ['SETUID', 'SETGID', 'KILL', 'SETPCAP']
-  expect(root).toEqual({ ...options, HostConfig: { ...options.HostConfig, CapAdd } })
+  expect(root).toEqual({
+    ...options,
+    Entrypoint: [
+      'setpriv',
+      '--reuid=65532',
+      '--regid=65532',
+      '--clear-groups',
+      '--inh-caps=+setuid,+setgid,+kill,+setpcap',
+      '--ambient-caps=+setuid,+setgid,+kill,+setpcap',
+      'bash',
+      '-c',
+      expect.stringMatching(/^set -m$.*^exec "\$0" "\$@" &$.*^wait \$!$/ms),
+      'node',
+    ],
+    HostConfig: { ...options.HostConfig, CapAdd, Init: false },
+  })
 })
 
 function aMount(Source: string, Target: string, ReadOnly: boolean) {

@@ -84,8 +84,6 @@ describeWithEngine('a hostile tool in a container', ({ docker, image }) => {
       const details = Object.fromEntries(notHeld(report).map(({ id, detail }) => [id, detail]))
       expect(details).toEqual({
         X4: ['uid 0', 'setuid(0)', 'a shell with set-user-id', 'chown'],
-        X6: ['/proc/1/oom_score_adj'],
-        X8: [expect.stringMatching(/^a signal to 1$/), expect.stringMatching(/^a signal to \d+$/)],
       })
     },
     LONG_MS,
