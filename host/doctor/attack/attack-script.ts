@@ -325,9 +325,23 @@ async function escape() {
       mustFail(command.join(' '), () => { output(...command) })
     for (const pid of agents()) mustFail('root of ' + pid, () => { fs.readdirSync('/proc/' + pid + '/root/') })
   })
-  await attempt('X8', async ({ mustFail }) => {
+  await attempt('X8', async ({ mustFail, proved }) => {
     // Signal 0 asks whether one may, and does nothing.
     for (const pid of agents()) mustFail('a signal to ' + pid, () => process.kill(pid, 0))
+    // Other rules hold for whom a file tells of its news.
+    const bait = spawn(process.execPath, ['-e', 'process.on("SIGUSR1", () => {}); console.log("ready"); setInterval(() => {}, 1e6)'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    await new Promise((resolve) => bait.stdout.once('data', resolve))
+    try {
+      const python = path.join(here, 'notify.py')
+      fs.writeFileSync(python, NOTIFY)
+      const isSignalled = JSON.parse(output('python3', python, String(bait.pid), ...agents().map(String)))
+      proved(isSignalled[bait.pid])
+      for (const pid of agents()) mustFail('a signal by a file to ' + pid, () => isSignalled[pid])
+    } catch (error) {
+      if (error.code !== 'ENOENT') throw error // Not every image has a python3.
+    } finally {
+      bait.kill('SIGKILL')
+    }
   })
   await attempt('F1', async ({ mustFail }) => {
     for (const file of plan.hostFiles) {
@@ -518,6 +532,27 @@ const TRACE = [
   '    return True if got >= 0 else os.strerror(ctypes.get_errno())',
   'ways = {"ptrace": attach, "seize": seize, "process_vm_readv": reads, "pidfd_getfd": takes}',
   'print(json.dumps({pid: {name: way(int(pid)) for name, way in ways.items()} for pid in sys.argv[1:]}))',
+  '',
+].join('\n')
+
+// Who wakes up each time that he is sent a signal which he heeds and which does nothing; he sleeps otherwise.
+const NOTIFY = [
+  'import fcntl, json, os, signal, sys, time',
+  'def sleeps(pid):',
+  '    return [line for line in open("/proc/%d/status" % pid) if line.startswith("voluntary_")]',
+  'def wakes(pid):',
+  '    reads, writes = os.pipe()',
+  '    fcntl.fcntl(reads, fcntl.F_SETOWN, pid)',
+  '    fcntl.fcntl(reads, 10, signal.SIGUSR1) # F_SETSIG',
+  '    fcntl.fcntl(reads, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)',
+  '    before = sleeps(pid)',
+  '    os.write(writes, b"x")',
+  '    until = time.monotonic() + 0.3',
+  '    while time.monotonic() < until:',
+  '        if sleeps(pid) != before: return True',
+  '        time.sleep(0.005)',
+  '    return False',
+  'print(json.dumps({pid: all(wakes(int(pid)) for _ in range(10)) for pid in sys.argv[1:]}))',
   '',
 ].join('\n')
 
