@@ -104,7 +104,7 @@ async function execute(
           ...names,
         ],
         // Neither the agent nor anybody who could own a workspace: tools cannot end it and put a socket of
-        // theirs in the place of its own, not even where they are root.
+        // theirs in the place of its own. Where they are root the kernel lets them, by F_SETSIG; the run ends then.
         User: '65533:65533',
         WorkingDir: '/',
         AttachStdin: true,
