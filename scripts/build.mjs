@@ -27,9 +27,13 @@ export async function buildAgent() {
   replaceFile(join(root, 'dist/container/agent.meta.json'), JSON.stringify(result.metafile))
 }
 
-/** Whole at any moment: a container that is started meanwhile gets the old script or the new one. */
+/**
+ * Whole at any moment: a container that is started meanwhile gets the old script or the new one. For every user,
+ * whatever the umask: in a container it is read by others.
+ */
 function replaceFile(path, contents) {
   writeFileSync(`${path}.${process.pid}`, contents)
+  chmodSync(`${path}.${process.pid}`, 0o644)
   renameSync(`${path}.${process.pid}`, path)
 }
 

@@ -1,4 +1,13 @@
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -23,6 +32,17 @@ test('the bundle is one file made from our own files alone', () => {
   expect(output?.entryPoint).toBe('container/main.ts')
   expect(Object.keys(inputs).filter((path) => !/^(container|shared)\//.test(path))).toEqual([])
 })
+
+test.skipIf(process.platform === 'win32')(
+  'every user of a container can read it, whatever the umask of who has built it',
+  () => {
+    const build = `import('./scripts/build.mjs').then((build) => build.buildAgent())`
+
+    execFileSync('sh', ['-c', 'umask 077; exec "$0" -e "$1"', process.execPath, build])
+
+    expect(statSync(agentFile).mode & 0o777).toBe(0o644)
+  },
+)
 
 test('the schemas, and zod with them, stay on the host', () => {
   expect(Object.keys(inputs)).not.toContain('shared/protocol.ts')
