@@ -29,7 +29,7 @@ const ASKER = `
 if (process.argv[2] === 'relay') return require('${inside.workspace}/agent.cjs')
 const http = require('node:http')
 const { once } = require('node:events')
-process.stdin.once('data', async (line) => {
+require('readline').createInterface({ input: process.stdin }).once('line', async (line) => {
   const { ways, bodies, rounds } = JSON.parse(line)
   const names = Object.keys(ways)
   const agents = names.map(() => new http.Agent({ keepAlive: true }))
