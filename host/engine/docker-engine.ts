@@ -66,8 +66,9 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
     },
 
     async start(spec) {
-      const [found, volumes] = await Promise.all([rootless(), volumesOf(docker, image, where)])
+      const found = await rootless()
       if (found) checkRootless(found, where, spec.user)
+      const volumes = await volumesOf(docker, image, where)
       const reached = whyNot ? { ...spec, socketFolder: undefined } : spec
       const usual = containerOptions(reached, image, volumes)
       const options = found ? optionsForRootless(usual) : usual
@@ -93,8 +94,10 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
 /** Those that the image declares. @throws CodexboxError `image-missing` */
 async function volumesOf(docker: Dockerode, image: string, where: string): Promise<string[]> {
   try {
-    const { Config } = await askEngine(() => docker.getImage(image).inspect(), where)
-    return Object.keys(Config.Volumes ?? {})
+    const found = await askEngine(() => docker.getImage(image).inspect(), where)
+    // An image that was imported may have no settings at all.
+    const { Config }: { Config?: typeof found.Config | null } = found
+    return Object.keys(Config?.Volumes ?? {})
   } catch (error) {
     throw statusOf(error) === 404 ? imageMissing(image, error) : error
   }
