@@ -18,7 +18,7 @@ const OVERDUE_MS = 30_000
 const maxEvents = (maxTurns: number) => 5_000 + 50 * maxTurns
 
 /** The same for what these come to as text; a conversation has at most 64 MB, or it cannot be sent. */
-const MAX_EVENT_CHARS = 400 * 1024 * 1024
+const MAX_EVENT_CHARS = 256 * 1024 * 1024
 
 /** How long an agent may take to leave when it is asked to. */
 const LEAVE_MS = 5000

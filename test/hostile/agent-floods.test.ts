@@ -77,7 +77,7 @@ describeWithEngine('an agent that is not ours any more', ({ docker, image }) => 
         status: 'failed',
         error: {
           code: 'protocol-violation',
-          message: 'The container wrote events of more than 400 MB in one run; it was stopped.',
+          message: 'The container wrote events of more than 256 MB in one run; it was stopped.',
         },
       })
       expect(end.peakMB).toBeLessThan(1000)
