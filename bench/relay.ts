@@ -12,8 +12,8 @@ import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import type Dockerode from 'dockerode'
 import { readConfig } from '../host/config.ts'
+import { bridgeAddress } from '../host/doctor/attack/bridge-relay.ts'
 import { inside } from '../host/engine/container-options.ts'
 import { dockerEngine } from '../host/engine/docker-engine.ts'
 import { createDocker } from '../host/engine/docker-host.ts'
@@ -113,12 +113,6 @@ async function textOf(stream: Readable): Promise<string> {
   let text = ''
   for await (const chunk of stream) text += chunk
   return text
-}
-
-/** Where containers on the default network find this machine. */
-async function bridgeAddress(docker: Dockerode): Promise<string> {
-  const [config] = (await docker.getNetwork('bridge').inspect()).IPAM?.Config ?? []
-  return config?.Gateway ?? config?.Subnet?.replace(/\d+\/\d+$/, '1') ?? ''
 }
 
 if (role === 'upstream') await serveUpstream(argument)

@@ -45,7 +45,8 @@ export async function openBridgeRelay(docker: Dockerode, url: URL) {
   }
 }
 
-async function bridgeAddress(docker: Dockerode): Promise<string> {
+/** Where containers on the engine's usual network find its machine. */
+export async function bridgeAddress(docker: Dockerode): Promise<string> {
   const { IPAM } = await docker.getNetwork('bridge').inspect()
   // An engine that has found its bridge made already does not name the address.
   const addresses = IPAM?.Config?.map(({ Gateway, Subnet }) => Gateway ?? firstOf(Subnet))
