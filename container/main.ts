@@ -3,6 +3,7 @@
  * worker; the host starts it as the relay where its sockets cannot be mounted.
  */
 import { serveAgent } from './agent/agent.ts'
+import { mountQuestion, printLook, reportMounts } from './agent/report-mounts.ts'
 import { openForwarder } from './egress/forwarder.ts'
 import { knock } from './relay/knock.ts'
 import { serveRelay } from './relay/relay.ts'
@@ -24,11 +25,23 @@ function serve(): Promise<number> {
       return work(path || process.cwd(), args[1])
     case 'relay':
       return serveRelay(path, args.slice(1))
+    case 'look':
+      printLook(args)
+      return Promise.resolve(0)
+    case 'agent': {
+      // First of all: the host waits for both.
+      if (path) knock(path)
+      const question = mountQuestion(args.slice(1))
+      writeLine(`${JSON.stringify(reportMounts(question))}\n`)
+      return serveAgent(process.stdin, writeLine, question)
+    }
     default:
-      // First of all: the host waits for it.
-      if (role === 'agent') knock(path)
-      return serveAgent(process.stdin, (line) => process.stdout.write(line))
+      return serveAgent(process.stdin, writeLine)
   }
+}
+
+function writeLine(line: string): void {
+  process.stdout.write(line)
 }
 
 /** What the worker starts has its environment. */

@@ -12,6 +12,9 @@ export const packageVersion = readVersion()
 /** The container script as one file. `npm run build` makes it. */
 export const agentFile = join(packageRoot, 'dist', 'container', 'agent.cjs')
 
+/** What has to stand ahead of any other script that is started in the place of the container script. */
+export const reportFile = join(packageRoot, 'dist', 'container', 'report.cjs')
+
 /** The command that runs a setup step, as the person at this installation has to type it. */
 export function setupCommand(step: string): string {
   return isCheckout ? `npx tsx setup/index.ts --step ${step}` : `codexbox-setup --step ${step}`

@@ -7,24 +7,31 @@ import { build } from 'esbuild'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** One CommonJS file: it starts 3 ms sooner than an ES module, and a container needs no second file. */
+/** CommonJS: it starts 3 ms sooner than an ES module. A container needs one of these files and no second one. */
 export async function buildAgent() {
+  mkdirSync(join(root, 'dist/container'), { recursive: true })
+  const metafile = await bundle('container/main.ts', 'dist/container/agent.cjs')
+  // Kept beside the bundle, so that a test can prove what went into it.
+  replaceFile(join(root, 'dist/container/agent.meta.json'), JSON.stringify(metafile))
+  // In a scope of its own, since it stands ahead of other code.
+  await bundle('container/report.ts', 'dist/container/report.cjs', 'iife')
+}
+
+async function bundle(entry, outfile, format = 'cjs') {
   const result = await build({
     absWorkingDir: root,
-    entryPoints: ['container/main.ts'],
-    outfile: 'dist/container/agent.cjs',
+    entryPoints: [entry],
+    outfile,
     bundle: true,
     platform: 'node',
     target: 'node20',
-    format: 'cjs',
+    format,
     metafile: true,
     legalComments: 'none',
     write: false,
   })
-  mkdirSync(join(root, 'dist/container'), { recursive: true })
   for (const { path, contents } of result.outputFiles) replaceFile(path, contents)
-  // Kept beside the bundle, so that a test can prove what went into it.
-  replaceFile(join(root, 'dist/container/agent.meta.json'), JSON.stringify(result.metafile))
+  return result.metafile
 }
 
 /**

@@ -1,4 +1,5 @@
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import type { ProofRequest } from '../../shared/mount-report.ts'
 import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { HostLine, RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
@@ -7,6 +8,7 @@ import { checkWorkspace } from './check-workspace.ts'
 import { type Emit, eventWriter } from './events.ts'
 import { History } from './history.ts'
 import { ModelClient } from './model-client.ts'
+import { type MountQuestion, proofs } from './report-mounts.ts'
 import { headItems } from './request-body.ts'
 import { type Conversation, runLoop } from './run-loop.ts'
 import { parseHostLine, parseRunRequest } from './run-request.ts'
@@ -24,11 +26,12 @@ const FIRST_LINE_MS = 30_000
 /**
  * The brain: talks to the model, never runs a command. Serves one conversation from its first line on
  * stdin until it is told to close, is idle for too long, or stdin ends because the host is gone.
- * Resolves with the exit code.
+ * `mounts` is what it proves before, when it is asked to. Resolves with the exit code.
  */
 export async function serveAgent(
   stdin: AsyncIterable<Buffer>,
   write: (line: string) => void,
+  mounts?: MountQuestion,
 ): Promise<number> {
   let isOver = false
   const emitFor = eventWriter((line) => {
@@ -38,9 +41,13 @@ export async function serveAgent(
   let runId = 'none'
   let agent: Agent | undefined
   try {
-    const first = await within(FIRST_LINE_MS, lines.next())
-    if (first.done) throw new Error('stdin ended before one whole line had come')
-    const request = parseRunRequest(first.value)
+    let first = await firstLine(lines)
+    const proofRequest = mounts && parseProofRequest(first)
+    if (proofRequest) {
+      write(`${JSON.stringify(proofs(proofRequest, mounts))}\n`)
+      first = await firstLine(lines)
+    }
+    const request = parseRunRequest(first)
     runId = request.runId
     checkWorkspace(request.workspace)
     agent = new Agent(request, emitFor)
@@ -274,6 +281,17 @@ function finishedEarly(code: string, message: string) {
     toolCalls: 0,
     durationMs: 0,
   } as const
+}
+
+async function firstLine(lines: AsyncGenerator<string>): Promise<string> {
+  const { value, done } = await within(FIRST_LINE_MS, lines.next())
+  if (done) throw new Error('stdin ended before one whole line had come')
+  return value
+}
+
+/** Undefined for any other line. The usual one may be long, and is not read twice. */
+function parseProofRequest(line: string): ProofRequest | undefined {
+  return line.startsWith('{"type":"prove"') ? (JSON.parse(line) as ProofRequest) : undefined
 }
 
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode'
 import type { AgentSpec } from './engine.ts'
-import { hostOwnerLabels } from './owner-labels.ts'
+import { hostOwnerLabels, WORKSPACE_LABEL } from './owner-labels.ts'
 
 /** Where things are inside the container. */
 export const inside = {
@@ -72,13 +72,20 @@ export function containerOptions(
     Image: image,
     // Whatever the image would start: we start node with our script.
     Entrypoint: [...(isBesideRoot ? BESIDE_ROOT : []), 'node'],
-    // It goes there first, which shows whether it can.
-    Cmd: [inside.agentFile, ...(spec.socketFolder ? ['agent', inside.socketPath] : [])],
+    // It goes to the socket first, which shows whether it can, and reports what is at the targets.
+    Cmd: [
+      inside.agentFile,
+      'agent',
+      spec.socketFolder ? inside.socketPath : '',
+      `${spec.user.uid}`,
+      `${spec.user.gid}`,
+      ...bindsOf(spec).map(({ target }) => target),
+    ],
     // The agent is root without rights, which is what it takes to start the tools as somebody else.
     User: '0:0',
     WorkingDir: '/',
     Env: [`HOME=${inside.home}`, 'LANG=C.UTF-8', 'GIT_TERMINAL_PROMPT=0', 'PAGER=cat'],
-    Labels: hostOwnerLabels(),
+    Labels: { ...hostOwnerLabels(), [WORKSPACE_LABEL]: spec.workspace.path },
     OpenStdin: true,
     // The container's stdin ends with our connection: if this process dies, the agent leaves.
     StdinOnce: true,
@@ -96,7 +103,7 @@ export function containerOptions(
       NetworkMode: spec.network === 'open' ? 'bridge' : 'none',
       ReadonlyRootfs: true,
       Tmpfs: {
-        ...inMemory(volumes, spec),
+        ...volumesInMemory(volumes, spec),
         '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
         [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
         // Engines may put one there by themselves, for everybody to write to.
@@ -131,8 +138,8 @@ export function containerOptions(
 }
 
 /** The engine would make folders on the host's disk of them, without a bound. */
-function inMemory(volumes: readonly string[], spec: AgentSpec): Record<string, string> {
-  const taken = new Set(mounts(spec).map(({ Target }) => Target))
+function volumesInMemory(volumes: readonly string[], spec: AgentSpec): Record<string, string> {
+  const taken = new Set(bindsOf(spec).map(({ target }) => target))
   const paths = volumes.map((path) => posix.join('/', path).replace(/(.)\/$/, '$1'))
   return Object.fromEntries(
     paths
@@ -141,21 +148,34 @@ function inMemory(volumes: readonly string[], spec: AgentSpec): Record<string, s
   )
 }
 
+/** A file or folder of the host that the container gets. */
+export interface Bind {
+  path: string
+  target: string
+  readOnly: boolean
+}
+
+export function bindsOf(spec: AgentSpec): Bind[] {
+  const { workspace, pinned = [], agentFile, socketFolder } = spec
+  return [
+    { path: workspace.path, target: inside.workspace, readOnly: false },
+    ...pinned.map(({ path, at, readOnly }) => ({
+      path,
+      target: `${inside.workspace}/${at}`,
+      readOnly,
+    })),
+    { path: agentFile, target: inside.agentFile, readOnly: true },
+    ...(socketFolder ? [{ path: socketFolder, target: inside.socketFolder, readOnly: true }] : []),
+  ]
+}
+
 /** `Mounts` and not `Binds`: a missing source is an error then, and a colon in a path is no trouble. */
 function mounts(spec: AgentSpec): MountSettings[] {
-  const bind = (source: string, target: string, readOnly: boolean): MountSettings => ({
+  return bindsOf(spec).map(({ path, target, readOnly }) => ({
     Type: 'bind',
-    Source: source,
+    Source: path,
     Target: target,
     ReadOnly: readOnly,
     BindOptions: { Propagation: 'rprivate' },
-  })
-  return [
-    bind(spec.workspace, inside.workspace, false),
-    ...(spec.pinned ?? []).map(({ path, at, readOnly }) =>
-      bind(path, `${inside.workspace}/${at}`, readOnly),
-    ),
-    bind(spec.agentFile, inside.agentFile, true),
-    ...(spec.socketFolder ? [bind(spec.socketFolder, inside.socketFolder, true)] : []),
-  ]
+  }))
 }

@@ -13,10 +13,14 @@ import {
   statusOf,
 } from './ask-engine.ts'
 import { attach } from './attach.ts'
+import { containerLost } from './container-lost.ts'
 import { containerOptions, inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
+import { type HeldMount, holdMounts } from './held-mounts.ts'
 import { deviationsOf, hasComma } from './inspect-policy.ts'
+import { checkMounts } from './mount-check.ts'
+import { NoLineError } from './next-line.ts'
 import { END_MS, reachHost, whySocketsAreNotShared } from './reach-host.ts'
 import type { Relay } from './relay.ts'
 import { removeContainer } from './remove-container.ts'
@@ -29,6 +33,7 @@ import {
   withAdviceOnLimits,
 } from './rootless.ts'
 import { watchContainer, whileItAnswers } from './watch-container.ts'
+import { workspaceSharers } from './workspace-sharers.ts'
 
 /** Starting a container may take longer, on a machine that is busy. */
 const START_MS = 60_000
@@ -72,20 +77,27 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
       const reached = whyNot ? { ...spec, socketFolder: undefined } : spec
       const usual = containerOptions(reached, image, volumes)
       const options = found ? optionsForRootless(usual) : usual
-      const container = await create(docker, options, image, where).catch((error) => {
-        throw withAdviceOnCommas(error, options)
-      })
+      const { mounts, release } = holdMounts(reached)
       try {
-        await checkPolicy(container, options, where)
-        const agent = await attachAndStart(docker, container, spec, { image, where, whyNot })
-        whyNot ??= agent.relayed?.because
-        return agent
-      } catch (error) {
-        const removed = removeContainer(container)
-        // Not waited for where the engine had no answer before; it is tried all the same.
-        if (!hadNoAnswer(error)) await removed
-        const failure = withAdviceOnCommas(startFailed(image, error), options)
-        throw found ? withAdviceOnLimits(failure) : failure
+        const container = await create(docker, options, image, where).catch((error) => {
+          throw withAdviceOnCommas(error, options)
+        })
+        try {
+          await checkPolicy(container, options, where)
+          const inMemory = Object.keys(options.HostConfig.Tmpfs ?? {})
+          const started = { image, where, whyNot, mounts, inMemory }
+          const agent = await attachAndStart(docker, container, spec, started)
+          whyNot ??= agent.relayed?.because
+          return agent
+        } catch (error) {
+          const removed = removeContainer(container)
+          // Not waited for where the engine had no answer before; it is tried all the same.
+          if (!hadNoAnswer(error)) await removed
+          const failure = withAdviceOnCommas(startFailed(image, error), options)
+          throw found ? withAdviceOnLimits(failure) : failure
+        }
+      } finally {
+        release()
       }
     },
   }
@@ -160,11 +172,21 @@ function withAdviceOnCommas(
   )
 }
 
+/** What a start is made with. */
+interface Start {
+  image: string
+  where: string
+  /** Why sockets cannot be mounted, where that is known. */
+  whyNot: string | undefined
+  mounts: HeldMount[]
+  inMemory: string[]
+}
+
 async function attachAndStart(
   docker: Dockerode,
   container: Dockerode.Container,
   spec: AgentSpec,
-  { image, where, whyNot }: { image: string; where: string; whyNot: string | undefined },
+  { image, where, whyNot, mounts, inMemory }: Start,
 ): Promise<AgentProcess> {
   // Attached before the start, or the first output would be missed; the same holds for the exit.
   const stream = await askEngine((abortSignal) => attach(docker, container.id, abortSignal), where)
@@ -195,11 +217,16 @@ async function attachAndStart(
     throw error
   }
   const reaching = reachHost(docker, container, spec, { whyNot, where, ended })
-  const way = await whileItAnswers(docker, where, reaching).catch((error) => {
+  const checked = checkMounts(container, { stdout, stdin: stream, mounts, inMemory, where })
+  const own = { name: spec.name, workspace: spec.workspace.path }
+  const ready = Promise.all([reaching, checked, workspaceSharers(docker, own)])
+  const [way, , sharedWith] = await whileItAnswers(docker, where, ready).catch(async (error) => {
     stream.destroy()
     // It may still find one.
     void reaching.then(({ relay }) => relay?.close()).catch(() => {})
-    throw error
+    if (!(error instanceof NoLineError)) throw error
+    const exit = await unlessUnusable(await ended, { image, where }, stderrTail, outputEnded)
+    throw containerLost(exit, stderrTail())
   })
   // Not before: while an engine starts a container, it answers no question about it.
   let isLost = false
@@ -220,6 +247,7 @@ async function attachAndStart(
       worker: spec.user,
     },
     ...(way.relayed ? { relayed: way.relayed } : {}),
+    sharedWith,
     stdin: stream,
     stdout,
     stderrTail,
@@ -291,12 +319,12 @@ async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExi
  * is no node, or none for this machine, and can but exit and say so. So does `setpriv`, of what it cannot.
  */
 async function unlessUnusable(
-  exit: Extract<AgentExit, { code: unknown }>,
+  exit: AgentExit,
   { image, where }: { image: string; where: string },
   stderrTail: () => string,
   outputEnded: Promise<void>,
 ): Promise<AgentExit> {
-  if (exit.code === 0 || exit.code === KILLED) return exit
+  if ('lost' in exit || exit.code === 0 || exit.code === KILLED) return exit
   await Promise.race([outputEnded, sleep(LAST_WORDS_MS, undefined, { ref: false })])
   const unbounded = unboundedError(stderrTail(), where)
   if (unbounded) return { lost: unbounded.message, error: unbounded }
@@ -344,6 +372,7 @@ function imageMissing(image: string, cause: unknown): CodexboxError {
 }
 
 function startFailed(image: string, cause: unknown): unknown {
+  if (cause instanceof CodexboxError) return cause
   const message = messageOf(cause).trim()
   if (/setpriv.*not found/i.test(message)) {
     return notKeptApart(0, 'there is no setpriv in the image')
@@ -351,7 +380,6 @@ function startFailed(image: string, cause: unknown): unknown {
   if (/executable file not found|no such file or directory.*node/i.test(message)) {
     return imageUnusable(image, 'there is none in its PATH', cause)
   }
-  if (cause instanceof CodexboxError) return cause
   return new CodexboxError(
     'engine-unavailable',
     `The engine could not start the container: ${message}.`,

@@ -1,6 +1,9 @@
 import type { Readable, Writable } from 'node:stream'
 import type { CodexboxError } from '../../shared/errors.ts'
 import type { NetworkMode } from '../config.ts'
+import type { MountSource } from '../workspace/mount-source.ts'
+import type { Pin } from '../workspace/pin-git.ts'
+import type { WorkspaceSharer } from './workspace-sharers.ts'
 
 /** What one conversation needs to run in. Paths are the host's. */
 export interface AgentSpec {
@@ -8,9 +11,10 @@ export interface AgentSpec {
   name: string
   /** The container script. */
   agentFile: string
-  workspace: string
-  /** Parts of the workspace that are mounted on top of themselves, where anything is mounted. `at` is below it. */
-  pinned?: readonly { path: string; at: string; readOnly: boolean }[]
+  /** Held open by the caller until `start` has settled. */
+  workspace: MountSource
+  /** Parts of the workspace that are mounted on top of themselves, where anything is mounted. */
+  pinned?: readonly Pin[]
   /** Folder with the gateway's socket `gateway.sock` (sealed mode). */
   socketFolder: string | undefined
   /**
@@ -36,6 +40,8 @@ export interface AgentProcess {
    * there by a mounted folder, and could not.
    */
   readonly relayed?: { because: string; isUnexpected: boolean }
+  /** Other conversations whose tools reach files of this one. */
+  readonly sharedWith?: readonly WorkspaceSharer[]
   /** Ending it tells the agent that nobody is there any more. */
   readonly stdin: Writable
   readonly stdout: Readable

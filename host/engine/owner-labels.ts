@@ -7,6 +7,9 @@ import {
 /** What all containers of ours have in common. */
 export const MANAGED_LABEL = 'codexbox.managed=1'
 
+/** The host's path of what it works in. */
+export const WORKSPACE_LABEL = 'codexbox.workspace'
+
 /** Marks a container as ours, and says which process of which machine it belongs to. */
 export function hostOwnerLabels(): Record<string, string> {
   const { pid, start, host } = thisProcess()

@@ -22,7 +22,7 @@ export const processEngine: Engine = {
       PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
     )
     const child = spawn(process.execPath, [spec.agentFile], {
-      cwd: spec.workspace,
+      cwd: spec.workspace.path,
       env: { ...env, GIT_TERMINAL_PROMPT: '0', PAGER: 'cat' },
       stdio: ['pipe', 'pipe', 'pipe'],
       // Out of the terminal's process group: Ctrl-C is for us to handle.
@@ -35,7 +35,7 @@ export const processEngine: Engine = {
     })
     return {
       view: {
-        workspace: spec.workspace,
+        workspace: spec.workspace.path,
         socketPath: spec.socketFolder && join(spec.socketFolder, 'gateway.sock'),
         worker: undefined,
       },

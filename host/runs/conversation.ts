@@ -10,13 +10,15 @@ import { egressAudit } from '../egress/audit.ts'
 import { EGRESS_SOCKET, type Egress, openEgress } from '../egress/connect-proxy.ts'
 import { describeNetwork, networkInstructions } from '../egress/describe-network.ts'
 import type { Engine } from '../engine/engine.ts'
+import { sharingNotice } from '../engine/workspace-sharers.ts'
 import { GATEWAY_URL, type Gateway, openGateway } from '../gateway/gateway.ts'
 import { type Ledger, openLedger } from '../gateway/ledger.ts'
 import { budgetOf } from '../gateway/run-account.ts'
 import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
 import { changedPlants, lookForPlants, type Plants } from '../workspace/look-for-plants.ts'
-import { checkUnchanged, type Workspace } from '../workspace/open-workspace.ts'
+import { type MountSource, releaseSources } from '../workspace/mount-source.ts'
+import { holdWorkspace, type Workspace } from '../workspace/open-workspace.ts'
 import { pinGit } from '../workspace/pin-git.ts'
 import { historyOf } from './history.ts'
 import { instructions } from './instructions.ts'
@@ -232,35 +234,36 @@ export class Conversation {
     const { config, engine, provider, workspace } = this.#parts
     const gateway =
       config.credentials === 'sealed' ? await this.#openGateway(connection) : undefined
+    const held: MountSource[] = []
     try {
-      checkUnchanged(workspace)
-      const pinned = engine.name === 'docker' ? pinGit(workspace) : []
+      const folder = holdWorkspace(workspace)
+      held.push(folder)
+      const pinned = engine.name === 'docker' ? pinGit(folder) : []
+      held.push(...pinned)
       this.#egress = gateway && (await this.#openEgress(gateway))
       const agent = await engine.start({
         name: `codexbox-${run.id}`,
         agentFile: provider.containerProvider,
-        workspace: workspace.path,
+        workspace: folder,
         pinned,
         socketFolder: gateway?.socketFolder,
         ...(gateway ? { reached: gateway.reached } : {}),
         network: config.network,
         user: workspace.user,
       })
-      try {
-        // What the engine has mounted is what was looked at, unless it was replaced since.
-        for (const looked of [workspace, ...pinned]) checkUnchanged(looked)
-      } catch (error) {
-        await agent.stop(0)
-        throw error
-      }
       if (agent.relayed?.isUnexpected) {
         const message = `The container reaches this process by a relay: ${agent.relayed.because}.`
         run.emit({ type: 'notice', message })
+      }
+      if (agent.sharedWith?.length) {
+        run.emit({ type: 'notice', message: sharingNotice(agent.sharedWith) })
       }
       return new LiveAgent(agent, gateway, connection)
     } catch (error) {
       await gateway?.close()
       throw error
+    } finally {
+      releaseSources(held)
     }
   }
 

@@ -1,6 +1,7 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import type { EventBody, HostLine, RunEvent, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import type { Secrets } from '../../shared/secrets.ts'
+import { containerLost } from '../engine/container-lost.ts'
 import type { AgentProcess } from '../engine/engine.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import type { ModelConnection } from '../providers/provider.ts'
@@ -84,7 +85,7 @@ export class LiveAgent {
     } catch (error) {
       if (!(error instanceof OutputEndedError)) throw error
       if (!isFirst && !error.hasBegun) return undefined
-      throw await this.#whyItEnded()
+      throw containerLost(await this.agent.exited, this.agent.stderrTail())
     } finally {
       this.gateway?.revoke(secrets.CODEX_ACCESS_TOKEN)
     }
@@ -174,20 +175,6 @@ export class LiveAgent {
 
   #write(line: RunRequest | HostLine): void {
     this.agent.stdin.write(`${JSON.stringify(line)}\n`)
-  }
-
-  /** What the engine says about an output that ended. */
-  async #whyItEnded(): Promise<CodexboxError> {
-    const exit = await this.agent.exited
-    if ('lost' in exit && exit.error) return exit.error
-    const how =
-      'lost' in exit ? exit.lost : `it ended with ${exit.signal ?? `exit code ${exit.code}`}`
-    const hint = 'code' in exit && exit.code === 137 ? ' (killed, perhaps for want of memory)' : ''
-    const said = this.agent.stderrTail()
-    return new CodexboxError(
-      'container-lost',
-      `The container was lost before the run had finished: ${how}${hint}.${said ? ` It said: ${said}` : ''}`,
-    )
   }
 }
 

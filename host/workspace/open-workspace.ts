@@ -4,12 +4,12 @@ import {
   constants,
   existsSync,
   fstatSync,
-  lstatSync,
   realpathSync,
   statSync,
 } from 'node:fs'
 import { basename, dirname, join, sep } from 'node:path'
 import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
+import { fileIdentity, holdSource, type MountSource, releaseSources } from './mount-source.ts'
 import { holdFolder, release } from './open-within.ts'
 import {
   type ProtectedPlace,
@@ -45,22 +45,23 @@ export function openWorkspace(folder: string, dataDir: string): Workspace {
   if (sign)
     throw refused(folder, `holds ${sign}, as a home folder does; name a folder for the work`)
   if (!isWritable(path)) throw refused(folder, 'is not writable for this user')
-  return { path, identity: identityOf(stats), user: toolUser(stats) }
+  return { path, identity: fileIdentity(stats), user: toolUser(stats) }
 }
 
 /**
- * That a path without links still leads to what was checked: somebody may have put something else, or
- * a link, in its place.
- * @throws CodexboxError `workspace-invalid`
+ * Holds the folder that was checked, for as long as it takes to mount it. The caller releases it.
+ * @throws CodexboxError `workspace-invalid` when something else is in its place, or a link
  */
-export function checkUnchanged({ path, identity }: { path: string; identity: string }): void {
+export function holdWorkspace({ path, identity }: Workspace): MountSource {
+  let source: MountSource
   try {
-    const stats = lstatSync(path, { bigint: true })
-    if (realpathSync(path) === path && identityOf(stats) === identity) return
+    source = holdSource(path)
   } catch (error) {
     throw refused(path, WHY_NOT[systemCodeOf(error) ?? ''] ?? cannotOpen(error), error)
   }
-  throw refused(path, 'is not what it was when it was looked at; somebody has replaced it')
+  if (source.identity === identity) return source
+  releaseSources([source])
+  throw refused(path, 'is not what it was when it was looked at; it has been replaced')
 }
 
 /** Of the folder at `path`, which is named without links, by its descriptor. */
@@ -91,9 +92,6 @@ const WHY_NOT: NodeJS.Dict<string> = {
 }
 
 const cannotOpen = (error: unknown) => `cannot be opened (${systemCodeOf(error)})`
-
-/** Tells a file or folder from any other, wherever it is moved. */
-export const identityOf = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`
 
 const ANYBODY = { uid: 1000, gid: 1000 }
 
@@ -154,7 +152,7 @@ function ancestry(path: string): string[] {
 
 function identityAt(path: string): string | undefined {
   try {
-    return identityOf(statSync(path, { bigint: true }))
+    return fileIdentity(statSync(path, { bigint: true }))
   } catch {
     // What is not there, or not to be seen, is not the same as anything.
     return undefined

@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest'
-import { containerOptions } from '../../host/engine/container-options.ts'
+import { containerOptions, inside } from '../../host/engine/container-options.ts'
 import type { AgentSpec } from '../../host/engine/engine.ts'
 import { thisProcess } from '../../host/storage/process-identity.ts'
+import { someSource } from '../fakes/container-script.ts'
 
 /** The paths are such as people have them. */
 const spec: AgentSpec = {
   name: 'codexbox-1',
   agentFile: '/opt/our package/agent.cjs',
-  workspace: '/home/me/a:b, c=d/工作',
+  workspace: someSource('/home/me/a:b, c=d/工作'),
   socketFolder: '/tmp/codexbox-abc/s',
   network: 'none',
   user: { uid: 1000, gid: 1000 },
@@ -70,7 +71,16 @@ test('the rest of it is this, whoever asks, and holds no secret', () => {
     name: 'codexbox-1',
     Image: 'image:1',
     Entrypoint: ['node'],
-    Cmd: ['/opt/codexbox/agent.cjs', 'agent', '/run/codexbox/gateway.sock'],
+    Cmd: [
+      '/opt/codexbox/agent.cjs',
+      'agent',
+      '/run/codexbox/gateway.sock',
+      '1000',
+      '1000',
+      '/workspace',
+      '/opt/codexbox/agent.cjs',
+      '/run/codexbox',
+    ],
     User: '0:0',
     WorkingDir: '/',
     Env: ['HOME=/home/agent', 'LANG=C.UTF-8', 'GIT_TERMINAL_PROMPT=0', 'PAGER=cat'],
@@ -88,6 +98,7 @@ test('the rest of it is this, whoever asks, and holds no secret', () => {
     'codexbox.host': thisProcess().host,
     'codexbox.pid': String(process.pid),
     'codexbox.pid-start': expect.any(String),
+    'codexbox.workspace': '/home/me/a:b, c=d/工作',
   })
 })
 
@@ -118,11 +129,11 @@ test('what an image declares as volumes is in memory, and takes the place of not
   })
 })
 
-test('without a gateway there is no socket, and none is gone to', () => {
+test('without a gateway there is no socket, and none is connected to', () => {
   const without = containerOptions({ ...spec, socketFolder: undefined }, 'image:1')
   const { Mounts } = without.HostConfig
 
-  expect(without.Cmd).toEqual(['/opt/codexbox/agent.cjs'])
+  expect(without.Cmd?.slice(2)).toEqual(['', '1000', '1000', '/workspace', inside.agentFile])
   expect(Mounts?.map(({ Target }) => Target)).toEqual(['/workspace', '/opt/codexbox/agent.cjs'])
 })
 
@@ -144,6 +155,7 @@ test('for tools that are root the agent is another user, with the right to take 
   const CapAdd = ['SETUID', 'SETGID', 'KILL', 'SETPCAP']
   expect(root).toEqual({
     ...options,
+    Cmd: options.Cmd?.map((argument) => (argument === '1000' ? '0' : argument)),
     Entrypoint: [
       'setpriv',
       '--reuid=65532',

@@ -1,5 +1,13 @@
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -12,7 +20,9 @@ import { demoProvider } from '../../host/providers/demo/demo-provider.ts'
 import { DEMO_MODEL } from '../../host/providers/demo/responses-request.ts'
 import type { ModelConnection } from '../../host/providers/provider.ts'
 import { readEvents } from '../../host/runs/read-events.ts'
+import { holdSource, type MountSource, releaseSources } from '../../host/workspace/mount-source.ts'
 import type { FinishedEvent, HostLine, RunEvent, RunRequest } from '../../shared/protocol.ts'
+import { containerScript } from '../fakes/container-script.ts'
 import { someGatewayOptions } from '../fakes/gateway-options.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
 import { uniqueName } from '../real-engine.ts'
@@ -40,6 +50,13 @@ export function aWorkspace(): string {
   return folder
 }
 
+/** The same, held as it is while a container is started. */
+export function aHeldWorkspace(): MountSource {
+  const held = holdSource(realpathSync(aWorkspace()))
+  later(() => releaseSources([held]))
+  return held
+}
+
 /** The name of an image with nothing in it. */
 export async function anEmptyImage(docker: Dockerode): Promise<string> {
   const name = uniqueName('empty')
@@ -55,7 +72,8 @@ export async function anEmptyImage(docker: Dockerode): Promise<string> {
 
 /** An agent on `engine`, with a gateway to the demo. What it needs is gone after `cleanUp`. */
 export async function startAgent(engine: Engine, options: { agentFile?: string } = {}) {
-  const workspace = aWorkspace()
+  const held = aHeldWorkspace()
+  const workspace = held.path
   const connection = (await demoProvider({ paceMs: 0 }).connect?.()) as ModelConnection
   later(() => connection.close())
   const gateway = await openGateway(
@@ -70,7 +88,7 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
   const agent = await engine.start({
     name,
     agentFile: options.agentFile ?? agentFile,
-    workspace,
+    workspace: held,
     socketFolder: gateway.socketFolder,
     // Other scripts do not go there by themselves.
     ...(options.agentFile ? {} : { reached: gateway.reached }),
@@ -102,7 +120,17 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
       }),
     )
   }
-  return { agent, name, user, workspace, capability, begin, send, events: readEvents(agent.stdout) }
+  return {
+    agent,
+    name,
+    user,
+    workspace,
+    held,
+    capability,
+    begin,
+    send,
+    events: readEvents(agent.stdout),
+  }
 }
 
 /** The next event of a type. @throws Error when the output ends before it */
@@ -240,11 +268,11 @@ export function testEngineContract(engine: Engine): void {
 }
 
 /** A script in the place of the agent's. */
-function aScript(source: string): string {
+export function aScript(source: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-script-'))
   later(() => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, 'agent.cjs')
-  writeFileSync(file, source)
+  writeFileSync(file, containerScript(source))
   chmodSync(folder, 0o755)
   return file
 }

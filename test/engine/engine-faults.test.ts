@@ -7,8 +7,17 @@ import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import type { AgentSpec } from '../../host/engine/engine.ts'
 import { removeContainer } from '../../host/engine/remove-container.ts'
 import { agentFile } from '../../host/package-root.ts'
+import { someSource } from '../fakes/container-script.ts'
 import { describeWithEngine, uniqueName, withoutLeftovers } from '../real-engine.ts'
-import { anEmptyImage, aWorkspace, cleanUp, later, startAgent, until } from './engine-contract.ts'
+import {
+  aHeldWorkspace,
+  anEmptyImage,
+  aWorkspace,
+  cleanUp,
+  later,
+  startAgent,
+  until,
+} from './engine-contract.ts'
 import { type EngineProxy, startEngineProxy } from './engine-proxy.ts'
 import { type HostProcess, startHost } from './host-process.ts'
 
@@ -36,19 +45,13 @@ describeWithEngine(
     test('F9: says of an image without node that it cannot be used, and leaves nothing', async () => {
       const name = await anEmptyImage(docker)
 
-      const agent = await dockerEngine(docker, name, source).start(aSpec())
-      agent.stdout.resume()
-
       // Engines with an init process of their own notice only after the start.
-      expect(await agent.exited).toMatchObject({
-        error: {
-          code: 'image-unusable',
-          message: expect.stringMatching(
-            new RegExp(`${name} cannot run node .*Node 20 .*--step image --force`),
-          ),
-        },
+      await expect(dockerEngine(docker, name, source).start(aSpec())).rejects.toMatchObject({
+        code: 'image-unusable',
+        message: expect.stringMatching(
+          new RegExp(`${name} cannot run node .*Node 20 .*--step image --force`),
+        ),
       })
-      await agent.stop(0)
       await withoutLeftovers(docker, { ancestor: [name] })
     })
 
@@ -56,7 +59,7 @@ describeWithEngine(
     test.skipIf(isPodman)(
       'F5, F10: says which folder it could not mount, and leaves nothing',
       async () => {
-        const spec = aSpec({ workspace: '/nonexistent/workspace' })
+        const spec = aSpec({ workspace: someSource('/nonexistent/workspace') })
 
         await expect(dockerEngine(docker, image, source).start(spec)).rejects.toMatchObject({
           code: 'engine-unavailable',
@@ -195,7 +198,7 @@ function aSpec(given: Partial<AgentSpec> = {}): AgentSpec {
   return {
     name: uniqueName('fault'),
     agentFile,
-    workspace: aWorkspace(),
+    workspace: aHeldWorkspace(),
     socketFolder: undefined,
     network: 'none',
     user: { uid: process.getuid?.() || 1000, gid: process.getgid?.() || 1000 },

@@ -2,12 +2,13 @@ import type { ContainerInspectInfo } from 'dockerode'
 import { expect, test } from 'vitest'
 import { containerOptions } from '../../host/engine/container-options.ts'
 import { deviationsOf } from '../../host/engine/inspect-policy.ts'
+import { someSource } from '../fakes/container-script.ts'
 
 const asked = containerOptions(
   {
     name: 'codexbox-1',
     agentFile: '/opt/agent.cjs',
-    workspace: '/home/me/project',
+    workspace: someSource('/home/me/project'),
     socketFolder: '/tmp/codexbox-run-abc/s',
     network: 'none',
     user: { uid: 1000, gid: 1000 },

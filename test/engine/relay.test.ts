@@ -26,6 +26,7 @@ import { DEMO_MODEL } from '../../host/providers/demo/responses-request.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { frameHead } from '../../shared/frames.ts'
 import { certificate, type EgressBench, openEgressBench, SERVICE } from '../egress/egress-bench.ts'
+import { containerScript } from '../fakes/container-script.ts'
 import { startModelServer, textAnswer } from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
@@ -183,7 +184,7 @@ describeWithEngine('an engine that is reached over the network', (real) => {
       const { begin, events, workspace } = await startAgent({
         ...engine,
         start(spec) {
-          if (isRoot) chownSync(spec.workspace, uid, uid)
+          if (isRoot) chownSync(spec.workspace.path, uid, uid)
           return engine.start(isRoot ? { ...spec, user: { uid, gid: uid } } : spec)
         },
       })
@@ -409,8 +410,8 @@ describeWithEngine('an engine that is reached over the network', (real) => {
     const { agent } = await startAgent({
       ...local,
       start(spec) {
-        chmodSync(spec.workspace, 0o755)
-        copyFileSync(agentFile, join(spec.workspace, 'agent.cjs'))
+        chmodSync(spec.workspace.path, 0o755)
+        copyFileSync(agentFile, join(spec.workspace.path, 'agent.cjs'))
         return local.start({ ...spec, agentFile: aScript(SLOW_AGENT) })
       },
     })
@@ -425,7 +426,7 @@ function aScript(source: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-script-'))
   later(() => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, 'agent.cjs')
-  writeFileSync(file, source, { mode: 0o644 })
+  writeFileSync(file, containerScript(source), { mode: 0o644 })
   return file
 }
 

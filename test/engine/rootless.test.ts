@@ -15,6 +15,7 @@ import {
   unboundedError,
 } from '../../host/engine/rootless.ts'
 import { inspectTools } from '../../host/engine/tools-image.ts'
+import { someSource } from '../fakes/container-script.ts'
 import { cleanUp, later } from './engine-contract.ts'
 
 afterEach(cleanUp)
@@ -25,7 +26,7 @@ const OWNER = isRoot ? 23_456 : (process.getuid?.() ?? 0)
 const spec = {
   name: 'codexbox-1',
   agentFile: '/opt/agent.cjs',
-  workspace: '/home/me/project',
+  workspace: someSource('/home/me/project'),
   socketFolder: '/tmp/codexbox-abc/s',
   network: 'none' as const,
   user: { uid: OWNER, gid: OWNER },

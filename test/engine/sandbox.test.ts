@@ -73,7 +73,10 @@ describeWithEngine('from inside the container, a tool', ({ docker, image, source
 
     // The init process and the agent; both hold the agent's pipes.
     const agent = 'node /opt/codexbox/agent.cjs agent /run/codexbox/gateway.sock'
-    expect(ofRoot.map(({ cmdline }) => /node \/opt.*$/.exec(cmdline)?.[0])).toEqual([agent, agent])
+    expect(ofRoot.map(({ cmdline }) => /node \/opt\S+ agent \S+/.exec(cmdline)?.[0])).toEqual([
+      agent,
+      agent,
+    ])
     for (const { tries } of ofRoot) {
       expect(tries).toEqual({
         environ: 'EACCES',

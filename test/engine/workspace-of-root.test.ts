@@ -25,7 +25,7 @@ describeWithEngine('in a workspace of root', ({ docker, image, source, isRootles
     description: 'the test',
     check: () => usual.check(),
     start(spec) {
-      chownSync(spec.workspace, ROOT.uid, ROOT.gid)
+      chownSync(spec.workspace.path, ROOT.uid, ROOT.gid)
       return usual.start({ ...spec, user: ROOT })
     },
   }

@@ -7,6 +7,7 @@ import { afterAll, afterEach, expect, test } from 'vitest'
 import { NO_USAGE } from '../../shared/no-usage.ts'
 import { isFull } from '../chaos/seeded.ts'
 import { aWorkspace, cleanUp, later } from '../engine/engine-contract.ts'
+import { containerScript } from '../fakes/container-script.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import { scriptPackage } from '../script-package.ts'
 
@@ -123,7 +124,7 @@ async function runOf(source: string, given: { image: string; isRead: boolean }):
   later(() => rmSync(folder, { recursive: true, force: true }))
   mkdirSync(join(folder, 'agent'))
   const agentFile = join(folder, 'agent', 'agent.cjs')
-  writeFileSync(agentFile, source)
+  writeFileSync(agentFile, containerScript(source))
   const options = { ...given, agentFile, workspace: aWorkspace(), dataDir: join(folder, 'data') }
   const host = promisify(execFile)(process.execPath, [
     hostScript,

@@ -11,7 +11,7 @@ import type { Conversation } from '../../host/runs/conversation.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { type Home, openHome } from '../cli/cli-process.ts'
 import { derivedImages } from '../derived-images.ts'
-import { aWorkspace, cleanUp, later, TOOL_USER } from '../engine/engine-contract.ts'
+import { aHeldWorkspace, aWorkspace, cleanUp, later, TOOL_USER } from '../engine/engine-contract.ts'
 import { describeWithEngine, uniqueName, withoutLeftovers } from '../real-engine.ts'
 
 const LONG_MS = 120_000
@@ -280,7 +280,7 @@ function aSpec(name: string) {
   return {
     name,
     agentFile,
-    workspace: aWorkspace(),
+    workspace: aHeldWorkspace(),
     socketFolder: undefined,
     network: 'none' as const,
     user: TOOL_USER,

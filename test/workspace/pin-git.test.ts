@@ -16,7 +16,8 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { changedPlants, lookForPlants } from '../../host/workspace/look-for-plants.ts'
-import { openWorkspace } from '../../host/workspace/open-workspace.ts'
+import { type MountSource, releaseSources } from '../../host/workspace/mount-source.ts'
+import { holdWorkspace, openWorkspace } from '../../host/workspace/open-workspace.ts'
 import { type Pin, pinGit } from '../../host/workspace/pin-git.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import { shellInContainer } from './shell-in-container.ts'
@@ -30,7 +31,12 @@ beforeEach(() => {
   mkdirSync(work)
 })
 
-afterEach(() => rmSync(box, { recursive: true, force: true }))
+const held: MountSource[] = []
+
+afterEach(() => {
+  releaseSources(held.splice(0))
+  rmSync(box, { recursive: true, force: true })
+})
 
 /** Git as the user runs it on this machine, without settings of this machine. */
 function git(...args: string[]): string {
@@ -50,7 +56,15 @@ function repository(): void {
 }
 
 const open = () => openWorkspace(work, join(box, 'data'))
-const pinned = () => pinGit(open()).map(({ at, readOnly }) => `${readOnly ? 'ro' : 'rw'} ${at}`)
+const pinned = () => pins().map(({ at, readOnly }) => `${readOnly ? 'ro' : 'rw'} ${at}`)
+
+function pins(): Pin[] {
+  const workspace = holdWorkspace(open())
+  held.push(workspace)
+  const found = pinGit(workspace)
+  held.push(...found)
+  return found
+}
 
 describe('what is pinned', () => {
   test('of a repository: itself, its hooks and its config', () => {
@@ -108,7 +122,7 @@ describe('what is pinned', () => {
   test('all of it is known by device and inode, to see that it was not replaced', () => {
     repository()
 
-    for (const { path, identity } of pinGit(open()) satisfies Pin[]) {
+    for (const { path, identity } of pins()) {
       const { dev, ino } = lstatSync(path)
       expect(identity).toBe(`${dev}:${ino}`)
     }

@@ -3,7 +3,6 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
-import { processEngine } from '../../host/engine/process-engine.ts'
 import type { Run } from '../../host/runs/run.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
@@ -90,17 +89,10 @@ test('a great number of them is counted', async () => {
   expect(planted?.paths).toHaveLength(50)
 })
 
-test('a workspace that is replaced while its agent is started gets no run', async () => {
-  const conversation = await bench.open({
-    engine: {
-      async start(spec) {
-        const agent = await processEngine.start(spec)
-        renameSync(bench.workspace, `${bench.workspace}-away`)
-        mkdirSync(bench.workspace)
-        return agent
-      },
-    },
-  })
+test('a workspace that was replaced since it was opened gets no run', async () => {
+  const conversation = await bench.open()
+  renameSync(bench.workspace, `${bench.workspace}-away`)
+  mkdirSync(bench.workspace)
 
   const end = await conversation.run('Look.').result
 

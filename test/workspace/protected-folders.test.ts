@@ -12,7 +12,8 @@ import {
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { checkUnchanged, openWorkspace } from '../../host/workspace/open-workspace.ts'
+import { releaseSources } from '../../host/workspace/mount-source.ts'
+import { holdWorkspace, openWorkspace } from '../../host/workspace/open-workspace.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -169,12 +170,12 @@ describe.skipIf(process.platform === 'win32')('a workspace that is replaced afte
     ['nothing', () => {}],
   ])('by %s is found out', (_, replace) => {
     const workspace = open(made(join(box, 'work')))
-    checkUnchanged(workspace)
+    releaseSources([holdWorkspace(workspace)])
 
     renameSync(join(box, 'work'), join(box, 'away'))
     replace()
 
-    expect(() => checkUnchanged(workspace)).toThrow(refused())
+    expect(() => holdWorkspace(workspace)).toThrow(refused())
   })
 
   test('by a link above it is found out, even to a copy', () => {
@@ -183,7 +184,7 @@ describe.skipIf(process.platform === 'win32')('a workspace that is replaced afte
     renameSync(join(box, 'above'), join(box, 'away'))
     symlinkSync(join(box, 'away'), join(box, 'above'))
 
-    expect(() => checkUnchanged(workspace)).toThrow(refused('replaced'))
+    expect(() => holdWorkspace(workspace)).toThrow(refused('replaced'))
   })
 })
 

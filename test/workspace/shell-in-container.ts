@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Engine } from '../../host/engine/engine.ts'
-import { openWorkspace } from '../../host/workspace/open-workspace.ts'
+import { releaseSources } from '../../host/workspace/mount-source.ts'
+import { holdWorkspace, openWorkspace } from '../../host/workspace/open-workspace.ts'
 import { pinGit } from '../../host/workspace/pin-git.ts'
 import { TOOL_USER } from '../engine/engine-contract.ts'
+import { containerScript } from '../fakes/container-script.ts'
 import { uniqueName } from '../real-engine.ts'
 
 /**
@@ -23,18 +25,21 @@ export async function shellInContainer(
     giveAway(options.workspace)
     const workspace = openWorkspace(options.workspace, folder)
     const user = workspace.user ?? TOOL_USER
-    writeFileSync(agentFile, asUser(user, script))
+    writeFileSync(agentFile, containerScript(asUser(user, script)))
+    const held = holdWorkspace(workspace)
+    const pinned = options.pinGit ? pinGit(held) : []
     const agent = await engine.start({
       name: uniqueName('shell'),
       agentFile,
-      workspace: workspace.path,
-      pinned: options.pinGit ? pinGit(workspace) : [],
+      workspace: held,
+      pinned,
       socketFolder: undefined,
       network: 'none',
       user,
     })
     const printed = await text(agent.stdout)
     await agent.stop(0)
+    releaseSources([held, ...pinned])
     takeBack(options.workspace)
     return printed.trim()
   } finally {

@@ -6,6 +6,8 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readFileSync,
+  realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -17,8 +19,9 @@ import { socketAddress } from '../../../shared/socket-address.ts'
 import { inside } from '../../engine/container-options.ts'
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import type { AgentProcess, Engine } from '../../engine/engine.ts'
-import { agentFile as agentFileOfPackage } from '../../package-root.ts'
+import { agentFile as agentFileOfPackage, reportFile } from '../../package-root.ts'
 import { makeOwnedTempFolder } from '../../storage/owned-temp-folder.ts'
+import { holdSource, releaseSources } from '../../workspace/mount-source.ts'
 import { type Check, type Finding, ok, problem, warning } from '../finding.ts'
 import { isInContainer } from '../in-container.ts'
 import { withEngine } from './with-engine.ts'
@@ -99,7 +102,7 @@ async function layOut() {
   mkdirSync(socketFolder)
   writeFileSync(join(workspace, 'word'), word)
   copyFileSync(agentFileOfPackage, join(workspace, 'agent.cjs'))
-  writeFileSync(agentFile, PROBE)
+  writeFileSync(agentFile, `${readFileSync(reportFile, 'utf8')}\n${PROBE}`)
   // Whatever the umask: it is read by root without rights.
   chmodSync(workspace, 0o755)
   for (const file of [agentFile, join(workspace, 'agent.cjs')]) chmodSync(file, 0o644)
@@ -109,6 +112,7 @@ async function layOut() {
   server.listen(join(socketFolder, 'gateway.sock'))
   await once(server, 'listening')
   chmodSync(join(socketFolder, 'gateway.sock'), 0o666)
+  const held = holdSource(realpathSync(workspace))
   const uid = process.getuid?.()
   const gid = process.getgid?.()
   return {
@@ -116,13 +120,14 @@ async function layOut() {
     spec: {
       name: `codexbox-probe-${randomBytes(6).toString('hex')}`,
       agentFile,
-      workspace,
+      workspace: held,
       socketFolder,
       reached,
       network: 'none' as const,
       user: uid && gid !== undefined ? { uid, gid } : TOOL_USER,
     },
     async close() {
+      releaseSources([held])
       await new Promise((resolve) => server.close(resolve))
       rmSync(root, { recursive: true, force: true })
     },

@@ -1,0 +1,14 @@
+import { CodexboxError } from '../../shared/errors.ts'
+import type { AgentExit } from './engine.ts'
+
+/** What an end amounts to that came before the work was done. `said` is the last of the container's stderr. */
+export function containerLost(exit: AgentExit, said: string): CodexboxError {
+  if ('lost' in exit && exit.error) return exit.error
+  const how =
+    'lost' in exit ? exit.lost : `it ended with ${exit.signal ?? `exit code ${exit.code}`}`
+  const hint = 'code' in exit && exit.code === 137 ? ' (killed, perhaps for want of memory)' : ''
+  return new CodexboxError(
+    'container-lost',
+    `The container was lost before the run had finished: ${how}${hint}.${said ? ` It said: ${said}` : ''}`,
+  )
+}

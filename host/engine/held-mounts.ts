@@ -1,0 +1,40 @@
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { holdOwn, type MountSource, releaseSources } from '../workspace/mount-source.ts'
+import { bindsOf } from './container-options.ts'
+import type { AgentSpec } from './engine.ts'
+
+/** A bind mount of a container, and what is held open of it. */
+export interface HeldMount {
+  target: string
+  readOnly: boolean
+  /** Absent for the folder of the sockets, which is ours: a connection shows that it is the right one. */
+  source?: MountSource
+}
+
+/**
+ * All bind mounts of a container. Those of the workspace are held by the caller; ours are from here until `release`.
+ * @throws CodexboxError `engine-unavailable` when one of ours cannot be opened
+ */
+export function holdMounts(spec: AgentSpec): { mounts: HeldMount[]; release(): void } {
+  const given = new Map<string, MountSource>(
+    [spec.workspace, ...(spec.pinned ?? [])].map((source) => [source.path, source]),
+  )
+  const own: MountSource[] = []
+  const release = () => releaseSources(own.splice(0))
+  try {
+    const mounts = bindsOf(spec).map(({ path, ...mount }): HeldMount => {
+      if (path === spec.socketFolder) return mount
+      const source = given.get(path) ?? holdOwn(path)
+      if (!given.has(path)) own.push(source)
+      return { ...mount, source }
+    })
+    return { mounts, release }
+  } catch (error) {
+    release()
+    throw new CodexboxError(
+      'engine-unavailable',
+      `What a container is to be started with cannot be opened: ${messageOf(error)}. Install codexbox anew.`,
+      { cause: error },
+    )
+  }
+}
