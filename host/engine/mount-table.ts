@@ -120,6 +120,9 @@ const FILES_OF_ENGINE = [
   '/dev/init',
 ]
 
+/** Podman makes these in a container that can only be read. */
+const MEMORY_OF_ENGINE = ['/run', '/tmp', '/var/tmp']
+
 const KERNEL_TYPES: Record<string, RegExp> = {
   '/proc': /^(proc|fuse\.lxcfs)$/,
   '/sys': /^(sysfs|cgroup2?|fuse\.lxcfs)$/,
@@ -130,7 +133,8 @@ const KERNEL_TYPES: Record<string, RegExp> = {
 function isOfEngine(mount: Mount, inMemory: readonly string[]): boolean {
   const { point, type, root } = mount
   if (point === '/' || FILES_OF_ENGINE.includes(point)) return true
-  if (isMemory(mount) && root === '/' && inMemory.includes(point)) return true
+  const isMemoryPlace = inMemory.includes(point) || MEMORY_OF_ENGINE.includes(point)
+  if (isMemoryPlace && isMemory(mount) && root === '/') return true
   const top = Object.keys(KERNEL_TYPES).find((path) => isWithin(point, path))
   if (!top) return false
   if (KERNEL_TYPES[top]?.test(type)) return true

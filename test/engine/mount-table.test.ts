@@ -106,6 +106,7 @@ describe('a fault is', () => {
     ['a folder of the disk below /dev', { point: '/dev/x' }],
     ['a folder of memory below /sys', { point: '/sys/x', type: 'tmpfs', root: '/proj/.git' }],
     ['a second /tmp', { point: '/tmp' }],
+    ["a folder of the disk in the place of the engine's memory", { point: '/var/tmp' }],
     ['a folder of memory in the place of ours', { point: '/home/agent', type: 'tmpfs' }],
     ['what only begins like a place of the kernel', { point: '/devices', type: 'devpts' }],
     ['a second root', { point: '/' }],
