@@ -44,9 +44,7 @@ function writeLine(line: string): void {
   process.stdout.write(line)
 }
 
-/** What the worker starts has its environment. */
 async function work(folder: string, egressSocketPath: string | undefined): Promise<number> {
-  if (egressSocketPath) Object.assign(process.env, await openForwarder(egressSocketPath))
-  await serveWorker(folder)
+  await serveWorker(folder, egressSocketPath ? await openForwarder(egressSocketPath) : {})
   return 0
 }

@@ -111,6 +111,11 @@ export const RunRequest = z.object({
   workspace: z.string().min(1),
   /** Unix socket of a proxy for the tools, where they have no other way out; HTTPS_PROXY leads to it. */
   egressSocketPath: z.string().min(1).optional(),
+  /**
+   * What the commands of tools have in their environment beyond the agent's own. No process of ours ever gets it: it
+   * may name code to be run, such as `NODE_OPTIONS` does.
+   */
+  toolEnvironment: z.record(z.string(), z.string()).optional(),
   /** Who runs the tools, kept apart from the agent; absent: the agent's own user, and nothing parts them. */
   worker: z.object({ uid: count, gid: count }).optional(),
   limits: RunLimits,

@@ -40,6 +40,9 @@ export function parseRunRequest(line: string): RunRequest {
     confirmsCalls: request.has('confirmsCalls') ? request.flag('confirmsCalls') : undefined,
     workspace: request.string('workspace'),
     egressSocketPath: request.optionalString('egressSocketPath'),
+    toolEnvironment: request.has('toolEnvironment')
+      ? request.environment('toolEnvironment')
+      : undefined,
     worker: worker && { uid: worker.integer('uid', 0), gid: worker.integer('gid', 0) },
     limits: parseLimits(request.object('limits')),
   }
@@ -211,6 +214,15 @@ class Fields {
       if (!/^[a-z0-9-]+$/.test(key) || !/^[\x20-\x7e]*$/.test(fields.text(key))) {
         throw this.#wrong(name, 'header names in lower case with values of printable ASCII')
       }
+    }
+    return fields.#values as Record<string, string>
+  }
+
+  environment(name: string): Record<string, string> {
+    const fields = this.object(name)
+    for (const variable of Object.keys(fields.#values)) {
+      const isEntry = /^[^=\0]+$/.test(variable) && !fields.text(variable).includes('\0')
+      if (!isEntry) throw this.#wrong(name, 'names and values of environment variables')
     }
     return fields.#values as Record<string, string>
   }

@@ -27,6 +27,11 @@ const MAX_TEXT_CHARS = 64 * 1024
 /** Of all images of a result, as text: the largest file that is looked at has 10 MB. */
 const MAX_IMAGE_CHARS = 16 * 1024 * 1024
 
+type WorkerOptions = Pick<
+  RunRequest,
+  'workspace' | 'worker' | 'toolEnvironment' | 'egressSocketPath' | 'limits'
+>
+
 interface Waiting {
   onOutput(text: string): void
   onResult(result: ToolResult): void
@@ -37,7 +42,7 @@ interface Waiting {
  * with, which the model is told; the next call gets a new one.
  */
 export class WorkerClient {
-  readonly #options: Pick<RunRequest, 'workspace' | 'worker' | 'egressSocketPath' | 'limits'>
+  readonly #options: WorkerOptions
   readonly #script: string
   readonly #user: ToolUser
   readonly #waiting = new Map<number, Waiting>()
@@ -48,10 +53,7 @@ export class WorkerClient {
    * `script`: the container script, of which the worker is the other half. Default: the one that runs.
    * @throws CodexboxError `image-unusable`
    */
-  constructor(
-    options: Pick<RunRequest, 'workspace' | 'worker' | 'egressSocketPath' | 'limits'>,
-    script = process.argv[1] ?? '',
-  ) {
+  constructor(options: WorkerOptions, script = process.argv[1] ?? '') {
     this.#options = options
     this.#script = script
     this.#user = toolUser(options)
@@ -127,7 +129,7 @@ export class WorkerClient {
 
   /** Throws where spawn does, which is when it may not change to the user asked for. */
   #start(): WorkerProcess {
-    const { workspace, egressSocketPath } = this.#options
+    const { workspace, toolEnvironment, egressSocketPath } = this.#options
     const { prefix, ids } = this.#user
     const args = ['worker', workspace, ...(egressSocketPath ? [egressSocketPath] : [])]
     const [command = '', ...rest] = [...prefix, process.execPath, this.#script, ...args]
@@ -140,6 +142,7 @@ export class WorkerClient {
     child.on('error', (error) => this.#lost(child, notStarted(error)))
     child.once('exit', (code, signal) => this.#lost(child, `it ended with ${signal ?? code}`))
     child.stdin.on('error', () => {}) // A worker that is gone is reported by its exit.
+    if (toolEnvironment) send(child, { type: 'environment', variables: toolEnvironment })
     void this.#readAnswers(child)
     return child
   }

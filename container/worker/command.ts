@@ -10,6 +10,7 @@ const MAX_UNREAD_BYTES = 1024 * 1024
 
 export interface CommandOptions {
   cwd: string
+  environment: Readonly<NodeJS.ProcessEnv>
   /** Whether it can be sent input; otherwise its input is at its end from the start. */
   openStdin: boolean
   /** It is killed after that long. */
@@ -45,7 +46,7 @@ export class Command {
       detached: true,
       // Node's pipe is a socket. A first shell on one believes that it was started over a network, and
       // runs the ~/.bashrc before the command.
-      env: { ...process.env, SHLVL: '1' },
+      env: { ...options.environment, SHLVL: '1' },
       stdio: [options.openStdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     })
     // A command that does not read its input to the end is no failure.

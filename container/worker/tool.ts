@@ -35,6 +35,8 @@ export interface JsonSchema {
 export interface ToolContext {
   /** Relative paths start here, and so does bash. */
   workspace: string
+  /** Of commands. Not for a process that is ours. */
+  environment: Readonly<NodeJS.ProcessEnv>
   limits: ToolLimits
   /** Aborted when the run is interrupted. */
   signal: AbortSignal

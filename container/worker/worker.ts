@@ -18,6 +18,8 @@ import { tools } from './tools.ts'
  * of the workspace, and knows no secret. Lines on stdin and stdout: calls, and what comes of them.
  */
 export type WorkerLine =
+  /** First of all, if at all: what commands have in their environment beyond the worker's own. */
+  | { type: 'environment'; variables: Record<string, string> }
   /** `input` is the text for a free-form tool, an object for any other; nothing of it is checked. */
   | { type: 'call'; id: number; name: string; input: unknown; limits: ToolLimits }
   /** Ends every call that is running, and every command that outlived its call. */
@@ -30,17 +32,30 @@ export type WorkerAnswer =
 /** A file of 32 MB as JSON text with every character escaped is still shorter. */
 export const MAX_WORKER_LINE_BYTES = 256 * 1024 * 1024
 
-/** Serves calls until stdin ends: the agent is gone then, and so is everything it asked for. */
-export async function serveWorker(workspace: string): Promise<void> {
+/**
+ * Serves calls until stdin ends: the agent is gone then, and so is everything it asked for. `proxy` is set in the
+ * environment of commands, whatever else is.
+ */
+export async function serveWorker(
+  workspace: string,
+  proxy: Readonly<Record<string, string>>,
+): Promise<void> {
   const sessions = new Sessions()
+  let environment: NodeJS.ProcessEnv = { ...process.env, ...proxy }
   let cancel = newCancel()
   for await (const line of readLines(process.stdin, MAX_WORKER_LINE_BYTES)) {
     const request = JSON.parse(line) as WorkerLine
-    if (request.type === 'cancel') {
-      cancel.abort()
-      cancel = newCancel()
-    } else {
-      void answer(request, { workspace, sessions, signal: cancel.signal })
+    switch (request.type) {
+      case 'environment':
+        environment = { ...process.env, ...request.variables, ...proxy }
+        break
+      case 'cancel':
+        cancel.abort()
+        cancel = newCancel()
+        break
+      case 'call':
+        void answer(request, { workspace, environment, sessions, signal: cancel.signal })
+        break
     }
   }
   cancel.abort()
@@ -55,7 +70,7 @@ function newCancel(): AbortController {
 
 async function answer(
   { id, name, input, limits }: Extract<WorkerLine, { type: 'call' }>,
-  common: Pick<ToolContext, 'workspace' | 'sessions' | 'signal'>,
+  common: Pick<ToolContext, 'workspace' | 'environment' | 'sessions' | 'signal'>,
 ): Promise<void> {
   const live = new LiveOutput(
     (text) => write({ type: 'output', id, text }),

@@ -1,6 +1,8 @@
 import { posix } from 'node:path'
 import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode'
 import type { AgentSpec } from './engine.ts'
+import { agentEnvironment, HOME } from './environment.ts'
+import type { ImageSettings } from './image-settings.ts'
 import { hostOwnerLabels, WORKSPACE_LABEL } from './owner-labels.ts'
 
 /** Where things are inside the container. */
@@ -12,7 +14,7 @@ export const inside = {
   /** Of the sockets in their place, where they cannot be mounted. No folder, and so nobody's to change. */
   relayFolder: '@codexbox',
   relayedSocketPath: '@codexbox/gateway.sock',
-  home: '/home/agent',
+  home: HOME,
 } as const
 
 const MiB = 1024 * 1024
@@ -56,15 +58,17 @@ const BESIDE_ROOT = [
 
 /**
  * The sandbox policy, all of it: what a container of ours may do. Pure, so that one table of tests
- * pins it down. Bounds follow the CIS Docker Benchmark, section 5. `volumes` are those that the image declares.
+ * pins it down. Bounds follow the CIS Docker Benchmark, section 5. Of what the image declares a container has its
+ * labels, where they are not ours, its ports, which nothing publishes, its volumes, in memory, and a part of its `PATH`.
  */
 export function containerOptions(
   spec: AgentSpec,
   image: string,
-  volumes: readonly string[] = [],
+  settings: ImageSettings = { volumes: [], environment: [] },
 ): ContainerCreateOptions & {
   Entrypoint: string[]
   HostConfig: HostConfig & { CgroupnsMode: string }
+  UnsetEnvAll: boolean
 } {
   const isBesideRoot = spec.user.uid === 0
   return {
@@ -84,7 +88,11 @@ export function containerOptions(
     // The agent is root without rights, which is what it takes to start the tools as somebody else.
     User: '0:0',
     WorkingDir: '/',
-    Env: [`HOME=${inside.home}`, 'LANG=C.UTF-8', 'GIT_TERMINAL_PROMPT=0', 'PAGER=cat'],
+    Env: environmentOf(settings),
+    // For Podman, which adds variables of its own configuration; Docker does not know the setting.
+    UnsetEnvAll: true,
+    // The image's would be run by the engine, as the container's user.
+    Healthcheck: { Test: ['NONE'] },
     Labels: { ...hostOwnerLabels(), [WORKSPACE_LABEL]: spec.workspace.path },
     OpenStdin: true,
     // The container's stdin ends with our connection: if this process dies, the agent leaves.
@@ -102,13 +110,7 @@ export function containerOptions(
       // With a list of hosts there is none either: the way to them is the socket.
       NetworkMode: spec.network === 'open' ? 'bridge' : 'none',
       ReadonlyRootfs: true,
-      Tmpfs: {
-        ...volumesInMemory(volumes, spec),
-        '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
-        [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
-        // Engines may put one there by themselves, for everybody to write to.
-        '/run': 'ro,noexec,nosuid,nodev,size=1m,mode=755',
-      },
+      Tmpfs: { ...volumesInMemory(settings, spec), ...OWN_TMPFS },
       Mounts: mounts(spec),
       // Reaps what tools leave behind; node as process 1 would not. Beside root the shell does.
       Init: !isBesideRoot,
@@ -137,15 +139,37 @@ export function containerOptions(
   }
 }
 
-/** The engine would make folders on the host's disk of them, without a bound. */
-function volumesInMemory(volumes: readonly string[], spec: AgentSpec): Record<string, string> {
-  const taken = new Set(bindsOf(spec).map(({ target }) => target))
-  const paths = volumes.map((path) => posix.join('/', path).replace(/(.)\/$/, '$1'))
+/** The environment of a container of ours, and of no process of a tool. */
+export function environmentOf(settings: ImageSettings): string[] {
+  const ours = [inside.workspace, ...Object.keys(OWN_TMPFS), ...volumesOf(settings)]
+  return agentEnvironment(settings, [...ours, ...WRITABLE])
+}
+
+/** The file systems of the kernel, some parts of which root can write to, and a folder in memory of Podman's. */
+const WRITABLE = ['/dev', '/proc', '/sys', '/var/tmp']
+
+const OWN_TMPFS = {
+  '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
+  [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
+  // Engines may put one there by themselves, for everybody to write to.
+  '/run': 'ro,noexec,nosuid,nodev,size=1m,mode=755',
+}
+
+/** Of all volumes together: with the other folders in memory it is less than a container has of it. */
+const VOLUMES_KB = 1024 * 1024
+
+/** Of volumes the engine would make folders on the host's disk, without a bound. */
+function volumesInMemory(settings: ImageSettings, spec: AgentSpec): Record<string, string> {
+  const taken = new Set([...bindsOf(spec).map(({ target }) => target), ...Object.keys(OWN_TMPFS)])
+  const paths = volumesOf(settings).filter((path) => !taken.has(path))
+  const size = Math.floor(Math.min(256 * 1024, VOLUMES_KB / paths.length))
   return Object.fromEntries(
-    paths
-      .filter((path) => !taken.has(path))
-      .map((path) => [path, 'rw,exec,nosuid,nodev,size=256m,mode=1777']),
+    paths.map((path) => [path, `rw,exec,nosuid,nodev,size=${size}k,mode=1777`]),
   )
+}
+
+function volumesOf({ volumes }: ImageSettings): string[] {
+  return volumes.map((path) => posix.join('/', path).replace(/(.)\/$/, '$1'))
 }
 
 /** A file or folder of the host that the container gets. */

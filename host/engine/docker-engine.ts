@@ -17,7 +17,9 @@ import { containerLost } from './container-lost.ts'
 import { containerOptions, inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
+import { toolEnvironment } from './environment.ts'
 import { type HeldMount, holdMounts } from './held-mounts.ts'
+import { imageMissing, imageSettings } from './image-settings.ts'
 import { deviationsOf, hasComma } from './inspect-policy.ts'
 import { checkMounts } from './mount-check.ts'
 import { NoLineError } from './next-line.ts'
@@ -63,7 +65,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         throw engineUnavailable(where, error)
       }
       try {
-        const [found] = await Promise.all([rootless(), volumesOf(docker, image, where)])
+        const [found] = await Promise.all([rootless(), imageSettings(docker, image, where)])
         if (found) checkRootless(found, where)
       } catch (error) {
         throw engineUnavailable(where, error)
@@ -73,9 +75,9 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
     async start(spec) {
       const found = await rootless()
       if (found) checkRootless(found, where, spec.user)
-      const volumes = await volumesOf(docker, image, where)
+      const settings = await imageSettings(docker, image, where)
       const reached = whyNot ? { ...spec, socketFolder: undefined } : spec
-      const usual = containerOptions(reached, image, volumes)
+      const usual = containerOptions(reached, image, settings)
       const options = found ? optionsForRootless(usual) : usual
       const { mounts, release } = holdMounts(reached)
       try {
@@ -88,7 +90,10 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
           const started = { image, where, whyNot, mounts, inMemory }
           const agent = await attachAndStart(docker, container, spec, started)
           whyNot ??= agent.relayed?.because
-          return agent
+          return {
+            ...agent,
+            view: { ...agent.view, toolEnvironment: toolEnvironment(settings) },
+          }
         } catch (error) {
           const removed = removeContainer(container)
           // Not waited for where the engine had no answer before; it is tried all the same.
@@ -100,18 +105,6 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         release()
       }
     },
-  }
-}
-
-/** Those that the image declares. @throws CodexboxError `image-missing` */
-async function volumesOf(docker: Dockerode, image: string, where: string): Promise<string[]> {
-  try {
-    const found = await askEngine(() => docker.getImage(image).inspect(), where)
-    // An image that was imported may have no settings at all.
-    const { Config }: { Config?: typeof found.Config | null } = found
-    return Object.keys(Config?.Volumes ?? {})
-  } catch (error) {
-    throw statusOf(error) === 404 ? imageMissing(image, error) : error
   }
 }
 
@@ -361,14 +354,6 @@ async function askToLeave(
 ): Promise<void> {
   void container.stop({ t: Math.ceil(graceMs / 1000) }).catch(() => {}) // Removed by force in the end.
   await Promise.race([exited, sleep(graceMs, undefined, { ref: false })])
-}
-
-function imageMissing(image: string, cause: unknown): CodexboxError {
-  return new CodexboxError(
-    'image-missing',
-    `There is no image ${image}. Make it with \`${setupCommand('image')}\`, or name another with AGENT_IMAGE.`,
-    { cause },
-  )
 }
 
 function startFailed(image: string, cause: unknown): unknown {

@@ -29,11 +29,13 @@ export interface AgentSpec {
 
 /** The agent's process, wherever it runs, and its two ends of the line protocol. */
 export interface AgentProcess {
-  /** Where things are for the agent, and as whom it is to run the tools. */
+  /** Where things are for the agent, and as whom and with what it is to run the tools. */
   readonly view: {
     workspace: string
     socketPath: string | undefined
     worker: { uid: number; gid: number } | undefined
+    /** What the commands of tools have in their environment beyond the agent's own. */
+    toolEnvironment?: Readonly<Record<string, string>>
   }
   /**
    * Why the agent gets to the host's sockets by a relay, where it does; `isUnexpected` when it was to get

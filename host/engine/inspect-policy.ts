@@ -22,16 +22,19 @@ export function deviationsOf(
   const host = inspected.HostConfig
   return [...rules(inspected, wanted), ...configRules(inspected, asked)]
     .filter(({ holds }) => !holds)
-    .map(({ field }) => ({
+    .map(({ field, is, asked: wish }) => ({
       field,
-      is: valueIn(field, { ...inspected, ...inspected.Config, ...host }),
-      asked: valueIn(field, { ...asked, ...wanted }),
+      is: is ?? valueIn(field, { ...inspected, ...inspected.Config, ...host }),
+      asked: wish ?? valueIn(field, { ...asked, ...wanted }),
     }))
 }
 
 interface Rule {
   field: string
   holds: boolean
+  /** What is told in the place of the settings. */
+  is?: unknown
+  asked?: unknown
 }
 
 function rules(inspected: ContainerInspectInfo, asked: HostConfig): Rule[] {
@@ -64,12 +67,31 @@ function rules(inspected: ContainerInspectInfo, asked: HostConfig): Rule[] {
 }
 
 function configRules({ Config: is }: ContainerInspectInfo, asked: ContainerCreateOptions): Rule[] {
+  const added = (is.Env ?? []).filter(
+    (entry) => !asked.Env?.includes(entry) && !HARMLESS.test(entry),
+  )
   return [
     { field: 'User', holds: is.User === asked.User },
+    // By name: values are the image's own, and may be long, or secret.
+    {
+      field: 'Env',
+      holds: added.length === 0,
+      is: added.map((entry) => entry.split('=', 1)[0]),
+      asked: [],
+    },
+    { field: 'Healthcheck', holds: isOff(is.Healthcheck) },
     // A terminal would mix stderr into the line protocol.
     { field: 'Tty', holds: !is.Tty },
     { field: 'OpenStdin', holds: is.OpenStdin },
   ]
+}
+
+/** What engines add by themselves. */
+const HARMLESS = /^(container=podman|TERM=xterm|HOSTNAME=[\w.-]*)$/
+
+/** A command that the engine runs in the container from time to time. */
+function isOff(healthcheck: { Test?: string[] | undefined } | null | undefined): boolean {
+  return ['NONE', undefined].includes(healthcheck?.Test?.[0])
 }
 
 const valueIn = (field: string, all: object): unknown => Object(all)[field]

@@ -8,8 +8,10 @@ import type Dockerode from 'dockerode'
 import { z } from 'zod'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { packageRoot, setupCommand } from '../package-root.ts'
+import { environmentOf } from './container-options.ts'
 import { demultiplex } from './demultiplex.ts'
 import { tailOf } from './engine.ts'
+import { type ImageSettings, settingsIn } from './image-settings.ts'
 import { hostOwnerLabels } from './owner-labels.ts'
 import { removeContainer } from './remove-container.ts'
 
@@ -197,7 +199,9 @@ async function runProbe(
 ): Promise<{ stdout: string; stderr: string }> {
   const abortSignal = AbortSignal.timeout(deadlineMs)
   try {
-    const container = await docker.createContainer({ ...probeOptions(image), abortSignal })
+    const settings = settingsIn(await docker.getImage(image).inspect())
+    const options = { ...probeOptions(image, settings), abortSignal }
+    const container = await docker.createContainer(options)
     try {
       return await outputOf(container, abortSignal)
     } finally {
@@ -211,8 +215,11 @@ async function runProbe(
   }
 }
 
-/** As weak as the user who will run the tools, and nothing of the host in reach. */
-function probeOptions(image: string): Dockerode.ContainerCreateOptions {
+/** With the agent's environment, as weak as the user who will run the tools, and nothing of the host in reach. */
+function probeOptions(
+  image: string,
+  settings: ImageSettings,
+): Dockerode.ContainerCreateOptions & { UnsetEnvAll: boolean } {
   return {
     name: `codexbox-probe-${randomBytes(6).toString('hex')}`,
     Image: image,
@@ -220,6 +227,9 @@ function probeOptions(image: string): Dockerode.ContainerCreateOptions {
     Cmd: ['-e', PROBE],
     User: '65534:65534',
     WorkingDir: '/',
+    Env: environmentOf(settings),
+    UnsetEnvAll: true,
+    Healthcheck: { Test: ['NONE'] },
     Labels: hostOwnerLabels(),
     AttachStdout: true,
     AttachStderr: true,

@@ -326,6 +326,7 @@ export class Conversation {
       ...(this.#egress && view.socketPath
         ? { egressSocketPath: join(dirname(view.socketPath), EGRESS_SOCKET) }
         : {}),
+      ...(view.toolEnvironment ? { toolEnvironment: view.toolEnvironment } : {}),
       ...(view.worker ? { worker: view.worker } : {}),
       limits,
     }

@@ -29,6 +29,7 @@ const whole = {
     historyTokens: 7,
     confirmsCalls: true,
     egressSocketPath: '/run/egress.sock',
+    toolEnvironment: { GREETING: 'hello' },
     worker: { uid: 1000, gid: 1000 },
   }),
   reasoning: { effort: 'low', summary: 'auto' },
@@ -162,6 +163,9 @@ describe('what would do harm where it is used is refused', () => {
     ['a number as a header', withHeaders({ originator: 1 })],
     ['a time no timer can hold', withLimits({ runMs: 2 ** 31 })],
     ['a user no process can have', harmful({ worker: { uid: 2 ** 31, gid: 0 } })],
+    ['a variable without a name', harmful({ toolEnvironment: { '': 'a' } })],
+    ['two variables in the name of one', harmful({ toolEnvironment: { 'A=1\0B': '2' } })],
+    ['two variables in the value of one', harmful({ toolEnvironment: { A: '1\0B=2' } })],
     ['a file as endpoint', harmful({ endpoint: { ...endpoint, url: 'file:///etc/passwd' } })],
   ])('%s', (_, read) => {
     expect(read).toThrow(expect.objectContaining({ code: 'request-invalid' }))

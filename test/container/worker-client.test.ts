@@ -1,4 +1,12 @@
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
@@ -222,6 +230,38 @@ describe.concurrent('the user who runs the tools', linux, () => {
     agent.send({ type: 'close' })
     expect(await agent.exit).toEqual({ code: 0, signal: null })
     expect(agent.stderr).toBe('')
+  })
+})
+
+describe.concurrent('the environment of the image', linux, () => {
+  test('is that of commands, also when a worker was lost, and of no process of ours', async (t) => {
+    const workspace = folder(t)
+    const trap = join(workspace, 'trap.cjs')
+    const caught = join(workspace, 'caught')
+    writeFileSync(
+      trap,
+      `require('node:fs').appendFileSync(${JSON.stringify(caught)}, process.argv.slice(1).join() + '\\n')`,
+    )
+    const command = 'echo "<$GREETING>"; node - command </dev/null'
+    const { server } = await play(
+      t,
+      [callsAnswer(bash('kill -9 $PPID')), callsAnswer(bash(command)), textAnswer()],
+      { workspace, toolEnvironment: { GREETING: 'hello', NODE_OPTIONS: `--require=${trap}` } },
+    )
+
+    expect(lastOutput(server, 2)).toContain('<hello>')
+    expect(readFileSync(caught, 'utf8')).toBe('-,command\n')
+  })
+
+  test('does not take the place of the way to the listed hosts', async (t) => {
+    const proxies = { HTTPS_PROXY: 'http://image:1', https_proxy: 'http://image:1' }
+    const command = 'echo "<$HTTPS_PROXY $https_proxy>"'
+    const { server } = await play(t, [callsAnswer(bash(command)), textAnswer()], {
+      egressSocketPath: join(folder(t), 'egress.sock'),
+      toolEnvironment: proxies,
+    })
+
+    expect(lastOutput(server, 1)).toMatch(/<http:\/\/127\.0\.0\.1:(\d+) http:\/\/127\.0\.0\.1:\1>/)
   })
 })
 

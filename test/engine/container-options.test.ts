@@ -83,7 +83,15 @@ test('the rest of it is this, whoever asks, and holds no secret', () => {
     ],
     User: '0:0',
     WorkingDir: '/',
-    Env: ['HOME=/home/agent', 'LANG=C.UTF-8', 'GIT_TERMINAL_PROMPT=0', 'PAGER=cat'],
+    Env: [
+      'HOME=/home/agent',
+      'LANG=C.UTF-8',
+      'GIT_TERMINAL_PROMPT=0',
+      'PAGER=cat',
+      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    ],
+    UnsetEnvAll: true,
+    Healthcheck: { Test: ['NONE'] },
     OpenStdin: true,
     StdinOnce: true,
     AttachStdin: true,
@@ -120,13 +128,24 @@ test('what an image declares as volumes is in memory, and takes the place of not
     '/run',
     '/home/agent',
   ]
-  const { HostConfig } = containerOptions(spec, 'image:1', volumes)
+  const { HostConfig } = containerOptions(spec, 'image:1', { volumes, environment: [] })
 
-  const inMemory = 'rw,exec,nosuid,nodev,size=256m,mode=1777'
+  const inMemory = 'rw,exec,nosuid,nodev,size=262144k,mode=1777'
   expect(HostConfig).toEqual({
     ...options.HostConfig,
     Tmpfs: { '/data': inMemory, '/cache': inMemory, ...options.HostConfig.Tmpfs },
   })
+})
+
+test.each([
+  [4, 262_144],
+  [5, 209_715],
+  [5000, 209],
+])('%i volumes together are half of the memory that there is, with %i kB each', (count, size) => {
+  const volumes = Array.from({ length: count }, (_, index) => `/volume-${index}`)
+  const { HostConfig } = containerOptions(spec, 'image:1', { volumes, environment: [] })
+
+  expect(HostConfig.Tmpfs?.['/volume-0']).toBe(`rw,exec,nosuid,nodev,size=${size}k,mode=1777`)
 })
 
 test('without a gateway there is no socket, and none is connected to', () => {

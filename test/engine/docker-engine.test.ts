@@ -17,6 +17,7 @@ import type { ContainerCreateOptions } from 'dockerode'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { containerOptions, inside } from '../../host/engine/container-options.ts'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
+import { settingsIn } from '../../host/engine/image-settings.ts'
 import { deviationsOf } from '../../host/engine/inspect-policy.ts'
 import { optionsForRootless } from '../../host/engine/rootless.ts'
 import { agentFile } from '../../host/package-root.ts'
@@ -103,7 +104,8 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
       socketFolder,
       network: 'none' as const,
     }
-    const usual = containerOptions({ ...spec, user }, image)
+    const settings = settingsIn(await docker.getImage(image).inspect())
+    const usual = containerOptions({ ...spec, user }, image, settings)
     const asked = isRootless ? optionsForRootless(usual) : usual
     expect(deviationsOf(inspected, asked)).toEqual([])
   })

@@ -116,6 +116,7 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
           ...(agent.view.socketPath ? { socketPath: agent.view.socketPath } : {}),
         },
         workspace: agent.view.workspace,
+        ...(agent.view.toolEnvironment ? { toolEnvironment: agent.view.toolEnvironment } : {}),
         ...(agent.view.worker ? { worker: agent.view.worker } : {}),
       }),
     )

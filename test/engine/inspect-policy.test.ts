@@ -27,7 +27,14 @@ const mounts = [
 /** As Docker answers. */
 function aContainer(hostConfig: Loose = {}, config: Loose = {}, top: Loose = {}) {
   return {
-    Config: { User: '0:0', Tty: false, OpenStdin: true, ...config },
+    Config: {
+      User: '0:0',
+      Tty: false,
+      OpenStdin: true,
+      Env: asked.Env,
+      Healthcheck: { Test: ['NONE'] },
+      ...config,
+    },
     HostConfig: {
       ...asked.HostConfig,
       Privileged: false,
@@ -123,8 +130,26 @@ test.each<[field: string, is: unknown]>([
   ['User', ''],
   ['Tty', true],
   ['OpenStdin', false],
+  ['Healthcheck', { Test: ['CMD-SHELL', 'touch /workspace/healthy'] }],
 ])('one whose %s is %j is told as well', (field, is) => {
   expect(deviationsOf(aContainer({}, { [field]: is }), asked)).toMatchObject([{ field, is }])
+})
+
+test('variables that were not asked for are told by their names alone', () => {
+  const Env = ['LD_PRELOAD=/workspace/a.so', ...(asked.Env ?? []), 'PATH=/workspace/bin', 'HOME=']
+
+  expect(deviationsOf(aContainer({}, { Env }), asked)).toEqual([
+    { field: 'Env', is: ['LD_PRELOAD', 'PATH', 'HOME'], asked: [] },
+  ])
+})
+
+test.each([
+  ['fewer variables than were asked for', { Env: null }],
+  ['what Podman adds', { Env: ['container=podman', 'TERM=xterm', 'HOSTNAME=1a2b-c'] }],
+  ['no word of a check', { Healthcheck: null }],
+  ['a check without a command', { Healthcheck: {} }],
+])('%s are no deviation', (_, config) => {
+  expect(deviationsOf(aContainer({}, config), asked)).toEqual([])
 })
 
 test.each<[what: string, is: Loose[]]>([

@@ -190,9 +190,7 @@ describeWithEngine('from inside the container, a tool', ({ docker, image, source
         'PATH',
         'PWD',
         'SHLVL',
-        ...(isPodman ? ['TERM'] : []),
         '_',
-        ...(isPodman ? ['container'] : []),
       ].join('\n'),
     )
   })

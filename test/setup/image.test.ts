@@ -135,7 +135,7 @@ describeWithEngine('a look at the tools of an image', ({ docker, image }) => {
     'has no bash': ['RUN rm "$(command -v bash)"'],
     'has Node 18.20.8, which is too old': [
       `RUN echo 'Object.defineProperty(process, "versions", { value: { node: "18.20.8" } })' >/old.js`,
-      'ENV NODE_OPTIONS="--require /old.js"',
+      `RUN mv "$(command -v node)" /opt/node; printf '#!/bin/sh\\nexec /opt/node --require /old.js "$@"' >/usr/bin/node; chmod 755 /usr/bin/node`,
     ],
     'has a node that does not work: wrong libc': [
       `RUN rm "$(command -v node)"; printf '#!/bin/sh\\necho wrong libc >&2; exit 1' >/usr/bin/node; chmod 755 /usr/bin/node`,
@@ -196,7 +196,7 @@ describeWithEngine('building the tools image', ({ docker, image }) => {
       'an old Node',
       [
         `RUN echo 'Object.defineProperty(process, "versions", { value: { node: "18.20.8" } })' >/old.js`,
-        'ENV NODE_OPTIONS="--require /old.js"',
+        `RUN mv "$(command -v node)" /opt/node; printf '#!/bin/sh\\nexec /opt/node --require /old.js "$@"' >/usr/bin/node; chmod 755 /usr/bin/node`,
       ],
       'has Node 18.20.8; 20 or newer is needed',
     ],

@@ -37,7 +37,7 @@ export const bash: FunctionTool = {
   },
 
   async run(args, context) {
-    const { workspace, limits, signal, sessions, onOutput } = context
+    const { workspace, environment, limits, signal, sessions, onOutput } = context
     const commandLine = args.string('command')
     const yieldMs = args.optionalInteger('yield_time_ms', 0) ?? 10_000
     const timeoutMs = args.optionalInteger('timeout_ms', 1) ?? limits.toolMs
@@ -51,6 +51,7 @@ export const bash: FunctionTool = {
     const { bashArgs, cleanUp } = await prepare(commandLine)
     const command = new Command(bashArgs, {
       cwd: workspace,
+      environment,
       openStdin,
       timeoutMs: Math.min(timeoutMs, limits.toolMs),
       outputBytes: limits.toolOutputBytes,

@@ -1,0 +1,56 @@
+import { posix } from 'node:path'
+import type { ImageSettings } from './image-settings.ts'
+
+/** The home folder in a container. */
+export const HOME = '/home/agent'
+
+/** What containers have, and what no image may set for its tools. */
+const OURS = {
+  HOME,
+  LANG: 'C.UTF-8',
+  GIT_TERMINAL_PROMPT: '0',
+  PAGER: 'cat',
+}
+
+const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/**
+ * The environment that a container of the image starts with. It has one thing of the image's: the part of its
+ * `PATH` that is not in a `writable` folder. Any other variable (`NODE_OPTIONS`, `LD_PRELOAD`, `BASH_ENV`, …)
+ * could have the agent run code of the workspace, so it gets an empty value, which every engine understands. An
+ * entry without a value removes a variable on Docker, but copies one of the engine's own on Podman.
+ */
+export function agentEnvironment(image: ImageSettings, writable: readonly string[]): string[] {
+  const names = variablesOf(image).map(([name]) => name)
+  const empty = Object.fromEntries(names.map((name) => [name, '']))
+  const variables = { ...empty, ...OURS, PATH: searchPath(image, writable) }
+  return Object.entries(variables).map(([name, value]) => `${name}=${value}`)
+}
+
+/** What the commands of tools have beyond that: the image's variables, except for those that are ours. */
+export function toolEnvironment(image: ImageSettings): Record<string, string> {
+  return Object.fromEntries(variablesOf(image).filter(([name]) => !Object.hasOwn(OURS, name)))
+}
+
+function searchPath(image: ImageSettings, writable: readonly string[]): string {
+  const isTrusted = (entry: string) =>
+    posix.isAbsolute(entry) && !writable.some((folder) => isWithin(entry, folder))
+  const trusted = (path: string) => path.split(':').filter(isTrusted).join(':')
+  const [, path] = variablesOf(image).findLast(([name]) => name === 'PATH') ?? []
+  // An empty path would mean the current folder. In this one there is no program, which the start then tells.
+  return trusted(path ?? '') || trusted(USUAL_PATH) || '/'
+}
+
+function isWithin(path: string, folder: string): boolean {
+  const relative = posix.relative(folder, posix.normalize(path))
+  return relative !== '..' && !relative.startsWith('../')
+}
+
+function variablesOf({ environment }: ImageSettings): [name: string, value: string][] {
+  return environment
+    .map((entry): [string, string] => {
+      const [name = ''] = entry.split('=', 1)
+      return [name, entry.slice(name.length + 1)]
+    })
+    .filter(([name]) => name !== '')
+}

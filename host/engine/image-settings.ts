@@ -1,0 +1,44 @@
+import type Dockerode from 'dockerode'
+import { CodexboxError } from '../../shared/errors.ts'
+import { setupCommand } from '../package-root.ts'
+import { askEngine, statusOf } from './ask-engine.ts'
+
+/** What an image says of containers of it, as far as it concerns one of ours. */
+export interface ImageSettings {
+  /** The paths it declares as volumes. */
+  volumes: readonly string[]
+  /** `NAME=value`, one a variable. */
+  environment: readonly string[]
+}
+
+/** @throws CodexboxError `image-missing`, `engine-unavailable` */
+export async function imageSettings(
+  docker: Dockerode,
+  image: string,
+  where: string,
+): Promise<ImageSettings> {
+  try {
+    return settingsIn(await askEngine(() => docker.getImage(image).inspect(), where))
+  } catch (error) {
+    throw statusOf(error) === 404 ? imageMissing(image, error) : error
+  }
+}
+
+/** An image that was imported may have no settings at all. */
+export function settingsIn({ Config }: { Config?: Declared | null }): ImageSettings {
+  return { volumes: Object.keys(Config?.Volumes ?? {}), environment: Config?.Env ?? [] }
+}
+
+/** As the Docker API has it. */
+interface Declared {
+  Volumes?: object | null | undefined
+  Env?: string[] | null | undefined
+}
+
+export function imageMissing(image: string, cause: unknown): CodexboxError {
+  return new CodexboxError(
+    'image-missing',
+    `There is no image ${image}. Make it with \`${setupCommand('image')}\`, or name another with AGENT_IMAGE.`,
+    { cause },
+  )
+}
