@@ -1,9 +1,14 @@
-import { chmod, mkdir, rm } from 'node:fs/promises'
+import { chmod, rm } from 'node:fs/promises'
 import http from 'node:http'
 import { join } from 'node:path'
+import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { type DebugLog, openDebugLog } from '../debug-log.ts'
 import type { ModelConnection } from '../providers/provider.ts'
-import { makeOwnedTempFolder, removeAbandonedTempFolders } from '../storage/owned-temp-folder.ts'
+import {
+  addSharedFolder,
+  makeOwnedTempFolder,
+  removeAbandonedTempFolders,
+} from '../storage/owned-temp-folder.ts'
 import { bodyPolicy, type Terms } from './body-policy.ts'
 import { Grants, notGranted } from './grants.ts'
 import type { Ledger } from './ledger.ts'
@@ -49,6 +54,7 @@ export interface Gateway {
  * from whoever has a live capability, holds what is asked against what the run may ask, puts the real
  * credentials on, and hands the stream through. What a container sends beside the body and a few
  * headers never reaches the service.
+ * @throws CodexboxError `config-invalid` when there is no place for the socket
  */
 export async function openGateway(
   connection: ModelConnection,
@@ -70,17 +76,16 @@ export async function openGateway(
 
   // What killed hosts have left; nobody waits for it.
   void removeAbandonedTempFolders()
-  // Short, since a socket's path may have 107 bytes; private, since the socket itself is not: its
-  // folder is mounted, and the agent in the container is another user than we are.
+  // Private, since the socket itself is not: its folder is mounted, and the agent in the container is
+  // another user than we are.
   const folder = makeOwnedTempFolder()
-  const socketFolder = join(folder, 's')
-  await mkdir(socketFolder, { mode: 0o755 })
-  const socketPath = join(socketFolder, 'gateway.sock')
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(socketPath, resolve)
-  })
-  await chmod(socketPath, 0o666)
+  const socketFolder = addSharedFolder(folder, 's')
+  try {
+    await listen(server, join(socketFolder, 'gateway.sock'))
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  }
 
   return {
     socketFolder,
@@ -96,6 +101,22 @@ export async function openGateway(
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+async function listen(server: http.Server, socketPath: string): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(socketPath, resolve)
+    })
+  } catch (error) {
+    throw new CodexboxError(
+      'config-invalid',
+      `No socket could be made in a temporary folder: ${messageOf(error)}. Set TMPDIR to one on another disk.`,
+      { cause: error },
+    )
+  }
+  await chmod(socketPath, 0o666)
 }
 
 const notFound: Refusal = {

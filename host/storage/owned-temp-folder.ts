@@ -1,39 +1,108 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { lstat, readdir, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { processIdentityOf, stateOf, thisProcess } from './process-identity.ts'
 
-/** Short: a socket in the folder may have a path of 104 bytes in all. */
 const PREFIX = 'codexbox-run-'
 const OWNER_FILE = 'owner.json'
+
+/** The longest path in such a folder that a socket may have. */
+const LONGEST_SOCKET = join(`${PREFIX}XXXXXX`, 's', 'gateway.sock')
+
+/** Of a socket's path, on macOS; Linux takes 107. What is longer is cut without a word, and lies elsewhere. */
+const MAX_SOCKET_BYTES = 103
 
 /** One without a name in it: its maker has not come to write it. */
 const NAMELESS_MS = 60 * 60 * 1000
 
+/** Where there is no use for `TMPDIR`, the usual place is there. */
+const parents = () => [...new Set([resolve(tmpdir()), resolve('/tmp')])]
+
 /**
- * Makes a folder among the temporary ones that only this user may look into, and that says whose it
- * is. Its maker removes it; what is left of one that was killed is removed by others.
- * @throws Error when there is no room
+ * Makes a temporary folder that only this user may look into, whatever the umask, and that says whose it
+ * is. Sockets in folders of it (`addSharedFolder`) have paths that are short enough. Its maker removes it; what is
+ * left of one that was killed is removed by others. The first parent that can be used is taken.
+ * @throws CodexboxError `config-invalid` when there is no place for it
  */
-export function makeOwnedTempFolder(parent = tmpdir()): string {
+export function makeOwnedTempFolder(among: readonly string[] = parents()): string {
+  const reasons: string[] = []
+  for (const parent of among) {
+    const tooLong = whyTooLong(parent)
+    try {
+      if (!tooLong) return makeIn(parent)
+      reasons.push(`${parent} ${tooLong}`)
+    } catch (error) {
+      reasons.push(`${parent} ${ofFailure(error)}`)
+    }
+  }
+  throw new CodexboxError(
+    'config-invalid',
+    `No temporary folder could be made: ${reasons.join(', and ')}. ` +
+      'Set TMPDIR to a folder with a short path that you can write to.',
+  )
+}
+
+/** Makes a folder in one of ours that every user can look into who gets to it, such as by a mount. */
+export function addSharedFolder(folder: string, name: string): string {
+  const path = join(folder, name)
+  mkdirSync(path)
+  chmodSync(path, 0o755)
+  return path
+}
+
+function whyTooLong(parent: string): string | undefined {
+  const bytes = Buffer.byteLength(join(parent, LONGEST_SOCKET))
+  if (bytes <= MAX_SOCKET_BYTES) return undefined
+  return `has too long a path (a socket in it has ${bytes} bytes, and may have ${MAX_SOCKET_BYTES})`
+}
+
+function makeIn(parent: string): string {
   // At once, so that hardly anything comes between the folder and the name in it.
   const folder = mkdtempSync(join(parent, PREFIX))
-  writeFileSync(join(folder, OWNER_FILE), JSON.stringify(thisProcess()), { mode: 0o600 })
-  return folder
+  const owner = join(folder, OWNER_FILE)
+  try {
+    chmodSync(folder, 0o700)
+    writeFileSync(owner, JSON.stringify(thisProcess()), { mode: 0o600 })
+    chmodSync(owner, 0o600)
+    return folder
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+const FAILURES: NodeJS.Dict<string> = {
+  ENOENT: 'is not there',
+  ENOTDIR: 'is no folder',
+  EACCES: 'cannot be written to',
+  EPERM: 'cannot be written to',
+  EROFS: 'is read-only',
+  ENOSPC: 'has no room left',
+  EDQUOT: 'has no room left for you',
+}
+
+function ofFailure(error: unknown): string {
+  return FAILURES[systemCodeOf(error) ?? ''] ?? `cannot be used (${messageOf(error)})`
 }
 
 /**
  * Removes such folders of processes that have died, of this user only. Never rejects: who comes next
  * tries again. Returns those it has removed.
  */
-export async function removeAbandonedTempFolders(parent = tmpdir()): Promise<string[]> {
-  const names = await readdir(parent).catch(() => [])
-  const folders = names.filter((name) => name.startsWith(PREFIX)).map((name) => join(parent, name))
+export async function removeAbandonedTempFolders(among = parents()): Promise<string[]> {
+  const found = await Promise.all(among.map(foldersIn))
+  const folders = found.flat()
   const removed = await Promise.all(
     folders.map((folder) => removeIfAbandoned(folder).catch(() => false)),
   )
   return folders.filter((_, index) => removed[index])
+}
+
+async function foldersIn(parent: string): Promise<string[]> {
+  const names = await readdir(parent).catch(() => [])
+  return names.filter((name) => name.startsWith(PREFIX)).map((name) => join(parent, name))
 }
 
 async function removeIfAbandoned(folder: string): Promise<boolean> {

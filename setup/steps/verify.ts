@@ -1,8 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { removeSession } from '../../host/runs/session-log.ts'
+import { addSharedFolder, makeOwnedTempFolder } from '../../host/storage/owned-temp-folder.ts'
 import { readWithin } from '../../host/workspace/open-within.ts'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import type { Step } from '../step.ts'
@@ -19,11 +18,11 @@ export const verifyStep: Step = {
   summary: 'Make one real run and say what it proved',
 
   async run(_args, config) {
-    const workspace = await mkdtemp(join(tmpdir(), 'codexbox-verify-'))
+    const folder = makeOwnedTempFolder()
     try {
-      return await verify(workspace, config)
+      return await verify(addSharedFolder(folder, 'w'), config)
     } finally {
-      await rm(workspace, { recursive: true, force: true })
+      await rm(folder, { recursive: true, force: true })
     }
   },
 }

@@ -75,6 +75,20 @@ describeWithEngine('in a workspace of root', ({ docker, image, source, isRootles
       })
     })
 
+    test.each(['027', '077'])(
+      'lets it get to the mounted socket with a umask of %s',
+      async (umask) => {
+        const before = process.umask(Number.parseInt(umask, 8))
+        const { agent, begin, events } = await startAgent(engine).finally(() =>
+          process.umask(before),
+        )
+        begin('run: true')
+
+        expect(await until(events, 'finished')).toMatchObject({ status: 'done' })
+        expect(agent.relayed).toBeUndefined()
+      },
+    )
+
     test('has what tools leave behind reaped', async () => {
       const leave = 'for i in 1 2 3 4 5 6 7 8 9; do (setsid sleep 0.1 &); done'
 

@@ -650,10 +650,11 @@ test('when the container gives up before an answer, the request is given up as w
 
 // ---- the socket ----
 
-test.skipIf(process.platform === 'win32')(
-  'the socket is for every user in the container, and its folder for none but us on the host',
-  async () => {
-    const { gateway } = await withModel([])
+test.skipIf(process.platform === 'win32').each(['000', '022', '027', '077', '777'])(
+  'the socket is for every user in the container, and its folder for none but us on the host (umask %s)',
+  async (umask) => {
+    const before = process.umask(Number.parseInt(umask, 8))
+    const { gateway } = await withModel([]).finally(() => process.umask(before))
 
     const mode = (path: string) => statSync(path).mode & 0o777
     expect(mode(join(gateway.socketFolder, 'gateway.sock'))).toBe(0o666)

@@ -5,7 +5,6 @@ import {
   chownSync,
   copyFileSync,
   existsSync,
-  mkdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -20,7 +19,7 @@ import { inside } from '../../engine/container-options.ts'
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import type { AgentProcess, Engine } from '../../engine/engine.ts'
 import { agentFile as agentFileOfPackage, reportFile } from '../../package-root.ts'
-import { makeOwnedTempFolder } from '../../storage/owned-temp-folder.ts'
+import { addSharedFolder, makeOwnedTempFolder } from '../../storage/owned-temp-folder.ts'
 import { holdSource, releaseSources } from '../../workspace/mount-source.ts'
 import { type Check, type Finding, ok, problem, warning } from '../finding.ts'
 import { isInContainer } from '../in-container.ts'
@@ -96,16 +95,14 @@ const MIN_NODE = 20
 async function layOut() {
   const root = makeOwnedTempFolder()
   const word = randomBytes(8).toString('hex')
-  const [workspace, socketFolder] = [join(root, 'w'), join(root, 's')]
+  const [workspace, socketFolder] = [addSharedFolder(root, 'w'), addSharedFolder(root, 's')]
   const agentFile = join(root, 'probe.cjs')
-  mkdirSync(workspace)
-  mkdirSync(socketFolder)
   writeFileSync(join(workspace, 'word'), word)
   copyFileSync(agentFileOfPackage, join(workspace, 'agent.cjs'))
   writeFileSync(agentFile, `${readFileSync(reportFile, 'utf8')}\n${PROBE}`)
-  // Whatever the umask: it is read by root without rights.
-  chmodSync(workspace, 0o755)
-  for (const file of [agentFile, join(workspace, 'agent.cjs')]) chmodSync(file, 0o644)
+  // Whatever the umask: they are read by root without rights.
+  const inContainer = [agentFile, join(workspace, 'agent.cjs'), join(workspace, 'word')]
+  for (const file of inContainer) chmodSync(file, 0o644)
   if (process.getuid?.() === 0) chownSync(workspace, TOOL_USER.uid, TOOL_USER.gid)
   const server = createServer((socket) => socket.end(word))
   const reached = new Promise<void>((resolve) => server.once('connection', () => resolve()))
