@@ -7,6 +7,7 @@
 import { readConfig } from '../host/config.ts'
 import { setupCommand } from '../host/package-root.ts'
 import { CodexboxError, messageOf } from '../shared/errors.ts'
+import { visible } from '../shared/visible-text.ts'
 import { statusBlock } from './status-block.ts'
 import type { Step, StepResult } from './step.ts'
 import { codexAuthStep } from './steps/codex-auth.ts'
@@ -47,7 +48,7 @@ function report(stepName: string, result: StepResult): number {
     STATUS: isFailed ? 'failed' : 'success',
     ...(isFailed ? { ERROR: result.detail } : {}),
   }
-  process.stderr.write(`${result.detail}${isFailed ? `\n${result.fix}` : ''}\n`)
+  process.stderr.write(`${visible(`${result.detail}${isFailed ? `\n${result.fix}` : ''}`)}\n`)
   process.stdout.write(`${statusBlock(stepName, fields)}\n`)
   return isFailed ? 1 : 0
 }

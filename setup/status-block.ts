@@ -1,3 +1,5 @@
+import { visible } from '../shared/visible-text.ts'
+
 /**
  * The block on stdout that programs read: the step, `KEY: value` lines, an end line. A value is one
  * line, or it could forge the lines after it.
@@ -9,5 +11,5 @@ export function statusBlock(step: string, fields: Record<string, string>): strin
 }
 
 function singleLine(value: string): string {
-  return value.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+  return visible(value.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim())
 }

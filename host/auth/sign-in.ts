@@ -1,4 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
+import { visible } from '../../shared/visible-text.ts'
 import type { Config } from '../config.ts'
 import { signInWithBrowser } from './browser-sign-in.ts'
 import { chooseWayIn, type WayIn } from './choose-way-in.ts'
@@ -114,5 +115,5 @@ function ofThisProcess(): Surroundings {
 }
 
 function sayOnStderr(line: string): void {
-  process.stderr.write(`${line}\n`)
+  process.stderr.write(`${visible(line)}\n`)
 }

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline'
 import { CodexboxError } from '../../shared/errors.ts'
+import { visible } from '../../shared/visible-text.ts'
 import { openConversation } from '../runs/open-conversation.ts'
 import type { Run } from '../runs/run.ts'
 import { exitCodeOfError } from './exit-code.ts'
@@ -7,7 +8,6 @@ import { conversationOptions, type OneRunOptions, oneRunOnly } from './options.t
 import { introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
 import { tellWhatIsTyped } from './tell-what-is-typed.ts'
-import { terminalText } from './terminal-text.ts'
 
 /** A chat in the terminal. Resolves with the exit code. */
 export async function chatCommand(options: OneRunOptions): Promise<number> {
@@ -67,7 +67,7 @@ async function* prompts(): AsyncGenerator<string> {
   for (;;) {
     if (typed.lines.length === 0) typed = await ask(history, typed.rest)
     // Of lines that came together, those behind the first are shown again where their turn is.
-    else process.stderr.write(`${PROMPT}${terminalText(typed.lines[0] ?? '')}\n`)
+    else process.stderr.write(`${PROMPT}${visible(typed.lines[0] ?? '')}\n`)
     const line = typed.lines.shift()?.trim()
     if (line === undefined || line === '/exit') return
     if (line === '') continue

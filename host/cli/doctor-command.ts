@@ -1,11 +1,12 @@
 import { styleText } from 'node:util'
+import { oneLine, visible } from '../../shared/visible-text.ts'
 import { readConfig } from '../config.ts'
 import type { AttackReport, AttackResult } from '../doctor/attack/attack.ts'
 import { diagnose } from '../doctor/diagnose.ts'
 import type { Finding, Level } from '../doctor/finding.ts'
 import { plural, seconds } from './figures.ts'
+import { printJson } from './print.ts'
 import { Screen } from './screen.ts'
-import { oneLine, terminalText } from './terminal-text.ts'
 
 export interface DoctorOptions {
   json?: boolean
@@ -26,7 +27,7 @@ async function diagnoseCommand({ json, offline = false }: DoctorOptions): Promis
   const findings = await diagnose({ offline })
   screen.still()
   const hasNone = !findings.some(({ level }) => level === 'problem')
-  if (json) print(JSON.stringify({ ok: hasNone, checks: findings }))
+  if (json) printJson({ ok: hasNone, checks: findings })
   else for (const finding of findings) printFinding(finding)
   return hasNone ? 0 : 1
 }
@@ -36,8 +37,8 @@ const LOOKS = { ok: ['green', '✓'], warning: ['yellow', '!'], problem: ['red',
 const NAME_WIDTH = 13
 
 function printFinding({ check, level, message, advice }: Finding & { check: string }): void {
-  print(`${mark(level)} ${check.padEnd(NAME_WIDTH)}${terminalText(message)}`)
-  if (advice) print(`${' '.repeat(NAME_WIDTH + 2)}${style('dim', `→ ${terminalText(advice)}`)}`)
+  print(`${mark(level)} ${check.padEnd(NAME_WIDTH)}${visible(message)}`)
+  if (advice) print(`${' '.repeat(NAME_WIDTH + 2)}${style('dim', `→ ${advice}`)}`)
 }
 
 async function attackCommand({ json }: DoctorOptions): Promise<number> {
@@ -58,7 +59,7 @@ async function attackCommand({ json }: DoctorOptions): Promise<number> {
     screen.still()
   }
   const isHeld = report.leaked.bytes === 0 && !report.results.some(isNotHeld)
-  if (json) print(JSON.stringify({ ok: isHeld, ...report }))
+  if (json) printJson({ ok: isHeld, ...report })
   else printAttack(report, performance.now() - startedAt)
   return isHeld ? 0 : 1
 }
@@ -108,10 +109,12 @@ function mark(level: Level): string {
   return style(colour, sign)
 }
 
+/** A line of parts that are styled or ours. */
 function print(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
 function style(format: Parameters<typeof styleText>[0], text: string): string {
-  return process.stdout.isTTY && !process.env.NO_COLOR ? styleText(format, text) : text
+  const shown = visible(text)
+  return process.stdout.isTTY && !process.env.NO_COLOR ? styleText(format, shown) : shown
 }

@@ -1,11 +1,12 @@
+import { oneLine } from '../../shared/visible-text.ts'
 import { readConfig } from '../config.ts'
 import type { Catalogue } from '../models/catalogue.ts'
 import { defaultModel } from '../models/find-model.ts'
 import type { ModelEntry } from '../models/model-entry.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
 import { short } from './figures.ts'
+import { print, printJson } from './print.ts'
 import { Screen } from './screen.ts'
-import { oneLine, terminalText } from './terminal-text.ts'
 import { span } from './when.ts'
 
 /** Lists the models that can be asked. */
@@ -14,12 +15,12 @@ export async function modelsCommand(options: { json?: boolean }): Promise<void> 
   const catalogue = (await provider.models?.()) ?? { models: [], source: 'built-in' }
   const byPriority = catalogue.models.toSorted((one, other) => one.priority - other.priority)
   if (options.json) {
-    print(JSON.stringify({ provider: provider.name, ...catalogue, models: byPriority }))
+    printJson({ provider: provider.name, ...catalogue, models: byPriority })
     return
   }
   if (notice) new Screen().note(notice, 'yellow')
   const rows = byPriority.map((model) => row(model, defaultModel(catalogue.models)))
-  for (const line of table([HEAD, ...rows])) print(terminalText(line))
+  for (const line of table([HEAD, ...rows])) print(line)
   new Screen().note(origin(catalogue, provider.name, Date.now()))
 }
 
@@ -62,8 +63,4 @@ function origin({ source, checkedAt, problem }: Catalogue, provider: string, now
   }[source]
   const why = problem ? ` ${problem}` : ''
   return `* the effort if none is named. The list is ${from}.${why}`
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`)
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { CodexboxError } from '../../shared/errors.ts'
+import { visible } from '../../shared/visible-text.ts'
 import { packageVersion } from '../package-root.ts'
 import { chatCommand } from './chat-command.ts'
 import { exitCodeOfError } from './exit-code.ts'
@@ -19,6 +20,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(packageVersion)
     .helpCommand(true)
     .exitOverride()
+    // It quotes what it does not understand.
+    .configureOutput({ writeErr: (text) => void process.stderr.write(visible(text)) })
 
   withRunOptions(program)
     .argument('[prompt]', 'one run with this prompt; without it a chat')

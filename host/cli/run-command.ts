@@ -13,6 +13,7 @@ import { readPercent, refuseBelow, TooLittleLeftError } from './enough-left.ts'
 import { exitCodeOf, exitCodeOfError } from './exit-code.ts'
 import { imageFile } from './image-file.ts'
 import { conversationOptions, type OneRunOptions } from './options.ts'
+import { printJson } from './print.ts'
 import { Screen } from './screen.ts'
 import { stopOnSignals } from './stop-signals.ts'
 import { waitForLimit } from './wait-for-limit.ts'
@@ -46,7 +47,7 @@ export async function runCommand(
     }
   } catch (error) {
     if (!(error instanceof CodexboxError)) throw error
-    if (options.json) writeLine(notStarted(error))
+    if (options.json) printJson(notStarted(error))
     else screen.error(error.message)
     return exitCodeOfError(error.code)
   }
@@ -95,7 +96,7 @@ export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunE
     screen?.waiting('starting')
     for await (const event of run) {
       if (screen) screen.show(event)
-      else writeLine(event)
+      else printJson(event)
     }
     const result = await run.result
     return {
@@ -127,10 +128,6 @@ export function introduce(conversation: Conversation, screen: Screen): void {
   if (conversation.credentials === 'direct') {
     screen.note('The real token is inside the container (AGENT_CREDENTIALS=direct).', 'yellow')
   }
-}
-
-function writeLine(event: RunEvent): void {
-  process.stdout.write(`${JSON.stringify(event)}\n`)
 }
 
 /** A reader of `--json` gets its one `finished` line even when nothing could be started. */

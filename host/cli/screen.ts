@@ -2,10 +2,10 @@ import type { WriteStream } from 'node:tty'
 import { styleText } from 'node:util'
 import type { Limits } from '../../shared/limits.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
+import { oneLine, visible } from '../../shared/visible-text.ts'
 import { assistantText } from '../runs/run.ts'
 import { seconds, short, totals } from './figures.ts'
 import { Spinner } from './spinner.ts'
-import { oneLine, terminalText } from './terminal-text.ts'
 import { localTime, span } from './when.ts'
 
 type Style = Parameters<typeof styleText>[0]
@@ -21,6 +21,8 @@ export class Screen {
   readonly #tools = new Map<string, string>()
   #isInsideLine = false
   #hasShownText = false
+  /** The last piece of text. */
+  #said = ''
   #reasoning = ''
   #lastOutput = ''
   #scarcity: string | undefined
@@ -34,7 +36,7 @@ export class Screen {
   /** A line about the run. */
   note(text: string, style: Style = 'dim'): void {
     this.#endLine()
-    this.#about.write(`${this.#style(style, terminalText(text))}\n`)
+    this.#about.write(`${this.#style(style, visible(text))}\n`)
   }
 
   error(text: string): void {
@@ -120,7 +122,8 @@ export class Screen {
   #say(text: string): void {
     this.#hasShownText = true
     this.#isInsideLine = !text.endsWith('\n')
-    this.#words.write(terminalText(text))
+    this.#words.write(visible(text, this.#said))
+    this.#said = text
   }
 
   #finishItem(item: Parameters<typeof assistantText>[0]): void {

@@ -1,21 +1,22 @@
+import { oneLine } from '../../shared/visible-text.ts'
 import { readConfig } from '../config.ts'
 import { assistantText } from '../runs/run.ts'
 import { listSessions, readSession, removeSession, type SessionLine } from '../runs/session-log.ts'
 import { plural, totals } from './figures.ts'
-import { oneLine, terminalText } from './terminal-text.ts'
+import { print, printJson } from './print.ts'
 
 /** Lists the sessions, newest first. */
 export function listCommand(options: { json?: boolean }): void {
   const sessions = listSessions(readConfig().dataDir)
   if (options.json) {
-    for (const session of sessions) print(JSON.stringify(session))
+    for (const session of sessions) printJson(session)
     return
   }
   if (sessions.length === 0) print('No sessions yet.')
   const width = Math.max(0, ...sessions.map(({ name }) => name.length))
   for (const { name, changedAt, bytes } of sessions) {
     const when = new Date(changedAt).toLocaleString()
-    print(terminalText(`${name.padEnd(width)}  ${when}  ${Math.ceil(bytes / 1024)} kB`))
+    print(`${name.padEnd(width)}  ${when}  ${Math.ceil(bytes / 1024)} kB`)
   }
 }
 
@@ -23,8 +24,8 @@ export function listCommand(options: { json?: boolean }): void {
 export function showCommand(name: string, options: { json?: boolean }): void {
   for (const line of readSession(readConfig().dataDir, name)) {
     const text = describe(line)
-    if (options.json) print(JSON.stringify(line))
-    else if (text !== undefined) print(terminalText(text))
+    if (options.json) printJson(line)
+    else if (text !== undefined) print(text)
   }
 }
 
@@ -71,8 +72,4 @@ function describeItem(item: Extract<SessionLine, { type: 'item' }>['item']): str
 
 function partsText(content: unknown): string {
   return Array.isArray(content) ? content.map((part) => String(part?.text ?? '')).join('') : ''
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`)
 }

@@ -1,4 +1,5 @@
 import type { WriteStream } from 'node:tty'
+import { oneLine } from '../../shared/visible-text.ts'
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
 const FRAME_MS = 80
@@ -45,7 +46,7 @@ export class Spinner {
     const frame = FRAMES[this.#frame++ % FRAMES.length]
     const since = elapsed > 0 ? ` ${elapsed} s` : ''
     const detail = this.#detail && ` · ${this.#detail}`
-    const text = `${frame} ${this.#label}${since}${detail}`
-    this.#out.write(`\r\x1b[K${this.#paint(text.slice(0, (this.#out.columns || 80) - 1))}`)
+    const text = oneLine(`${frame} ${this.#label}${since}${detail}`, (this.#out.columns || 80) - 1)
+    this.#out.write(`\r\x1b[K${this.#paint(text)}`)
   }
 }

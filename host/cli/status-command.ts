@@ -1,13 +1,13 @@
 import { type SignInStatus, signInStatus } from '../auth/sign-in-status.ts'
 import { readConfig } from '../config.ts'
 import { exitCodeOfError } from './exit-code.ts'
-import { terminalText } from './terminal-text.ts'
+import { print, printJson } from './print.ts'
 
 /** Prints who is signed in, and touches nothing. Resolves with the exit code. */
 export function statusCommand(options: { json?: boolean }): number {
   const status = signInStatus(readConfig().dataDir)
-  const text = options.json ? JSON.stringify(status) : terminalText(describe(status, Date.now()))
-  process.stdout.write(`${text}\n`)
+  if (options.json) printJson(status)
+  else print(describe(status, Date.now()))
   return status.signedIn ? 0 : exitCodeOfError('not-signed-in')
 }
 

@@ -1,11 +1,12 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Limit, Limits, LimitWindow } from '../../shared/limits.ts'
+import { oneLine } from '../../shared/visible-text.ts'
 import { type Config, readConfig } from '../config.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
 import { codexProvider } from '../providers/codex.ts'
 import type { ProviderPlugin } from '../providers/provider.ts'
+import { print, printJson } from './print.ts'
 import { Screen } from './screen.ts'
-import { oneLine, terminalText } from './terminal-text.ts'
 import { localTime, span } from './when.ts'
 
 /** Prints what is left of the plan. */
@@ -19,11 +20,11 @@ export async function usageCommand(options: { json?: boolean }): Promise<void> {
   }
   const seen = await provider.limits()
   if (options.json) {
-    process.stdout.write(`${JSON.stringify(seen)}\n`)
+    printJson(seen)
     return
   }
   const now = Date.now()
-  process.stdout.write(`${terminalText(describe(seen.limits, now))}\n`)
+  print(describe(seen.limits, now))
   if (seen.problem) {
     const age = span(now - seen.at)
     new Screen().note(`This was said ${age} ago: now ${seen.problem}`, 'yellow')

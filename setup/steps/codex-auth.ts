@@ -3,6 +3,7 @@ import { setupCommand } from '../../host/package-root.ts'
 import { type CodexProviderOptions, codexProvider } from '../../host/providers/codex.ts'
 import type { ProviderPlugin } from '../../host/providers/provider.ts'
 import { CodexboxError } from '../../shared/errors.ts'
+import { visible } from '../../shared/visible-text.ts'
 import type { Step, StepResult } from '../step.ts'
 
 const NAME = 'codex-auth'
@@ -57,7 +58,7 @@ function check(provider: ProviderPlugin, config: Config): StepResult {
  */
 async function stillWorks(
   provider: ProviderPlugin,
-  say: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
+  say: (line: string) => void = (line) => void process.stderr.write(`${visible(line)}\n`),
 ): Promise<boolean> {
   try {
     await provider.getSecrets()

@@ -12,7 +12,18 @@ test('no value can forge a line, however the reader tells lines apart', () => {
   const someText = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 9 }),
     fc
-      .array(fc.constantFrom('\n', '\r', '\u2028', '\u2029', '\x85', '=== END ===', 'STATUS: x'))
+      .array(
+        fc.constantFrom(
+          '\u202e',
+          '\n',
+          '\r',
+          '\u2028',
+          '\u2029',
+          '\x85',
+          '=== END ===',
+          'STATUS: x',
+        ),
+      )
       .map((parts) => parts.join('')),
   )
 
@@ -20,6 +31,7 @@ test('no value can forge a line, however the reader tells lines apart', () => {
     fc.property(fc.array(someText, { maxLength: 5 }), (values) => {
       const fields = Object.fromEntries(values.map((value, index) => [`KEY_${index}`, value]))
 
+      expect(statusBlock('verify', fields)).not.toMatch(/\p{Bidi_Control}/u)
       const lines = statusBlock('verify', fields).split(/[\p{Cc}\p{Zl}\p{Zp}]/u)
 
       expect(lines).toHaveLength(values.length + 2)
