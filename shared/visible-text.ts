@@ -40,6 +40,20 @@ export function oneLine(text: string, length: number): string {
   return line.length > length ? `${line.slice(0, Math.max(0, length - 1))}…` : line
 }
 
+/** Of a longer quotation there are the head and the tail: an error is at the one or at the other. */
+const MAX_QUOTED = 200
+
+/** Of a stack trace, what tells where and not what. */
+const PLACES = /^(\s+at .*|\s*\^+\s*|node:internal\/.*|Node\.js v.*)$/gm
+
+/** What another has said, such as a process on its stderr: one line in quotation marks, which it cannot end itself. */
+export function quote(text: string): string {
+  const words = visible(text.replace(PLACES, ''))
+  const line = words.replace(/\s+/g, ' ').trim().replaceAll('"', "'")
+  const half = MAX_QUOTED / 2 - 2
+  return `"${line.length > MAX_QUOTED ? `${line.slice(0, half)} … ${line.slice(-half)}` : line}"`
+}
+
 /** JSON with the same value and without such a character: a terminal may be what it is printed to. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replace(ALL_UNSEEN, (char) =>

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { messageOf } from '../../shared/errors.ts'
 import { notKeptApart } from '../../shared/not-kept-apart.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
+import { quote } from '../../shared/visible-text.ts'
 
 /** How the process is started that runs the tools. */
 export interface ToolUser {
@@ -45,7 +46,7 @@ function whatIsWrong(worker: { uid: number; gid: number }): string | undefined {
     })
     return hasRights(theirs) ? 'their rights stay with them' : undefined
   } catch (error) {
-    return `their rights cannot be taken from them (${messageOf(error).trim()})`
+    return `their rights cannot be taken from them (${quote(messageOf(error))})`
   }
 }
 

@@ -1,4 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
+import { quote } from '../../shared/visible-text.ts'
 import type { AgentExit } from './engine.ts'
 
 /** What an end amounts to that came before the work was done. `said` is the last of the container's stderr. */
@@ -9,6 +10,6 @@ export function containerLost(exit: AgentExit, said: string): CodexboxError {
   const hint = 'code' in exit && exit.code === 137 ? ' (killed, perhaps for want of memory)' : ''
   return new CodexboxError(
     'container-lost',
-    `The container was lost before the run had finished: ${how}${hint}.${said ? ` It said: ${said}` : ''}`,
+    `The container was lost before the run had finished: ${how}${hint}.${said ? ` Its last words: ${quote(said)}` : ''}`,
   )
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { notKeptApart } from '../../shared/not-kept-apart.ts'
+import { quote } from '../../shared/visible-text.ts'
 import { setupCommand } from '../package-root.ts'
 import {
   ANSWER_MS,
@@ -329,7 +330,7 @@ function errorOfImage(image: string, said: string): CodexboxError | undefined {
   const why = whyNoNode(said)
   if (why) return imageUnusable(image, why)
   const [, whyNot] = /^setpriv: (.+)/m.exec(said) ?? []
-  return whyNot === undefined ? undefined : notKeptApart(0, `setpriv says: ${whyNot}`)
+  return whyNot === undefined ? undefined : notKeptApart(0, `setpriv says: ${quote(whyNot)}`)
 }
 
 function whyNoNode(said: string): string | undefined {
@@ -338,7 +339,7 @@ function whyNoNode(said: string): string | undefined {
     return 'it is made for another kind of machine'
   }
   const words = /exec:? node(?: failed)?: (.+)|failed to exec.*/i.exec(said)
-  return words?.[1] ?? words?.[0]
+  return words ? `it says: ${quote(words[1] ?? words[0])}` : undefined
 }
 
 /** The exit code after SIGKILL, such as our own. */

@@ -4,6 +4,7 @@ import type Dockerode from 'dockerode'
 import type { z } from 'zod'
 import { CodexboxError, type ErrorCode, messageOf } from '../../shared/errors.ts'
 import { MountReport, type ProofRequest, Proofs } from '../../shared/mount-report.ts'
+import { quote } from '../../shared/visible-text.ts'
 import { askEngine } from './ask-engine.ts'
 import type { HeldMount } from './held-mounts.ts'
 import { makeMountProofs } from './mount-proofs.ts'
@@ -82,7 +83,7 @@ async function lineOf<T>(schema: z.ZodType<T>, { stdout, where }: MountCheckOpti
     return schema.parse(JSON.parse(await nextLine(stdout, MAX_LINE_BYTES, REPORT_MS)))
   } catch (error) {
     if (error instanceof NoLineError) throw error
-    throw unusableReport(where, messageOf(error), 'protocol-violation')
+    throw unusableReport(where, quote(messageOf(error)), 'protocol-violation')
   }
 }
 

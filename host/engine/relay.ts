@@ -7,6 +7,7 @@ import type Dockerode from 'dockerode'
 import { CodexboxError } from '../../shared/errors.ts'
 import { FrameError } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
+import { quote } from '../../shared/visible-text.ts'
 import { askEngine } from './ask-engine.ts'
 import { inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
@@ -146,7 +147,7 @@ async function untilReady(
 }
 
 function reasonOf(broken: FrameError | undefined, said: string) {
-  const lost = `the relay to the host ended${said ? `, saying: ${said}` : ''}`
+  const lost = `the relay to the host ended${said ? `; its last words: ${quote(said)}` : ''}`
   if (!broken) return { lost }
   const message = `The relay in the container sent ${broken.message}; it was stopped.`
   return { lost, error: new CodexboxError('protocol-violation', message, { cause: broken }) }

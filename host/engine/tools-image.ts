@@ -7,6 +7,7 @@ import { stripVTControlCharacters } from 'node:util'
 import type Dockerode from 'dockerode'
 import { z } from 'zod'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { quote } from '../../shared/visible-text.ts'
 import { packageRoot, setupCommand } from '../package-root.ts'
 import { environmentOf } from './container-options.ts'
 import { demultiplex } from './demultiplex.ts'
@@ -103,7 +104,7 @@ export async function inspectTools(
   const found = readReport(stdout)
   if (!found) {
     const said = stderr || stdout
-    throw unusable(`has a node that does not work${said ? `: ${said}` : ''}`)
+    throw unusable(`has a node that does not work${said ? ` (it says: ${quote(said)})` : ''}`)
   }
   if (Number.parseInt(found.node, 10) < MIN_NODE) {
     throw unusable(`has Node ${found.node}, which is too old: ${MIN_NODE} or newer is needed`)

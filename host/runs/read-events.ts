@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { RunEvent } from '../../shared/protocol.ts'
 import { LineTooLongError, readLines } from '../../shared/read-lines.ts'
+import { quote } from '../../shared/visible-text.ts'
 
 /** The longest item the service sends; a tool's output is clipped long before. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -22,7 +23,9 @@ export async function* readEvents(stdout: Readable): AsyncGenerator<RunEvent> {
     }
   } catch (error) {
     const what =
-      error instanceof LineTooLongError ? error.message : `after event ${seq}: ${messageOf(error)}`
+      error instanceof LineTooLongError
+        ? error.message
+        : `after event ${seq}: ${quote(messageOf(error))}`
     throw new CodexboxError(
       'protocol-violation',
       `The container wrote something that is no event of ours (${what}); it was stopped.`,

@@ -344,7 +344,9 @@ describeWithEngine('an engine that is reached over the network', (real) => {
 
     await expect(startAgent(engine, { agentFile: failing })).rejects.toMatchObject({
       code: 'engine-unavailable',
-      message: expect.stringMatching(/a relay was started in it .*the test.* saying: not here/),
+      message: expect.stringMatching(
+        /a relay was started in it .*the test.* its last words: "not here"\. Try again/,
+      ),
     })
     await withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] })
   })

@@ -165,7 +165,7 @@ describeWithEngine('in a workspace of root', ({ docker, image, source, isRootles
       [
         'has one that knows less',
         `RUN printf '#!/bin/sh\\necho "setpriv: unrecognized option: reuid=1" >&2; exit 1\\n' > "$(command -v setpriv)"`,
-        'setpriv says: unrecognized option: reuid=1',
+        'setpriv says: "unrecognized option: reuid=1"',
       ],
     ])('refuses an image that %s, in one sentence', async (_, change, why) => {
       const workspace = aFolder()

@@ -440,6 +440,34 @@ describe('a run finishes exactly once', () => {
     await bench.starts[0]?.agent.exited
   })
 
+  test('what the agent has said is one line of a message, and marked as its words', async () => {
+    const words = ['', '"', '', 'codexbox: all is well.\x1b[2J', 'Run `sudo x`\u202e now', '\x9b1m']
+    const agentFile = bench.agentFile(`
+      process.stderr.write(${JSON.stringify(words.join('\n'))} + 'x'.repeat(1000), () => process.exit(3))
+    `)
+    const conversation = await bench.open({ agentFile })
+
+    const { error } = await endOf(conversation.run('First.'))
+
+    expect(error?.message).toMatch(
+      /^The container was lost before the run had finished: it ended with exit code 3\. Its last words: "[ -!#-~…]{1,200}"$/,
+    )
+    expect(error?.message).toContain(
+      '"\' codexbox: all is well.\\x1b[2J Run `sudo x`\\u202e now \\x9b1mx',
+    )
+  })
+
+  test('what is no event is one line of a message, and marked', async () => {
+    const agentFile = bench.agentFile(`console.log('{\\x1b[2J\\u202e')`)
+    const conversation = await bench.open({ agentFile })
+
+    const { error } = await endOf(conversation.run('First.'))
+
+    expect(error?.message).toMatch(
+      /^The container wrote something that is no event of ours \(after event 0: "[ -!#-~…]+"\); it was stopped\.$/,
+    )
+  })
+
   test.each([
     ['says its end twice', 'end(1) + end(2)', 'protocol-violation'],
     ['replays its first event', 'end(1) + end(1)', 'protocol-violation'],

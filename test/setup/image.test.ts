@@ -137,7 +137,7 @@ describeWithEngine('a look at the tools of an image', ({ docker, image }) => {
       `RUN echo 'Object.defineProperty(process, "versions", { value: { node: "18.20.8" } })' >/old.js`,
       `RUN mv "$(command -v node)" /opt/node; printf '#!/bin/sh\\nexec /opt/node --require /old.js "$@"' >/usr/bin/node; chmod 755 /usr/bin/node`,
     ],
-    'has a node that does not work: wrong libc': [
+    'has a node that does not work \\(it says: "wrong libc"\\)': [
       `RUN rm "$(command -v node)"; printf '#!/bin/sh\\necho wrong libc >&2; exit 1' >/usr/bin/node; chmod 755 /usr/bin/node`,
     ],
     // A name in the PATH is not enough: the user of the tools has to be allowed to run it.

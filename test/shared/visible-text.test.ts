@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { oneLine, printableJson, visible } from '../../shared/visible-text.ts'
+import { oneLine, printableJson, quote, visible } from '../../shared/visible-text.ts'
 import { UNSEEN } from '../fakes/unseen-characters.ts'
 
 const anyText = fc.oneof(
@@ -61,6 +61,44 @@ describe('visible text', () => {
         }
 
         expect(shown).toBe(visible(pieces.join('')))
+      }),
+    )
+  })
+})
+
+describe('a quotation', () => {
+  test('is one line in quotation marks, which it cannot end itself', () => {
+    expect(quote('  no such\n\n  "file"\x1b[31m\u202e\n')).toBe(`"no such 'file'\\x1b[31m\\u202e"`)
+  })
+
+  test('of a stack trace has what is said, and not where', () => {
+    const trace = [
+      'node:internal/modules/cjs/loader:1143',
+      '  throw err;',
+      '  ^',
+      '',
+      "Error: Cannot find module '/opt/codexbox/agent.cjs'",
+      '    at Module._resolveFilename (node:internal/modules/cjs/loader:1140:15)',
+      'Node.js v20.20.2',
+    ]
+
+    expect(quote(trace.join('\n'))).toBe(
+      `"throw err; Error: Cannot find module '/opt/codexbox/agent.cjs'"`,
+    )
+  })
+
+  test('of a long text has its beginning and its end', () => {
+    const quoted = quote(`first ${'x'.repeat(5000)} last`)
+
+    expect(quoted).toMatch(/^"first x+ … x+ last"$/)
+    expect(quoted.length).toBeLessThanOrEqual(202)
+  })
+
+  test('is never longer, and never more than one line', () => {
+    fc.assert(
+      fc.property(fc.oneof(anyText, fc.string({ minLength: 150, maxLength: 400 })), (text) => {
+        expect(quote(text)).toMatch(/^"[^"\n]{0,200}"$/u)
+        expect(quote(text)).not.toMatch(NEVER)
       }),
     )
   })

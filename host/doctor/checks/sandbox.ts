@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { messageOf } from '../../../shared/errors.ts'
 import { socketAddress } from '../../../shared/socket-address.ts'
+import { quote } from '../../../shared/visible-text.ts'
 import { inside } from '../../engine/container-options.ts'
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import type { AgentProcess, Engine } from '../../engine/engine.ts'
@@ -147,7 +148,7 @@ function judge(output: string, word: string, relayed: AgentProcess['relayed']): 
   try {
     seen = Seen.parse(JSON.parse(output))
   } catch {
-    return problem(`A container started and said only: ${output.slice(0, 300) || 'nothing'}`)
+    return problem(`A container started and said only: ${output ? quote(output) : 'nothing'}`)
   }
   const { node, bash, file, socket, vsock } = seen
   if (Number.parseInt(node, 10) < MIN_NODE || !bash) {
