@@ -3,7 +3,7 @@ import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerod
 import type { AgentSpec } from './engine.ts'
 import { agentEnvironment, HOME } from './environment.ts'
 import type { ImageSettings } from './image-settings.ts'
-import { hostOwnerLabels, WORKSPACE_LABEL } from './owner-labels.ts'
+import { hostOwnerLabels, sharedLabels } from './owner-labels.ts'
 
 /** Where things are inside the container. */
 export const inside = {
@@ -93,7 +93,14 @@ export function containerOptions(
     UnsetEnvAll: true,
     // The image's would be run by the engine, as the container's user.
     Healthcheck: { Test: ['NONE'] },
-    Labels: { ...hostOwnerLabels(), [WORKSPACE_LABEL]: spec.workspace.path },
+    Labels: {
+      ...hostOwnerLabels(),
+      ...sharedLabels({
+        workspace: spec.workspace.path,
+        identity: spec.workspace.identity,
+        pins: (spec.pinned ?? []).map(({ at }) => at),
+      }),
+    },
     OpenStdin: true,
     // The container's stdin ends with our connection: if this process dies, the agent leaves.
     StdinOnce: true,

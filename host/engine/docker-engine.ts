@@ -5,6 +5,7 @@ import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { notKeptApart } from '../../shared/not-kept-apart.ts'
 import { quote } from '../../shared/visible-text.ts'
 import { setupCommand } from '../package-root.ts'
+import type { Pin } from '../workspace/pin-git.ts'
 import {
   ANSWER_MS,
   askEngine,
@@ -77,33 +78,56 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
       const found = await rootless()
       if (found) checkRootless(found, where, spec.user)
       const settings = await imageSettings(docker, image, where)
-      const reached = whyNot ? { ...spec, socketFolder: undefined } : spec
-      const usual = containerOptions(reached, image, settings)
-      const options = found ? optionsForRootless(usual) : usual
-      const { mounts, release } = holdMounts(reached)
-      try {
-        const container = await create(docker, options, image, where).catch((error) => {
-          throw withAdviceOnCommas(error, options)
-        })
+      const startWith = async (pinned: readonly Pin[]): Promise<AgentProcess | Pin[]> => {
+        const given = { ...spec, pinned }
+        const reached = whyNot ? { ...given, socketFolder: undefined } : given
+        const usual = containerOptions(reached, image, settings)
+        const options = found ? optionsForRootless(usual) : usual
+        const { mounts, release } = holdMounts(reached)
         try {
-          await checkPolicy(container, options, where)
-          const inMemory = Object.keys(options.HostConfig.Tmpfs ?? {})
-          const started = { image, where, whyNot, mounts, inMemory }
-          const agent = await attachAndStart(docker, container, spec, started)
-          whyNot ??= agent.relayed?.because
-          return {
-            ...agent,
-            view: { ...agent.view, toolEnvironment: toolEnvironment(settings) },
+          const container = await create(docker, options, image, where).catch((error) => {
+            throw withAdviceOnCommas(error, options)
+          })
+          try {
+            // Once it is made, so that of two that start at once the later sees the other.
+            const [sharedWith] = await Promise.all([
+              workspaceSharers(docker, given, where),
+              checkPolicy(container, options, where),
+            ])
+            const fixed = pinned.filter(({ at }) => sharedWith.every(({ holds }) => holds(at)))
+            if (fixed.length < pinned.length) {
+              await removeContainer(container)
+              return fixed
+            }
+            const inMemory = Object.keys(options.HostConfig.Tmpfs ?? {})
+            const started = { image, where, whyNot, mounts, inMemory }
+            const agent = await attachAndStart(docker, container, spec, started)
+            whyNot ??= agent.relayed?.because
+            const view = { ...agent.view, toolEnvironment: toolEnvironment(settings) }
+            return { ...agent, view, sharedWith }
+          } catch (error) {
+            const removed = removeContainer(container)
+            // Not waited for where the engine had no answer before; it is tried all the same.
+            if (!hadNoAnswer(error)) await removed
+            const failure = withAdviceOnCommas(startFailed(image, error), options)
+            throw found ? withAdviceOnLimits(failure) : failure
           }
-        } catch (error) {
-          const removed = removeContainer(container)
-          // Not waited for where the engine had no answer before; it is tried all the same.
-          if (!hadNoAnswer(error)) await removed
-          const failure = withAdviceOnCommas(startFailed(image, error), options)
-          throw found ? withAdviceOnLimits(failure) : failure
+        } finally {
+          release()
         }
-      } finally {
-        release()
+      }
+
+      const { pinned = [] } = spec
+      let tried = pinned
+      for (;;) {
+        // An engine looks for the target of a mount in the workspace. Tools that could move it there would have it
+        // mounted over programs of the image; so there is no mount where they can.
+        const started = await startWith(tried)
+        if (!Array.isArray(started)) {
+          const unpinned = pinned.filter((pin) => !tried.includes(pin)).map(({ at }) => at)
+          return { ...started, unpinned }
+        }
+        tried = started
       }
     },
   }
@@ -210,11 +234,10 @@ async function attachAndStart(
     stream.destroy()
     throw error
   }
-  const reaching = reachHost(docker, container, spec, { whyNot, where, ended })
   const checked = checkMounts(container, { stdout, stdin: stream, mounts, inMemory, where })
-  const own = { name: spec.name, workspace: spec.workspace.path }
-  const ready = Promise.all([reaching, checked, workspaceSharers(docker, own)])
-  const [way, , sharedWith] = await whileItAnswers(docker, where, ready).catch(async (error) => {
+  // Nothing is started in it for the host before.
+  const reaching = checked.then(() => reachHost(docker, container, spec, { whyNot, where, ended }))
+  const way = await whileItAnswers(docker, where, reaching).catch(async (error) => {
     stream.destroy()
     // It may still find one.
     void reaching.then(({ relay }) => relay?.close()).catch(() => {})
@@ -241,7 +264,6 @@ async function attachAndStart(
       worker: spec.user,
     },
     ...(way.relayed ? { relayed: way.relayed } : {}),
-    sharedWith,
     stdin: stream,
     stdout,
     stderrTail,

@@ -44,6 +44,8 @@ export interface AgentProcess {
   readonly relayed?: { because: string; isUnexpected: boolean }
   /** Other conversations whose tools reach files of this one. */
   readonly sharedWith?: readonly WorkspaceSharer[]
+  /** Parts of the workspace that were to be pinned and are not: tools of those others could move them. */
+  readonly unpinned?: readonly string[]
   /** Ending it tells the agent that nobody is there any more. */
   readonly stdin: Writable
   readonly stdout: Readable

@@ -2,13 +2,21 @@ import { readFileSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import type Dockerode from 'dockerode'
 import type { z } from 'zod'
-import { CodexboxError, type ErrorCode, messageOf } from '../../shared/errors.ts'
+import { CodexboxError, type ErrorCode, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { MountReport, type ProofRequest, Proofs } from '../../shared/mount-report.ts'
-import { quote } from '../../shared/visible-text.ts'
 import { askEngine } from './ask-engine.ts'
+import { inside } from './container-options.ts'
 import type { HeldMount } from './held-mounts.ts'
 import { makeMountProofs } from './mount-proofs.ts'
-import { type Mount, mountFaults, parseMountTable } from './mount-table.ts'
+import {
+  type ExpectedMounts,
+  type Mount,
+  type MountFault,
+  mountsBelow,
+  parseMountTable,
+  tableFaults,
+  targetFaults,
+} from './mount-table.ts'
 import { NoLineError, nextLine } from './next-line.ts'
 
 /** The start of Node, on a machine that may be busy. */
@@ -31,8 +39,7 @@ export interface MountCheckOptions {
 /**
  * Compares what is mounted in a container with what was meant to be: by the time the engine follows the path of a
  * workspace, that may lead elsewhere. The container reports, before it is given anything. Where this process can
- * read the table of its mounts from the kernel, it does not take the container's word for it: a program that was
- * mounted in the place of node would report what we want to read.
+ * read the table of mounts from the kernel, it does not take the container's word for it.
  * @throws CodexboxError `workspace-invalid` when something else is mounted than was meant, `engine-unavailable`
  * when something is mounted that was not asked for, `protocol-violation` for a report that is none; NoLineError when
  * the output ended
@@ -41,21 +48,59 @@ export async function checkMounts(
   container: Dockerode.Container,
   options: MountCheckOptions,
 ): Promise<void> {
-  const { mounts, inMemory, where } = options
-  const [report, ofKernel] = await Promise.all([
-    lineOf(MountReport, options),
-    tableOfKernel(container, where),
-  ])
+  const reporting = lineOf(MountReport, options)
+  // It is awaited below, unless the table ends the start before.
+  reporting.catch(() => {})
+  const expected = expectedMounts(options)
+  const throwFirst = ([fault]: MountFault[]) => {
+    if (fault) throw faultError(fault, options)
+  }
+  const ofKernel = await mountsOf(container, options.where)
+  if (ofKernel) throwFirst(tableFaults(ofKernel, expected))
+  const report = await reporting
+  const table = ofKernel ?? tableIn(report.table, options.where)
   const comparesNumbers = ofKernel !== undefined || report.bootId === bootId()
-  const table = parseTable(ofKernel ?? report.table, where)
-  const expected = mounts.map(({ source, ...mount }) => ({
-    ...mount,
-    identity: source?.identity,
-  }))
-  const [fault] = mountFaults(table, report.targets, expected, { inMemory, comparesNumbers })
-  if (fault?.isExpected) throw notMeant(mounts, fault.point, fault.what)
-  if (fault) throw notAskedFor(where, fault.point, fault.what)
+  if (!ofKernel) throwFirst(tableFaults(table, expected))
+  throwFirst(targetFaults(table, report.targets, expected.binds, comparesNumbers))
   if (!comparesNumbers) await checkProofs(options)
+}
+
+/**
+ * The mounts of a running container as the kernel tells them; undefined where its process cannot be seen from
+ * here: the engine is elsewhere, or this process is in a container itself, or sees its own user's processes only.
+ * @throws CodexboxError `engine-unavailable` for a process that is there and whose mounts cannot be read
+ */
+export async function mountsOf(
+  container: Dockerode.Container,
+  where: string,
+): Promise<Mount[] | undefined> {
+  if (process.platform !== 'linux') return undefined
+  const { State } = await askEngine((abortSignal) => container.inspect({ abortSignal }), where)
+  try {
+    const table = parseMountTable(readFileSync(`/proc/${State.Pid}/mountinfo`, 'utf8'))
+    // By another machine's word the number is some other process's.
+    const isIts = readFileSync(`/proc/${State.Pid}/cgroup`, 'utf8').includes(container.id)
+    return isIts ? table : undefined
+  } catch (error) {
+    if (['ENOENT', 'EACCES', 'ESRCH'].includes(systemCodeOf(error) ?? '')) return undefined
+    throw unusableReport(where, messageOf(error))
+  }
+}
+
+function expectedMounts({ mounts, inMemory }: MountCheckOptions): ExpectedMounts {
+  const binds = mounts.map(({ source, ...mount }) => ({ ...mount, identity: source?.identity }))
+  const folder = mounts.find(({ target }) => target === inside.workspace)?.source?.path
+  const own = folder === undefined ? [] : ownMounts()
+  return { binds, inMemory, below: mountsBelow(own, folder ?? '', inside.workspace) }
+}
+
+/** The host's own; none where there is no such table. */
+function ownMounts(): Mount[] {
+  try {
+    return parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'))
+  } catch {
+    return []
+  }
 }
 
 /** Of an engine in a virtual machine: the container tells what it reads where the host has just written. */
@@ -72,7 +117,8 @@ async function checkProofs(options: MountCheckOptions): Promise<void> {
     stdin.write(`${JSON.stringify(request)}\n`)
     const { targets } = await lineOf(Proofs, options)
     const wrong = [...made.answers].find(([target, answer]) => targets[target] !== answer)
-    if (wrong) throw notMeant(mounts, wrong[0], 'is not what was to be mounted there')
+    const what = 'is not what was to be mounted there'
+    if (wrong) throw faultError({ point: wrong[0], what, kind: 'replaced' }, options)
   } finally {
     made.remove()
   }
@@ -83,26 +129,7 @@ async function lineOf<T>(schema: z.ZodType<T>, { stdout, where }: MountCheckOpti
     return schema.parse(JSON.parse(await nextLine(stdout, MAX_LINE_BYTES, REPORT_MS)))
   } catch (error) {
     if (error instanceof NoLineError) throw error
-    throw unusableReport(where, quote(messageOf(error)), 'protocol-violation')
-  }
-}
-
-/**
- * The container's mounts as the kernel tells them, where its process is one of this machine's and can be seen:
- * undefined where the engine is elsewhere, or this process is in a container itself.
- */
-async function tableOfKernel(
-  container: Dockerode.Container,
-  where: string,
-): Promise<string | undefined> {
-  if (process.platform !== 'linux') return undefined
-  const { State } = await askEngine((abortSignal) => container.inspect({ abortSignal }), where)
-  try {
-    // By another machine's word the number is some other process's.
-    const isIts = readFileSync(`/proc/${State.Pid}/cgroup`, 'utf8').includes(container.id)
-    return isIts ? readFileSync(`/proc/${State.Pid}/mountinfo`, 'utf8') : undefined
-  } catch {
-    return undefined
+    throw unusableReport(where, messageOf(error), 'protocol-violation')
   }
 }
 
@@ -115,30 +142,35 @@ function bootId(): string | undefined {
   }
 }
 
-function parseTable(text: string, where: string): Mount[] {
+function tableIn(text: string, where: string): Mount[] {
   try {
     return parseMountTable(text)
   } catch (error) {
-    throw unusableReport(where, messageOf(error))
+    throw unusableReport(where, messageOf(error), 'protocol-violation')
   }
 }
 
 const NOTHING_GIVEN = 'It was removed before it was given anything.'
 
-function notMeant(mounts: readonly HeldMount[], point: string, what: string): CodexboxError {
-  const path = mounts.find(({ target }) => target === point)?.source?.path
+function faultError(
+  { point, what, kind }: MountFault,
+  { mounts, where }: MountCheckOptions,
+): CodexboxError {
+  if (kind === 'not-asked-for') {
+    return new CodexboxError(
+      'engine-unavailable',
+      `In a container of the engine (${where}), ${point} ${what}. ${NOTHING_GIVEN} Look for the cause in the ` +
+        'settings of the engine, in mounts below the workspace, or in a program that changes the workspace meanwhile.',
+    )
+  }
+  const path = mounts.find(({ target }) => target === point)?.source?.path ?? point
   return new CodexboxError(
     'workspace-invalid',
-    `${path} was replaced while a container was started: in there, ${point} ${what}. ${NOTHING_GIVEN} ` +
-      'Find out which program changes that folder, such as another conversation in it, and try again.',
-  )
-}
-
-function notAskedFor(where: string, point: string, what: string): CodexboxError {
-  return new CodexboxError(
-    'engine-unavailable',
-    `In a container of the engine (${where}), ${point} ${what}. ${NOTHING_GIVEN} ` +
-      'Look into the settings of the engine, or for a program that changes the workspace meanwhile.',
+    kind === 'closed'
+      ? `${path} cannot be compared with what a container has: ${point} ${what}. ${NOTHING_GIVEN} ` +
+          'Make it accessible to the owner of the workspace, and try again.'
+      : `${path} was replaced while a container was started: in there, ${point} ${what}. ${NOTHING_GIVEN} ` +
+          'Find out which program changes that folder, such as another conversation in it, and try again.',
   )
 }
 

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs'
 import type { MountSource } from '../workspace/mount-source.ts'
-import { pathIn, readRegular } from '../workspace/open-within.ts'
+import { NO_LINKS, pathIn, readRegular } from '../workspace/open-within.ts'
 import type { HeldMount } from './held-mounts.ts'
 
 /** What shows, where the numbers of files mean nothing, that a container has what the host holds. */
@@ -10,6 +10,7 @@ export interface MountProofs {
   file: string
   /** By target: what the container has to answer. */
   answers: ReadonlyMap<string, string>
+  /** Never throws: a tool may have been faster. */
   remove(): void
 }
 
@@ -17,30 +18,22 @@ export interface MountProofs {
 const MAX_FILE_BYTES = 16 * 1024 * 1024
 
 /**
- * Writes a new file of random text into each folder, by its descriptor; of a file, the answer is its digest.
+ * Writes a new file of random text into each folder; of a file, the answer is its digest.
  * @throws the system's error where that cannot be done
  */
 export function makeMountProofs(mounts: readonly HeldMount[]): MountProofs {
   const file = `.codexbox-${randomBytes(8).toString('hex')}`
   const made: string[] = []
-  const remove = () => {
-    for (const path of made.splice(0)) unlinkSync(path)
-  }
+  const remove = () => made.splice(0).forEach(removeFile)
   try {
     const answers = new Map(
       mounts.flatMap(({ target, source }): [string, string][] => {
         if (!source) return []
         if (source.kind !== 'folder') return [[target, digestOf(source)]]
-        const path = pathOf(source, file)
         const text = randomBytes(16).toString('hex')
-        // Never one that is there, nor what a link of that name leads to.
-        const descriptor = openSync(path, 'wx', 0o644)
+        const path = pathOf(source, file)
+        writeNew(path, text)
         made.push(path)
-        try {
-          writeSync(descriptor, text)
-        } finally {
-          closeSync(descriptor)
-        }
         return [[target, text]]
       }),
     )
@@ -51,19 +44,41 @@ export function makeMountProofs(mounts: readonly HeldMount[]): MountProofs {
   }
 }
 
+/** On Linux by the descriptor. */
 function pathOf({ descriptor, path }: MountSource, name: string): string {
   return descriptor === undefined ? `${path}/${name}` : pathIn({ descriptor, path }, name)
 }
 
+/** Never one that is there, nor what a link leads to. */
+function writeNew(path: string, text: string): void {
+  const { O_WRONLY, O_CREAT, O_EXCL } = constants
+  const descriptor = openSync(path, O_WRONLY | O_CREAT | O_EXCL | NO_LINKS, 0o644)
+  try {
+    writeSync(descriptor, text)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // It is gone, or its folder is.
+  }
+}
+
+/** Of what is held, wherever its path leads by now. */
 function digestOf({ descriptor, path }: MountSource): string {
-  const opened =
-    process.platform === 'linux' && descriptor !== undefined ? `/proc/self/fd/${descriptor}` : path
-  const readable = openSync(opened, constants.O_RDONLY)
+  const isReadable = descriptor !== undefined && process.platform !== 'linux'
+  const readable = isReadable
+    ? descriptor
+    : openSync(descriptor === undefined ? path : `/proc/self/fd/${descriptor}`, 'r')
   try {
     return createHash('sha256')
       .update(readRegular(readable, MAX_FILE_BYTES) ?? '')
       .digest('hex')
   } finally {
-    closeSync(readable)
+    if (!isReadable) closeSync(readable)
   }
 }

@@ -28,7 +28,8 @@ export function parseMountTable(text: string): Mount[] {
   const lines = text.split('\n').filter((line) => line !== '')
   return lines.map((line) => {
     const found =
-      /^(?<id>\d+) (?<parent>\d+) (?<device>\d+:\d+) (?<root>\S+) (?<point>\S+) (?<options>\S+) (?:\S+ )*?- (?<type>\S+) /.exec(
+      // Split at spaces alone: the kernel writes other white space as it is.
+      /^(?<id>\d+) (?<parent>\d+) (?<device>\d+:\d+) (?<root>[^ ]+) (?<point>[^ ]+) (?<options>[^ ]+) (?:[^ ]+ )*?- (?<type>[^ ]+) /s.exec(
         line,
       )
     if (!found?.groups) throw new Error(`a line of the mount table cannot be read: ${line}`)
@@ -47,65 +48,104 @@ export function parseMountTable(text: string): Mount[] {
 
 /** The kernel writes what would end a field in octal. */
 function unescaped(field: string): string {
-  const bytes = field.replace(/\\([0-7]{3})/g, (_, octal) =>
+  return field.replace(/\\([0-7]{3})/g, (_, octal) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   )
-  return bytes
 }
 
-/** What is wrong with the mounts of a container, as the end of a sentence; undefined when they are as asked for. */
+/** What is wrong with one of the mounts of a container. */
 export interface MountFault {
   /** Where; a path in the container. */
   point: string
-  /** What is wrong: the rest of a sentence that begins with that path. */
+  /** The rest of a sentence that begins with that path. */
   what: string
-  /** Whether it is one that was asked for, and not a further one. */
-  isExpected: boolean
+  /** `replaced`: something else is there than was meant. */
+  kind: 'not-asked-for' | 'replaced' | 'closed'
+}
+
+export interface ExpectedMounts {
+  binds: readonly ExpectedMount[]
+  /** Paths of file systems in memory. */
+  inMemory: readonly string[]
+  /** Mounts of the host below the workspace, which come along with it: where they are in the container. */
+  below: readonly Pick<Mount, 'point' | 'device' | 'root'>[]
+}
+
+/** What is wrong with a table of mounts, whatever is at their points. */
+export function tableFaults(
+  table: readonly Mount[],
+  { binds, inMemory, below }: ExpectedMounts,
+): MountFault[] {
+  const mounts = withoutEach(table, below)
+  const targets = new Set(binds.map(({ target }) => target))
+  const seen = new Set<string>()
+  // A volume may be declared by a path with a link in it, which only the image resolves.
+  let elsewhere = inMemory.filter((path) => !mounts.some(({ point }) => point === path)).length
+  const others = mounts.flatMap((mount): MountFault[] => {
+    const { point, type, root } = mount
+    if (targets.has(point)) return []
+    const isSecond = seen.has(point)
+    seen.add(point)
+    if (!isSecond && isOfEngine(mount, inMemory)) return []
+    if (!isSecond && isFresh(mount) && elsewhere-- > 0) return []
+    return [fault(point, `is a mount (${type}, ${root}) that was not asked for`, 'not-asked-for')]
+  })
+  const wrong = binds.flatMap(({ target, readOnly }): MountFault[] => {
+    const [mount, second] = mounts.filter(({ point }) => point === target)
+    if (!mount) return [fault(target, 'is not mounted', 'replaced')]
+    if (second) return [fault(target, 'is mounted twice', 'not-asked-for')]
+    return readOnly && !mount.readOnly ? [fault(target, 'can be written to', 'replaced')] : []
+  })
+  // What is not where it should be may have come to lie where it should not: that says more.
+  return [...others, ...wrong]
+}
+
+/** What is wrong with what was found at the targets. On another kernel the numbers mean nothing. */
+export function targetFaults(
+  table: readonly Mount[],
+  targets: MountReport['targets'],
+  binds: readonly ExpectedMount[],
+  comparesNumbers: boolean,
+): MountFault[] {
+  return binds.flatMap(({ target, identity }): MountFault[] => {
+    const found = targets[target]
+    if (!found) return [fault(target, 'was not reported', 'closed')]
+    if ('error' in found)
+      return [fault(target, `cannot be opened there (${found.error})`, 'closed')]
+    // Numbers of two mounts: what is there was looked up in another one than the table shows.
+    if (!table.some(({ id, point }) => id === found.mountId && point === target)) {
+      return [fault(target, 'was moved while it was looked at', 'replaced')]
+    }
+    if (!comparesNumbers || identity === undefined || found.identity === identity) return []
+    return [fault(target, 'is not what was to be mounted there', 'replaced')]
+  })
+}
+
+const fault = (point: string, what: string, kind: MountFault['kind']) => ({ point, what, kind })
+
+function withoutEach(table: readonly Mount[], below: ExpectedMounts['below']): Mount[] {
+  const left = [...table]
+  for (const { point, device, root } of below) {
+    const index = left.findIndex(
+      (mount) => mount.point === point && mount.device === device && mount.root === root,
+    )
+    if (index >= 0) left.splice(index, 1)
+  }
+  return left
 }
 
 /**
- * Compares all mounts of a container with what was asked for. `inMemory` are the paths of the tmpfs that were.
- * With `comparesNumbers` the identities count too; on another kernel they mean nothing.
+ * The mounts below a folder of the host, as they are seen from a container that has the folder at `target`.
+ * `table` is the host's.
  */
-export function mountFaults(
+export function mountsBelow(
   table: readonly Mount[],
-  targets: MountReport['targets'],
-  expected: readonly ExpectedMount[],
-  { inMemory, comparesNumbers }: { inMemory: readonly string[]; comparesNumbers: boolean },
-): MountFault[] {
-  const wanted = new Set(expected.map(({ target }) => target))
-  const others = table.filter(({ point }) => !wanted.has(point))
-  const seen = new Set<string>()
-  return [
-    ...expected.flatMap((mount) => {
-      const what = faultOf(mount, table, targets[mount.target], comparesNumbers)
-      return what ? [{ point: mount.target, what, isExpected: true }] : []
-    }),
-    ...others.flatMap((mount) => {
-      const isSecond = seen.has(mount.point)
-      seen.add(mount.point)
-      if (!isSecond && isOfEngine(mount, inMemory)) return []
-      const what = `is a mount (${mount.type}, ${mount.root}) that was not asked for`
-      return [{ point: mount.point, what, isExpected: false }]
-    }),
-  ]
-}
-
-function faultOf(
-  { target, readOnly, identity }: ExpectedMount,
-  table: readonly Mount[],
-  found: MountReport['targets'][string] | undefined,
-  comparesNumbers: boolean,
-): string | undefined {
-  const [mount, second] = table.filter(({ point }) => point === target)
-  if (!mount || second) return second ? 'is mounted twice' : 'is not mounted'
-  if (readOnly && !mount.readOnly) return 'can be written to'
-  if (!found || 'error' in found) return `cannot be looked at (${found?.error ?? 'not reported'})`
-  // Numbers of two mounts: what is there was looked up in another one than the table shows.
-  if (found.mountId !== mount.id) return 'was moved while it was looked at'
-  if (comparesNumbers && identity !== undefined && found.identity !== identity)
-    return 'is not what was to be mounted there'
-  return undefined
+  folder: string,
+  target: string,
+): ExpectedMounts['below'] {
+  return table
+    .filter(({ point }) => point.startsWith(`${folder}/`))
+    .map((mount) => ({ ...mount, point: target + mount.point.slice(folder.length) }))
 }
 
 const FILES_OF_ENGINE = [
@@ -113,6 +153,8 @@ const FILES_OF_ENGINE = [
   '/etc/hostname',
   '/etc/hosts',
   '/run/.containerenv',
+  // Of Podman's own configuration (mounts.conf), as on machines with a subscription.
+  '/run/secrets',
   // The init process. Where /sbin is a link, the kernel tells the real path.
   '/sbin/docker-init',
   '/usr/sbin/docker-init',
@@ -133,14 +175,16 @@ const KERNEL_TYPES: Record<string, RegExp> = {
 function isOfEngine(mount: Mount, inMemory: readonly string[]): boolean {
   const { point, type, root } = mount
   if (point === '/' || FILES_OF_ENGINE.includes(point)) return true
-  const isMemoryPlace = inMemory.includes(point) || MEMORY_OF_ENGINE.includes(point)
-  if (isMemoryPlace && isMemory(mount) && root === '/') return true
+  if (isFresh(mount) && [...inMemory, ...MEMORY_OF_ENGINE].includes(point)) return true
   const top = Object.keys(KERNEL_TYPES).find((path) => isWithin(point, path))
   if (!top) return false
   if (KERNEL_TYPES[top]?.test(type)) return true
-  // A fresh file system in memory, a device, or the null device that hides a file of the kernel's.
-  return isMemory(mount) && (root === '/' || root === '/null' || `/dev${root}` === point)
+  // The null device or an empty folder hides what is the kernel's; others are devices.
+  const hides = root === '/null' || (mount.readOnly && root.endsWith('/.empty-directory'))
+  return isFresh(mount) || (isMemory(mount) && (hides || `/dev${root}` === point))
 }
+
+const isFresh = (mount: Mount) => isMemory(mount) && mount.root === '/'
 
 const isMemory = ({ type }: Mount) => type === 'tmpfs' || type === 'devtmpfs'
 

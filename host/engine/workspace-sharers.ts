@@ -1,47 +1,127 @@
+import { lstatSync } from 'node:fs'
+import { dirname, posix } from 'node:path'
 import type Dockerode from 'dockerode'
-import { MANAGED_LABEL, ownerIn, WORKSPACE_LABEL } from './owner-labels.ts'
+import { fileIdentity } from '../workspace/mount-source.ts'
+import { askEngine } from './ask-engine.ts'
+import { inside } from './container-options.ts'
+import type { AgentSpec } from './engine.ts'
+import { mountsOf } from './mount-check.ts'
+import { MANAGED_LABEL, ownerIn, type Shared, sharedIn } from './owner-labels.ts'
 
-/** A running container of another conversation that has our workspace, a folder in it, or one around it. */
+/** A container of another conversation that has our workspace, a folder in it, or one around it. */
 export interface WorkspaceSharer {
-  /** The process id of its host. */
-  pid: number
-  /** The host's path of its workspace. */
-  workspace: string
+  /** The process id of its host; undefined where the container does not say. */
+  pid: number | undefined
+  /** The host's path of its workspace; undefined where the container does not say. */
+  workspace: string | undefined
+  /**
+   * Whether its tools cannot move what is at this path below *our* workspace. A mount point cannot be renamed where
+   * it is mounted, and what they have not is out of their reach.
+   */
+  holds(at: string): boolean
 }
 
-const ANSWER_MS = 5_000
+const ENDED = ['exited', 'dead', 'removing']
 
-/** Never rejects: an engine that does not answer is told by what is started on it. */
+/**
+ * All of them at this moment, started or not.
+ * @throws CodexboxError `engine-unavailable`
+ */
 export async function workspaceSharers(
   docker: Dockerode,
-  own: { name: string; workspace: string },
+  own: Pick<AgentSpec, 'name' | 'workspace' | 'pinned'>,
+  where: string,
 ): Promise<WorkspaceSharer[]> {
-  const abortSignal = AbortSignal.timeout(ANSWER_MS)
-  try {
-    const running = await docker.listContainers({
-      filters: { label: [MANAGED_LABEL] },
-      abortSignal,
-    })
-    return running.flatMap(({ Names, Labels }) => {
-      const owner = ownerIn(Labels)
-      const workspace = Labels[WORKSPACE_LABEL]
-      if (!owner || !workspace || Names.includes(`/${own.name}`)) return []
-      return overlap(workspace, own.workspace) ? [{ pid: owner.pid, workspace }] : []
-    })
-  } catch {
-    return []
-  }
+  const filters = { label: [MANAGED_LABEL] }
+  const listed = await askEngine(
+    (abortSignal) => docker.listContainers({ all: true, filters, abortSignal }),
+    where,
+  )
+  const others = listed.filter(
+    ({ Names, State }) => !Names.includes(`/${own.name}`) && !ENDED.includes(State),
+  )
+  const sharers = await Promise.all(others.map((other) => sharerOf(docker, other, own, where)))
+  return sharers.filter((sharer) => sharer !== undefined)
 }
 
-const overlap = (one: string, other: string) => isWithin(one, other) || isWithin(other, one)
+async function sharerOf(
+  docker: Dockerode,
+  { Id, Labels, State, Mounts }: Dockerode.ContainerInfo,
+  { workspace, pinned = [] }: Pick<AgentSpec, 'workspace' | 'pinned'>,
+  where: string,
+): Promise<WorkspaceSharer | undefined> {
+  const pid = ownerIn(Labels)?.pid
+  const shared = sharedIn(Labels) ?? sharedByMounts(Mounts)
+  // A look into an image has nothing of the host's.
+  if (!shared) {
+    return Mounts?.length ? { pid, workspace: undefined, holds: () => false } : undefined
+  }
+  const about = { pid, workspace: shared.workspace }
+  if (shared.identity === workspace.identity) {
+    const fixed = new Set((await fixedByKernel(docker, Id, State, where)) ?? shared.pins)
+    return { ...about, holds: (at) => withParents(at).every((path) => fixed.has(path)) }
+  }
+  if (identitiesAbove(workspace.path).includes(shared.identity)) {
+    return { ...about, holds: () => false }
+  }
+  const around = identitiesAbove(shared.workspace)
+  if (!around.includes(workspace.identity)) return undefined
+  const isInPin = pinned.some(({ identity }) => [...around, shared.identity].includes(identity))
+  return { ...about, holds: () => !isInPin }
+}
 
-const isWithin = (path: string, folder: string) => `${path}/`.startsWith(`${folder}/`)
+/** Of another version of ours, which did not say. */
+function sharedByMounts(mounts: Dockerode.ContainerInfo['Mounts'] = []): Shared | undefined {
+  const workspace = mounts.find(({ Destination }) => Destination === inside.workspace)?.Source
+  const stats = workspace && lstatSync(workspace, { bigint: true, throwIfNoEntry: false })
+  return stats ? { workspace, identity: fileIdentity(stats), pins: [] } : undefined
+}
 
-/** For the person at the second of them. */
-export function sharingNotice(sharers: readonly WorkspaceSharer[]): string {
-  const who = sharers.map(({ pid, workspace }) => `${workspace} (process ${pid})`).join(', ')
+/**
+ * What is a mount point in a running container now. Git on the host replaces some files when it writes to them, and
+ * they are no mount points any more then.
+ */
+async function fixedByKernel(
+  docker: Dockerode,
+  id: string,
+  state: string,
+  where: string,
+): Promise<string[] | undefined> {
+  if (state !== 'running' && state !== 'paused') return undefined
+  const mounts = await mountsOf(docker.getContainer(id), where)
+  return mounts?.map(({ point }) => posix.relative(inside.workspace, point))
+}
+
+/** `a/b` and `a`. */
+function withParents(at: string): string[] {
+  const parent = posix.dirname(at)
+  return parent === '.' ? [at] : [at, ...withParents(parent)]
+}
+
+/** Of the folders above a path of the host; those that cannot be seen are left out. */
+function identitiesAbove(path: string): string[] {
+  const parent = dirname(path)
+  if (parent === path) return []
+  const stats = lstatSync(parent, { bigint: true, throwIfNoEntry: false })
+  return [...(stats ? [fileIdentity(stats)] : []), ...identitiesAbove(parent)]
+}
+
+/** For the person at the second of them. `unpinned` are the paths that could not be protected for it. */
+export function sharingNotice(
+  sharers: readonly WorkspaceSharer[],
+  unpinned: readonly string[],
+): string {
+  const who = sharers
+    .map(
+      ({ pid, workspace }) => `${workspace ?? 'an unknown folder'} (process ${pid ?? 'unknown'})`,
+    )
+    .join(', ')
+  const open =
+    unpinned.length > 0
+      ? ` Not protected from this agent, since the other could move it meanwhile: ${unpinned.join(', ')}.`
+      : ''
   return (
     `Another conversation shares files with this one: ${who}. The tools of each can read and change them, also ` +
-    "while a chat is idle. Neither reaches the other's network, memory or requests."
+    `while a chat is idle. Neither reaches the other's network, memory or requests.${open}`
   )
 }

@@ -256,7 +256,7 @@ export class Conversation {
         run.emit({ type: 'notice', message })
       }
       if (agent.sharedWith?.length) {
-        run.emit({ type: 'notice', message: sharingNotice(agent.sharedWith) })
+        run.emit({ type: 'notice', message: sharingNotice(agent.sharedWith, agent.unpinned ?? []) })
       }
       return new LiveAgent(agent, gateway, connection)
     } catch (error) {

@@ -36,7 +36,10 @@ export function holdOwn(path: string): MountSource {
   return held(openSync(path, process.platform === 'linux' ? O_PATH : constants.O_RDONLY), path)
 }
 
-/** Holds what is called `name` in a folder, a link itself included; undefined when it is not there. */
+/**
+ * Holds what is called `name` in a folder, a link itself included; undefined when it is not there.
+ * @throws the system's error for what cannot be told: a tool may have closed the folder to us
+ */
 export function holdSourceIn(folder: MountSource, name: string): MountSource | undefined {
   const { descriptor } = folder
   const path = join(folder.path, name)
@@ -46,8 +49,8 @@ export function holdSourceIn(folder: MountSource, name: string): MountSource | u
     if (process.platform !== 'linux') return held(openIn(inFolder, name), path)
     return held(openSync(pathIn(inFolder, name), O_PATH | constants.O_NOFOLLOW), path)
   } catch (error) {
-    if (systemCodeOf(error) === undefined) throw error
-    return undefined
+    if (systemCodeOf(error) === 'ENOENT') return undefined
+    throw error
   }
 }
 

@@ -17,6 +17,9 @@ const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_DIRECTORY = 0 } = constants
 /** macOS: fails on a link anywhere in the path. Node does not name it. */
 const O_NOFOLLOW_ANY = 0x20000000
 
+/** For an open by path: fails on a link, as far as the system can tell. */
+export const NO_LINKS = process.platform === 'darwin' ? O_NOFOLLOW_ANY : O_NOFOLLOW
+
 /** A folder that is held open, so that what is looked up in it is in it, whatever is renamed meanwhile. */
 export interface HeldFolder {
   readonly descriptor: number
@@ -110,8 +113,7 @@ function openEntry(folder: HeldFolder, name: string, flags: number): number {
 }
 
 function openByPath(path: string, flags: number): number {
-  const noLinks = process.platform === 'darwin' ? O_NOFOLLOW_ANY : O_NOFOLLOW
-  const descriptor = openSync(path, O_RDONLY | noLinks | O_NONBLOCK | flags)
+  const descriptor = openSync(path, O_RDONLY | NO_LINKS | O_NONBLOCK | flags)
   try {
     checkWhere(descriptor, path)
     return descriptor

@@ -1,7 +1,16 @@
-import { closeSync, fchownSync, fstatSync, mkdirSync } from 'node:fs'
-import { systemCodeOf } from '../../shared/errors.ts'
+import {
+  closeSync,
+  constants,
+  fchownSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  type Stats,
+} from 'node:fs'
+import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { holdSourceIn, type MountSource, releaseSources } from './mount-source.ts'
-import { openIn, pathIn } from './open-within.ts'
+import { type HeldFolder, holdIn, pathIn, release } from './open-within.ts'
 
 /** A part of the workspace that is mounted once more, on top of itself. */
 export interface Pin extends MountSource {
@@ -24,40 +33,93 @@ const INSIDE_GIT: [name: string, kind: 'file' | 'folder'][] = [
  * What of a repository is to be pinned, so that no tool plants what the user's next `git status`
  * would run: config and hooks can only be read then. The `.git` itself is mounted on top of itself,
  * because what is mounted cannot be renamed, and a `.git` that can be renamed can be replaced.
- * A workspace without a `.git` has nothing to pin; one that is made in it is looked at afterwards.
- * The caller releases what is returned.
+ * What is missing is made, empty, as git does not mind: a tool could make it, and would then have a part
+ * of the repository that can be renamed. A workspace without a `.git` has nothing to pin; one that is made in it is
+ * looked at afterwards. The caller releases what is returned.
+ * @throws CodexboxError `workspace-invalid` when a part cannot be looked at, and so not be pinned
  */
 export function pinGit(workspace: MountSource): Pin[] {
-  const pinIf = (isRight: boolean, source: MountSource, at: string, readOnly: boolean): Pin[] => {
+  const pins: Pin[] = []
+  const pin = (source: MountSource, at: string, readOnly: boolean, isRight: boolean) => {
     // A link is not pinned: the engine would follow it, and mount what it leads to.
-    if (isRight) return [{ ...source, at, readOnly }]
-    releaseSources([source])
-    return []
+    if (isRight) pins.push({ ...source, at, readOnly })
+    else releaseSources([source])
   }
-  const git = holdSourceIn(workspace, '.git')
-  if (!git) return []
-  // A file is a worktree's or a submodule's: it says where the repository is.
-  if (git.kind !== 'folder') return pinIf(git.kind === 'file', git, '.git', true)
-  ensureHooks(git)
-  const parts = INSIDE_GIT.flatMap(([name, kind]): Pin[] => {
-    const part = holdSourceIn(git, name)
-    return part ? pinIf(part.kind === kind, part, `.git/${name}`, true) : []
-  })
-  return [{ ...git, at: '.git', readOnly: false }, ...parts]
+  try {
+    const git = holdPart(workspace, '.git', '.git')
+    if (!git) return []
+    const isFolder = git.kind === 'folder'
+    // A file is a worktree's or a submodule's: it says where the repository is.
+    pin(git, '.git', !isFolder, isFolder || git.kind === 'file')
+    if (!isFolder) return pins
+    for (const [name, kind] of INSIDE_GIT) {
+      const at = `.git/${name}`
+      const part = holdPart(git, name, at) ?? makePart(git, name, kind)
+      if (part) pin(part, at, true, part.kind === kind)
+    }
+    return pins
+  } catch (error) {
+    releaseSources(pins)
+    throw error
+  }
 }
 
-/** A folder that is not there could be made by a tool. Git has it in every repository that it makes. */
-function ensureHooks({ descriptor, path }: MountSource): void {
-  if (descriptor === undefined) return
-  const git = { descriptor, path }
+function holdPart(folder: MountSource, name: string, at: string): MountSource | undefined {
   try {
-    mkdirSync(pathIn(git, 'hooks'), 0o755)
-    const hooks = openIn(git, 'hooks')
-    const { uid, gid } = fstatSync(descriptor)
-    if (process.getuid?.() === 0) fchownSync(hooks, uid, gid)
-    closeSync(hooks)
+    return holdSourceIn(folder, name)
   } catch (error) {
-    // It is there, which is right, or cannot be made: then hooks are only looked at afterwards.
+    if (systemCodeOf(error) === undefined) throw error
+    throw new CodexboxError(
+      'workspace-invalid',
+      `${at} in the workspace cannot be looked at (${messageOf(error)}), and so cannot be kept from the agent. ` +
+        'Change its owner or mode, such as with chmod u+rwx, and look into its hooks and config first.',
+      { cause: error },
+    )
+  }
+}
+
+/** Undefined where it cannot be made, as in a repository that can only be read: then no tool can make it either. */
+function makePart(
+  git: MountSource,
+  name: string,
+  kind: 'file' | 'folder',
+): MountSource | undefined {
+  const { descriptor, path } = git
+  if (descriptor === undefined) return undefined
+  const folder = { descriptor, path }
+  try {
+    if (kind === 'folder') makeFolder(folder, name)
+    else makeFile(folder, name)
+  } catch (error) {
+    // Another start may have been faster, or it cannot be made.
     if (systemCodeOf(error) === undefined) throw error
   }
+  return holdPart(git, name, `.git/${name}`)
+}
+
+function makeFile(git: HeldFolder, name: string): void {
+  const descriptor = openSync(pathIn(git, name), constants.O_CREAT | constants.O_EXCL, 0o644)
+  try {
+    giveTo(descriptor, fstatSync(git.descriptor))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function makeFolder(git: HeldFolder, name: string): void {
+  mkdirSync(pathIn(git, name), 0o755)
+  const made = holdIn(git, name)
+  try {
+    const stats = fstatSync(made.descriptor)
+    // A tool may have put another folder there meanwhile: nothing that holds anything is given away.
+    const isOurs = stats.uid === process.getuid?.() && readdirSync(pathIn(made)).length === 0
+    if (isOurs) giveTo(made.descriptor, fstatSync(git.descriptor))
+  } finally {
+    release(made)
+  }
+}
+
+/** So that nothing in a workspace becomes root's. */
+function giveTo(descriptor: number, { uid, gid }: Stats): void {
+  if (process.getuid?.() === 0) fchownSync(descriptor, uid, gid)
 }

@@ -107,6 +107,8 @@ test('the rest of it is this, whoever asks, and holds no secret', () => {
     'codexbox.pid': String(process.pid),
     'codexbox.pid-start': expect.any(String),
     'codexbox.workspace': '/home/me/a:b, c=d/工作',
+    'codexbox.workspace-identity': '0:0',
+    'codexbox.pins': '',
   })
 })
 

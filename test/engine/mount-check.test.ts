@@ -70,7 +70,13 @@ describeWithEngine('what is mounted', ({ docker, image, source }) => {
       expect(await until(events, 'finished')).toMatchObject({ status: 'done' })
       expect(agent.view.workspace).toBe('/workspace')
       expect(readdirSync(workspace).sort()).toEqual(['.git', 'file'])
-      expect(readdirSync(join(workspace, '.git')).sort()).toEqual(['config', 'hooks', 'modules'])
+      expect(readdirSync(join(workspace, '.git')).sort()).toEqual([
+        'config',
+        'config.worktree',
+        'hooks',
+        'modules',
+        'worktrees',
+      ])
       expect(readdirSync(join(workspace, '.git/hooks'))).toEqual([])
     },
   )

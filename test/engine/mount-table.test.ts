@@ -2,8 +2,10 @@ import { describe, expect, test } from 'vitest'
 import {
   type ExpectedMount,
   type Mount,
-  mountFaults,
+  mountsBelow,
   parseMountTable,
+  tableFaults,
+  targetFaults,
 } from '../../host/engine/mount-table.ts'
 import type { MountReport } from '../../shared/mount-report.ts'
 
@@ -24,11 +26,13 @@ const targets: MountReport['targets'] = {
   '/workspace': { mountId: 84, identity: '254:11' },
   '/workspace/.git/hooks': { mountId: 85, identity: '254:12' },
 }
-const usual = { inMemory: ['/tmp'], comparesNumbers: true }
 const table = parseMountTable(TABLE)
+const wanted = { binds: expected, inMemory: ['/tmp'], below: [] }
 
-const faults = (mounts: readonly Mount[], found = targets, rules = usual) =>
-  mountFaults(mounts, found, expected, rules).map(({ point, what }) => `${point} ${what}`)
+const faults = (mounts: readonly Mount[], found = targets, comparesNumbers = true) =>
+  [...tableFaults(mounts, wanted), ...targetFaults(mounts, found, expected, comparesNumbers)].map(
+    ({ point, what }) => `${point} ${what}`,
+  )
 
 function aMount(given: Partial<Mount>): Mount {
   const mount = { id: 90, parent: 81, device: '254:0', root: '/home/me/evil', point: '/srv' }
@@ -59,8 +63,50 @@ test('a line of another form is an error', () => {
   expect(() => parseMountTable('84 81 nonsense')).toThrow('nonsense')
 })
 
+test('white space that is no field separator is a part of a path', () => {
+  const path = '/home/me/\u3000wide\u00a0\ufeff\r\v'
+  const [mount] = parseMountTable(`84 81 254:0 ${path} /workspace rw - ext4 /dev/vda rw\n`)
+
+  expect(mount?.root).toBe(path)
+})
+
 test('the mounts that were asked for, and those of every engine, are in order', () => {
   expect(faults(table)).toEqual([])
+})
+
+test('what crun hides the files of the kernel with, and what Podman adds by itself, is in order', () => {
+  const more = [
+    aMount({ point: '/proc/scsi', type: 'tmpfs', root: '/crun/.empty-directory' }),
+    aMount({
+      point: '/run/secrets',
+      type: 'tmpfs',
+      root: '/containers/overlay-containers/1/run/secrets',
+    }),
+    aMount({ point: '/var/tmp', type: 'tmpfs', root: '/' }),
+  ]
+
+  expect(faults([...table, ...more])).toEqual([])
+})
+
+test('a volume in memory may be where a link of the image leads, and no further one', () => {
+  const volume = aMount({ point: '/run/thing', type: 'tmpfs', root: '/' })
+  const asked = { ...wanted, inMemory: ['/tmp', '/var/run/thing'] }
+
+  expect(tableFaults([...table, volume], asked)).toEqual([])
+  expect(tableFaults([...table, volume], wanted)).toHaveLength(1)
+  expect(tableFaults([...table, volume, { ...volume, point: '/run/other' }], asked)).toHaveLength(1)
+})
+
+test('the mounts that the host has below the workspace come along with it', () => {
+  const disk = { ...aMount({ root: '/', device: '8:1' }), point: '/home/me/work/disk' }
+  const beside = { ...disk, point: '/home/me/work2/disk' }
+  const below = mountsBelow([disk, beside], '/home/me/work', '/workspace')
+  const inside = { ...disk, point: '/workspace/disk' }
+
+  expect(tableFaults([...table, inside], { ...wanted, below })).toEqual([])
+  expect(tableFaults([...table, inside], wanted)).toHaveLength(1)
+  expect(tableFaults([...table, { ...inside, root: '/etc' }], { ...wanted, below })).toHaveLength(1)
+  expect(tableFaults([...table, inside, inside], { ...wanted, below })).toHaveLength(1)
 })
 
 describe('a fault is', () => {
@@ -70,7 +116,7 @@ describe('a fault is', () => {
     expect(faults(table, found)).toEqual([
       '/workspace/.git/hooks is not what was to be mounted there',
     ])
-    expect(faults(table, found, { ...usual, comparesNumbers: false })).toEqual([])
+    expect(faults(table, found, false)).toEqual([])
   })
 
   test('the right file, found in another mount than the one at its target', () => {
@@ -80,15 +126,18 @@ describe('a fault is', () => {
   })
 
   test.each([
-    ['not reported', {}, 'not reported'],
-    ['not to be opened', { '/workspace': { error: 'ELOOP' } }, 'ELOOP'],
-  ])('a target that was %s', (_, found, why) => {
-    expect(faults(table, found)).toContain(`/workspace cannot be looked at (${why})`)
+    ['not reported', {}, 'was not reported'],
+    ['not to be opened', { '/workspace': { error: 'ELOOP' } }, 'cannot be opened there (ELOOP)'],
+  ])('a target that was %s', (_, found, what) => {
+    expect(faults(table, found)).toContain(`/workspace ${what}`)
   })
 
   test('a target that is not mounted, is mounted twice, or can be written to', () => {
     const without = table.filter(({ point }) => point !== '/workspace/.git/hooks')
     const writable = aMount({ id: 85, point: '/workspace/.git/hooks', readOnly: false })
+
+    const faults = (mounts: Mount[]) =>
+      tableFaults(mounts, wanted).map(({ point, what }) => `${point} ${what}`)
 
     expect(faults(without)).toEqual(['/workspace/.git/hooks is not mounted'])
     expect(faults([...table, aMount({ point: '/workspace' })])).toEqual([
@@ -114,10 +163,8 @@ describe('a fault is', () => {
   ])('a mount that was not asked for: %s', (_, given) => {
     const init = aMount({ point: '/sbin/docker-init', root: '/usr/bin/tini-static' })
 
-    const found = mountFaults([...table, init, aMount(given)], targets, expected, usual)
-
-    expect(found).toEqual([
-      { point: given.point, what: expect.stringContaining('not asked for'), isExpected: false },
+    expect(tableFaults([...table, init, aMount(given)], wanted)).toEqual([
+      { point: given.point, what: expect.stringContaining('not asked for'), kind: 'not-asked-for' },
     ])
   })
 })

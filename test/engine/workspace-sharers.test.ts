@@ -1,61 +1,171 @@
+import { execFileSync } from 'node:child_process'
+import { chownSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type Dockerode from 'dockerode'
-import { afterAll, afterEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
-import { hostOwnerLabels, WORKSPACE_LABEL } from '../../host/engine/owner-labels.ts'
+import type { Engine } from '../../host/engine/engine.ts'
+import { hostOwnerLabels, sharedLabels } from '../../host/engine/owner-labels.ts'
 import { sharingNotice, workspaceSharers } from '../../host/engine/workspace-sharers.ts'
+import { holdSource, type MountSource, releaseSources } from '../../host/workspace/mount-source.ts'
+import { type Pin, pinGit } from '../../host/workspace/pin-git.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
-import { cleanUp, startAgent } from './engine-contract.ts'
+import { cleanUp, later, startAgent, TOOL_USER } from './engine-contract.ts'
 
-/** An engine that lists containers with these workspaces, by name. */
-function listing(workspaces: Record<string, string>): Dockerode {
-  const listed = Object.entries(workspaces).map(([name, workspace]) => ({
+let box: string
+
+beforeEach(() => {
+  box = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-sharers-')))
+  mkdirSync(join(box, 'project/packages/one'), { recursive: true })
+  mkdirSync(join(box, 'project-2'))
+  execFileSync('git', ['init', '-q', join(box, 'project')])
+  if (process.getuid?.() === 0) {
+    execFileSync('chown', ['-R', `${TOOL_USER.uid}:${TOOL_USER.gid}`, join(box, 'project')])
+    chownSync(box, TOOL_USER.uid, TOOL_USER.gid)
+  }
+})
+afterEach(async () => {
+  await cleanUp()
+  rmSync(box, { recursive: true, force: true })
+})
+
+function hold(path: string): { workspace: MountSource; pinned: Pin[] } {
+  const workspace = holdSource(join(box, path))
+  const pinned = pinGit(workspace)
+  later(() => releaseSources([workspace, ...pinned]))
+  return { workspace, pinned }
+}
+
+const ALL_PINS = ['', '/hooks', '/config', '/config.worktree', '/modules', '/worktrees'].map(
+  (name) => `.git${name}`,
+)
+
+/** An engine that lists our container, and one that is made and not started, with these labels. */
+function listing(labels: Record<string, string>): Dockerode {
+  const listed = ['codexbox-own', 'codexbox-other'].map((name) => ({
+    Id: name,
     Names: [`/${name}`],
-    Labels: { ...hostOwnerLabels(), [WORKSPACE_LABEL]: workspace },
+    State: 'created',
+    Labels: { ...hostOwnerLabels(), ...labels },
+    Mounts: [{ Destination: '/workspace' }],
   }))
   return { listContainers: async () => listed } as unknown as Dockerode
 }
 
-test.each([
-  ['the same folder', '/home/ada/project', 1],
-  ['a folder in it', '/home/ada/project/packages/one', 1],
-  ['a folder around it', '/home/ada', 1],
-  ['one beside it', '/home/ada/project-2', 0],
-])('a conversation in %s is found when it shares files', async (_, workspace, count) => {
-  const own = { name: 'codexbox-own', workspace: '/home/ada/project' }
-  const docker = listing({ 'codexbox-own': '/home/ada/project', 'codexbox-other': workspace })
+const sharersOf = (docker: Dockerode) =>
+  workspaceSharers(docker, { name: 'codexbox-own', ...hold('project') }, 'the test')
 
-  const found = await workspaceSharers(docker, own)
+test.each<[where: string, path: string, pins: string[], holds: string[] | undefined]>([
+  ['the same folder, with all that is pinned', 'project', ALL_PINS, ALL_PINS],
+  ['the same folder, with a part of it', 'project', ['.git', '.git/hooks'], ['.git', '.git/hooks']],
+  ['the same folder, with no .git', 'project', ['.git/hooks'], []],
+  ['a folder around it', '', ALL_PINS, []],
+  ['a folder in it', 'project/packages/one', [], ALL_PINS],
+  ['a folder in its repository', 'project/.git/objects', [], []],
+  ['its repository', 'project/.git', [], []],
+  ['a folder beside it', 'project-2', [], undefined],
+])('tools of a conversation in %s cannot move %s', async (_, path, pins, holds) => {
+  const other = holdSource(join(box, path))
+  later(() => releaseSources([other]))
+  const { path: workspace, identity } = other
 
-  expect(found).toEqual(count ? [{ pid: process.pid, workspace }] : [])
-})
+  const sharers = await sharersOf(listing(sharedLabels({ workspace, identity, pins })))
 
-test('an engine that does not answer is no reason to fail', async () => {
-  const docker = { listContainers: () => Promise.reject(new Error('no answer')) }
-
-  const found = workspaceSharers(docker as unknown as Dockerode, { name: 'a', workspace: '/b' })
-
-  expect(await found).toEqual([])
-})
-
-test('the person is told who it is and what it means', () => {
-  expect(sharingNotice([{ pid: 7, workspace: '/home/ada/project' }])).toMatch(
-    /shares files with this one: \/home\/ada\/project \(process 7\)\. .* Neither reaches/,
+  expect(sharers.map(({ pid, workspace }) => ({ pid, workspace }))).toEqual(
+    holds ? [{ pid: process.pid, workspace }] : [],
+  )
+  expect(sharers.map((sharer) => ALL_PINS.filter((at) => sharer.holds(at)))).toEqual(
+    holds ? [holds] : [],
   )
 })
 
-describeWithEngine('of two conversations on a real engine', ({ docker, image, source }) => {
-  afterEach(cleanUp)
+test('a container that does not say what it has may have anything', async () => {
+  const [sharer] = await sharersOf(listing({}))
+
+  expect(sharer?.holds('.git')).toBe(false)
+})
+
+test('an engine that does not tell gets no container started', async () => {
+  const docker = { listContainers: () => Promise.reject(new Error('not today')) }
+
+  await expect(sharersOf(docker as unknown as Dockerode)).rejects.toMatchObject({
+    code: 'engine-unavailable',
+  })
+})
+
+test('the person is told who it is, what it means, and what is not protected', () => {
+  const sharer = { pid: 7, workspace: '/home/ada/project', holds: () => true }
+
+  expect(sharingNotice([sharer], [])).toMatch(
+    /shares files with this one: \/home\/ada\/project \(process 7\)\. .* Neither reaches .*requests\.$/,
+  )
+  expect(sharingNotice([sharer], ['.git', '.git/hooks'])).toMatch(
+    /Not protected from this agent, .*: \.git, \.git\/hooks\.$/,
+  )
+})
+
+describeWithEngine('on a real engine', ({ docker, image, source }) => {
   afterAll(() => withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] }))
 
-  test('the second is told of the first, and not of itself', async () => {
-    const engine = dockerEngine(docker, image, source)
-    const first = await startAgent(engine)
-    const second = await startAgent({
-      ...engine,
-      start: (spec) => engine.start({ ...spec, workspace: first.held }),
+  const engine = dockerEngine(docker, image, source)
+
+  /** An agent on a folder, with all that is to be pinned of it. */
+  async function startIn(path: string) {
+    const held = hold(path)
+    const on: Engine = { ...engine, start: (spec) => engine.start({ ...spec, ...held }) }
+    const { agent, name } = await startAgent(on)
+    const { Mounts } = await docker.getContainer(name).inspect()
+    const pins = Mounts.map(({ Destination }) => Destination)
+      .filter((path) => path.startsWith('/workspace/'))
+      .map((path) => path.slice('/workspace/'.length))
+    return {
+      sharedWith: agent.sharedWith?.map(({ workspace }) => workspace),
+      unpinned: agent.unpinned,
+      pins: pins.sort(),
+    }
+  }
+
+  test('the second of two in a folder is told of the first, and as well protected', async () => {
+    const first = await startIn('project')
+    const second = await startIn('project')
+
+    expect(first).toEqual({ sharedWith: [], unpinned: [], pins: [...ALL_PINS].sort() })
+    expect(second).toEqual({
+      sharedWith: [join(box, 'project')],
+      unpinned: [],
+      pins: [...ALL_PINS].sort(),
+    })
+  })
+
+  test('what git has replaced meanwhile is not mounted again where tools could move it', async () => {
+    await startIn('project')
+    execFileSync('git', ['-c', 'safe.directory=*', 'config', 'user.name', 'ada'], {
+      cwd: join(box, 'project'),
     })
 
-    expect(first.agent.sharedWith).toEqual([])
-    expect(second.agent.sharedWith).toEqual([{ pid: process.pid, workspace: first.workspace }])
+    const second = await startIn('project')
+
+    expect(second.unpinned).toEqual(['.git/config'])
+    expect(second.pins).not.toContain('.git/config')
+    expect(second.pins).toContain('.git/hooks')
+  })
+
+  test('nothing of a repository is mounted again that tools can move: of one that began before it, or around it', async () => {
+    rmSync(join(box, 'project/.git'), { recursive: true })
+    await startIn('project')
+    mkdirSync(join(box, 'project/.git'))
+    writeFileSync(join(box, 'project/.git/config'), '')
+
+    const second = await startIn('project')
+
+    expect(second.pins).toEqual([])
+    expect(second.unpinned).toEqual(ALL_PINS)
+  })
+
+  test('and of one in a folder around it', async () => {
+    await startIn('')
+
+    expect((await startIn('project')).pins).toEqual([])
   })
 })

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -15,6 +16,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, expect, test } from 'vitest'
+import { hostOwnerLabels, sharedLabels } from '../../host/engine/owner-labels.ts'
+import { holdSource, releaseSources } from '../../host/workspace/mount-source.ts'
+import { pinGit } from '../../host/workspace/pin-git.ts'
 import { cleanUp, later } from '../engine/engine-contract.ts'
 import { startEngineProxy } from '../engine/engine-proxy.ts'
 import { describeWithEngine, uniqueName, withoutLeftovers } from '../real-engine.ts'
@@ -71,10 +75,14 @@ describeWithEngine('while tools of another conversation swap what a host looks a
     // For another user, too.
     chmodSync(dirname(proxy.socketPath), 0o755)
     chmodSync(proxy.socketPath, 0o666)
-    const attacker = await startAttacker(scene)
-
-    const starts = await startsOf(user, scene, proxy.socketPath, STARTS)
-    const moves = await attacker.stop()
+    const starts: Start[] = []
+    const moves: string[] = []
+    // One that began before there was anything to pin, and one with all that is pinned.
+    for (const isPinned of [false, true]) {
+      const attacker = await startAttacker(scene, isPinned)
+      starts.push(...(await startsOf(user, scene, proxy.socketPath, STARTS / 2)))
+      moves.push(...(await attacker.stop()))
+    }
     const honest = await startsOf(user, scene, proxy.socketPath, 2)
 
     console.log(`${STARTS} starts, ${moves.length} attacks: ${counted(starts)}`)
@@ -90,6 +98,8 @@ describeWithEngine('while tools of another conversation swap what a host looks a
     expect(starts.filter(({ printed }) => printed.includes(scene.canary))).toEqual([])
     expect(readdirSync(scene.foreign)).toEqual(['secret'])
     expect(readFileSync(join(scene.foreign, 'secret'), 'utf8')).toBe(`${scene.canary}\n`)
+    // Where its program was run in the place of ours, also in a start that was refused.
+    expect(existsSync(join(scene.workspace, '.a/ran'))).toBe(false)
     expect(starts).toHaveLength(STARTS)
     // It was there, and did what it could.
     expect(moves.length).toBeGreaterThan(STARTS / 3)
@@ -114,7 +124,9 @@ describeWithEngine('while tools of another conversation swap what a host looks a
     const [workspace, foreign, dataDir] = ['work', 'foreign', 'data'].map((name) =>
       join(box, name),
     ) as [string, string, string]
-    for (const folder of [workspace, foreign, dataDir]) mkdirSync(folder, { mode: 0o700 })
+    for (const folder of [foreign, dataDir]) mkdirSync(folder, { mode: 0o700 })
+    // Open to an agent that is not ours.
+    mkdirSync(workspace, { mode: 0o755 })
     const canary = MARK + randomBytes(8).toString('hex')
     writeFileSync(join(foreign, 'secret'), `${canary}\n`, { mode: 0o600 })
     execFileSync('git', ['init', '-q', workspace])
@@ -143,21 +155,33 @@ describeWithEngine('while tools of another conversation swap what a host looks a
       .map((line) => JSON.parse(line))
   }
 
-  /** Begun before there was anything to pin, with nothing but the workspace. */
-  async function startAttacker({ workspace, foreign, user }: Scene) {
+  /** With what tools of a conversation have of the workspace. */
+  async function startAttacker({ workspace, foreign, user }: Scene, isPinned: boolean) {
+    const held = holdSource(workspace)
+    const pins = isPinned ? pinGit(held) : []
+    later(() => releaseSources([held, ...pins]))
+    const shared = { workspace, identity: held.identity, pins: pins.map(({ at }) => at) }
     const script = readFileSync(new URL('swap-attacker.py', import.meta.url), 'utf8')
     const container = await docker.createContainer({
       name: uniqueName('attacker'),
       Image: image,
       Entrypoint: ['python3', '-c', script, '/workspace', foreign, join(foreign, 'secret')],
       User: `${user.uid}:${user.gid}`,
-      Labels: { 'codexbox.test': 'swap' },
+      Labels: { ...hostOwnerLabels(), ...sharedLabels(shared), 'codexbox.test': 'swap' },
       Tty: true,
       AttachStdout: true,
       HostConfig: {
         NetworkMode: 'none',
         CapDrop: ['ALL'],
-        Mounts: [{ Type: 'bind', Source: workspace, Target: '/workspace' }],
+        Mounts: [
+          { Type: 'bind', Source: workspace, Target: '/workspace' },
+          ...pins.map(({ path, at, readOnly }) => ({
+            Type: 'bind' as const,
+            Source: path,
+            Target: `/workspace/${at}`,
+            ReadOnly: readOnly,
+          })),
+        ],
       },
     })
     later(() => container.remove({ force: true, v: true }).catch(() => {}))

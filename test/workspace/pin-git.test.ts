@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import {
+  chmodSync,
   chownSync,
   existsSync,
   lstatSync,
@@ -7,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   realpathSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -67,24 +69,46 @@ function pins(): Pin[] {
 }
 
 describe('what is pinned', () => {
-  test('of a repository: itself, its hooks and its config', () => {
-    repository()
+  const ALL = [
+    'rw .git',
+    'ro .git/hooks',
+    'ro .git/config',
+    'ro .git/config.worktree',
+    'ro .git/modules',
+    'ro .git/worktrees',
+  ]
 
-    expect(pinned()).toEqual(['rw .git', 'ro .git/hooks', 'ro .git/config'])
-  })
-
-  test('and what of submodules and worktrees is in it', () => {
+  test('of a repository: itself, its hooks and config, and what of submodules and worktrees is in it', () => {
     repository()
     git('worktree', 'add', '../elsewhere')
     git('config', 'extensions.worktreeConfig', 'true')
-    writeFileSync(join(work, '.git', 'config.worktree'), '')
-    mkdirSync(join(work, '.git', 'modules'))
 
-    expect(pinned().slice(3)).toEqual([
-      'ro .git/config.worktree',
-      'ro .git/modules',
-      'ro .git/worktrees',
-    ])
+    expect(pinned()).toEqual(ALL)
+  })
+
+  test('what is missing of it is made, empty, which git does not mind', () => {
+    repository()
+    rmSync(join(work, '.git/hooks'), { recursive: true })
+
+    expect(pinned()).toEqual(ALL)
+    for (const name of ['hooks', 'modules', 'worktrees'])
+      expect(readdirSync(join(work, '.git', name))).toEqual([])
+    expect(lstatSync(join(work, '.git/config.worktree')).size).toBe(0)
+    expect(git('status', '--porcelain')).toBe('')
+    expect(git('fsck')).toBe('')
+    expect(git('worktree', 'list').trim().split('\n')).toHaveLength(1)
+    git('gc', '-q')
+    expect(pinned()).toEqual(ALL)
+  })
+
+  test.skipIf(process.getuid?.() === 0)('a part that cannot be looked at ends the start', () => {
+    repository()
+    chmodSync(join(work, '.git'), 0)
+    try {
+      expect(pins).toThrow(/\.git\/hooks in the workspace cannot be looked at \(EACCES/)
+    } finally {
+      chmodSync(join(work, '.git'), 0o755)
+    }
   })
 
   test('of a worktree: the file that says where its repository is', () => {
@@ -98,15 +122,46 @@ describe('what is pinned', () => {
     expect(readdirSync(work)).toEqual([])
   })
 
-  test('hooks that are not there are made as an empty folder of their owner', () => {
+  test('what is made belongs to the owner of the repository', () => {
     repository()
     rmSync(join(work, '.git/hooks'), { recursive: true })
     if (process.getuid?.() === 0) chownSync(join(work, '.git'), 1234, 5678)
 
-    expect(pinned()).toContain('ro .git/hooks')
-    expect(readdirSync(join(work, '.git/hooks'))).toEqual([])
-    expect(lstatSync(join(work, '.git/hooks')).uid).toBe(lstatSync(join(work, '.git')).uid)
+    pins()
+
+    for (const name of ['hooks', 'modules', 'worktrees', 'config.worktree']) {
+      expect(lstatSync(join(work, '.git', name)).uid).toBe(lstatSync(join(work, '.git')).uid)
+    }
   })
+
+  test.runIf(process.getuid?.() === 0)(
+    'nothing of root is given away that another has put there',
+    () => {
+      repository()
+      writeFileSync(join(work, '.git/of-root'), 'secret', { mode: 0o600 })
+      rmSync(join(work, '.git/hooks'), { recursive: true })
+      chownSync(join(work, '.git'), 1234, 5678)
+      const swap = spawn('python3', ['-c', SWAP, join(work, '.git')], { stdio: 'ignore' })
+      try {
+        for (let round = 0; round < 2000; round++) {
+          try {
+            rmdirSync(join(work, '.git/hooks'))
+          } catch {
+            // The file is there at this moment.
+          }
+          pins()
+          releaseSources(held.splice(0))
+        }
+      } finally {
+        swap.kill('SIGKILL')
+      }
+      for (const name of readdirSync(join(work, '.git'))) {
+        const stats = lstatSync(join(work, '.git', name))
+        if (stats.isFile() && stats.size === 'secret'.length) expect(stats.uid).toBe(0)
+      }
+    },
+    60_000,
+  )
 
   test.each(['.git', '.git/hooks', '.git/config'])(
     '%s is not when it is a link: the engine would mount what it leads to',
@@ -128,6 +183,14 @@ describe('what is pinned', () => {
     }
   })
 })
+
+/** Puts a file of another owner in the place of hooks, and back. */
+const SWAP = `
+import ctypes, sys
+libc = ctypes.CDLL(None)
+hooks, other = [(sys.argv[1] + name).encode() for name in ('/hooks', '/of-root')]
+while True: libc.syscall(316, -100, hooks, -100, other, 2)
+`
 
 describeWithEngine('in a container, a tool', ({ docker, image, source }) => {
   afterAll(() => withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] }))
