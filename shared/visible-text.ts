@@ -14,14 +14,14 @@ const JOINING = [
   .map((script) => `\\p{Script_Extensions=${script}}`)
   .join('')
 
-/** What of the unseen has its place in an emoji or a word, behind the character that it is about. */
+/** What of it has its place in an emoji or a word, behind the character that it is about. */
 const IN_PLACE = [
-  '(?<=[\\p{Extended_Pictographic}\\p{Emoji_Modifier}\\uFE0F])\\u200D',
-  `(?<=[${JOINING}])[\\u200C\\u200D]`,
-  '(?<=[\\p{Emoji}\\p{Script=Han}])\\p{Variation_Selector}',
+  '[\\p{Extended_Pictographic}\\p{Emoji_Modifier}\\uFE0F]\\u200D',
+  `[${JOINING}][\\u200C\\u200D]`,
+  '[\\p{Emoji}\\p{Script=Han}]\\p{Variation_Selector}',
 ].join('|')
 
-const SHOWN_AS_ESCAPES = new RegExp(`(?!${IN_PLACE}|[\\n\\t])[${UNSEEN}]`, 'gu')
+const SHOWN_AS_ESCAPES = new RegExp(`[${UNSEEN}](?<![\\n\\t]|${IN_PLACE})`, 'gu')
 const ALL_UNSEEN = new RegExp(`[${UNSEEN}]`, 'gu')
 
 /**
@@ -44,7 +44,7 @@ export function oneLine(text: string, length: number): string {
 const MAX_QUOTED = 200
 
 /** Of a stack trace, what tells where and not what. */
-const PLACES = /^(\s+at .*|\s*\^+\s*|node:internal\/.*|Node\.js v.*)$/gm
+const PLACES = /^( +at .*| *\^+|node:internal\/.*|Node\.js v.*)$/gm
 
 /** What another has said, such as a process on its stderr: one line in quotation marks, which it cannot end itself. */
 export function quote(text: string): string {
