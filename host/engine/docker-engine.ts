@@ -21,7 +21,7 @@ import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
 import { toolEnvironment } from './environment.ts'
 import { type HeldMount, holdMounts } from './held-mounts.ts'
-import { imageMissing, imageSettings } from './image-settings.ts'
+import { type ImageSettings, imageMissing, imageSettings } from './image-settings.ts'
 import { deviationsOf, hasComma } from './inspect-policy.ts'
 import { checkMounts } from './mount-check.ts'
 import { NoLineError } from './next-line.ts'
@@ -100,11 +100,10 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
               return fixed
             }
             const inMemory = Object.keys(options.HostConfig.Tmpfs ?? {})
-            const started = { image, where, whyNot, mounts, inMemory }
+            const started = { image, settings, where, whyNot, mounts, inMemory }
             const agent = await attachAndStart(docker, container, spec, started)
             whyNot ??= agent.relayed?.because
-            const view = { ...agent.view, toolEnvironment: toolEnvironment(settings) }
-            return { ...agent, view, sharedWith }
+            return { ...agent, sharedWith }
           } catch (error) {
             const removed = removeContainer(container)
             // Not waited for where the engine had no answer before; it is tried all the same.
@@ -193,6 +192,7 @@ function withAdviceOnCommas(
 /** What a start is made with. */
 interface Start {
   image: string
+  settings: ImageSettings
   where: string
   /** Why sockets cannot be mounted, where that is known. */
   whyNot: string | undefined
@@ -204,7 +204,7 @@ async function attachAndStart(
   docker: Dockerode,
   container: Dockerode.Container,
   spec: AgentSpec,
-  { image, where, whyNot, mounts, inMemory }: Start,
+  { image, settings, where, whyNot, mounts, inMemory }: Start,
 ): Promise<AgentProcess> {
   // Attached before the start, or the first output would be missed; the same holds for the exit.
   const stream = await askEngine((abortSignal) => attach(docker, container.id, abortSignal), where)
@@ -262,6 +262,7 @@ async function attachAndStart(
       workspace: inside.workspace,
       socketPath: way.socketPath,
       worker: spec.user,
+      toolEnvironment: toolEnvironment(settings),
     },
     ...(way.relayed ? { relayed: way.relayed } : {}),
     stdin: stream,

@@ -143,7 +143,8 @@ describe('what is pinned', () => {
       chownSync(join(work, '.git'), 1234, 5678)
       const swap = spawn('python3', ['-c', SWAP, join(work, '.git')], { stdio: 'ignore' })
       try {
-        for (let round = 0; round < 2000; round++) {
+        const until = performance.now() + 2000
+        while (performance.now() < until) {
           try {
             rmdirSync(join(work, '.git/hooks'))
           } catch {
