@@ -18,7 +18,9 @@ const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
  * The environment that a container of the image starts with. It has one thing of the image's: the part of its
  * `PATH` that is not in a `writable` folder. Any other variable (`NODE_OPTIONS`, `LD_PRELOAD`, `BASH_ENV`, …)
  * could have the agent run code of the workspace, so it gets an empty value, which every engine understands. An
- * entry without a value removes a variable on Docker, but copies one of the engine's own on Podman.
+ * entry without a value removes a variable on Docker, but copies one of the engine's own on Podman. The few names that
+ * count even when empty (`LD_TRACE_LOADED_OBJECTS`, `LD_SHOW_AUXV`, `NODE_UNIQUE_ID`) run no code; they keep ours
+ * from its work, as they do with any program, and the start fails.
  */
 export function agentEnvironment(image: ImageSettings, writable: readonly string[]): string[] {
   const names = variablesOf(image).map(([name]) => name)

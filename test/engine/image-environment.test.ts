@@ -18,7 +18,7 @@ import { inspectTools } from '../../host/engine/tools-image.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { derivedImages } from '../derived-images.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
-import { cleanUp, later, startAgent, TOOL_USER } from './engine-contract.ts'
+import { cleanUp, later, startAgent, TOOL_USER, until } from './engine-contract.ts'
 import { startEngineProxy } from './engine-proxy.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -136,6 +136,20 @@ describeWithEngine('an image that has its programs run code of the workspace', (
         })
       },
     )
+  })
+
+  test('starts the node of its PATH, in whatever folder that is', async () => {
+    const folder = '/usr/local/nvm/versions/node/v22/bin'
+    const odd = await images.derive([
+      `RUN mkdir -p ${folder} && mv "$(command -v node)" ${folder}/node`,
+      `ENV PATH=/workspace/bin:${folder}:/usr/bin:/bin`,
+    ])
+
+    const { agent, begin, events } = await startAgent(dockerEngine(docker, odd, 'the test'))
+    begin('run: command -v node')
+
+    expect(await until(events, 'finished')).toMatchObject({ status: 'done', toolCalls: 1 })
+    expect(agent.view.toolEnvironment?.PATH).toMatch(/^\/workspace\/bin:/)
   })
 
   test('is refused on an engine that keeps its variables or its check', async () => {
