@@ -1,5 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { systemCodeOf } from '../../shared/errors.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import { socketAddress } from '../../shared/socket-address.ts'
@@ -33,7 +35,42 @@ export class ModelClient {
   }
 
   /** Rejects with the system error when the connection fails. */
-  async post({ secrets, headers, body, signal }: PostOptions): Promise<ModelStream> {
+  async post(options: PostOptions): Promise<ModelStream> {
+    const response = await this.#sendPatiently(options)
+    // A page where a stream was expected is somebody else's answer, whatever its status.
+    const isPage = String(response.headers['content-type']).includes('text/html')
+    if (response.statusCode === 200 && !isPage) {
+      return { status: 'streaming', headers: response.headers, chunks: chunksOf(response) }
+    }
+    return {
+      status: 'refused',
+      headers: response.headers,
+      response: {
+        status: response.statusCode ?? 0,
+        headers: response.headers,
+        body: mask(await readBody(response), options.secrets),
+      },
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  /** Repeats what was not sent because too many others wait at the socket (EAGAIN, connect(2)). */
+  async #sendPatiently(options: PostOptions): Promise<http.IncomingMessage> {
+    const until = performance.now() + QUEUE_MS
+    for (;;) {
+      try {
+        return await this.#send(options)
+      } catch (error) {
+        if (systemCodeOf(error) !== 'EAGAIN' || performance.now() > until) throw error
+        await sleep(QUEUE_PAUSE_MS)
+      }
+    }
+  }
+
+  async #send({ secrets, headers, body, signal }: PostOptions): Promise<http.IncomingMessage> {
     const { url, socketPath, headers: identity } = this.#endpoint
     const request = this.#transport.request(url, {
       method: 'POST',
@@ -51,32 +88,18 @@ export class ModelClient {
         ...authorizationHeaders(secrets),
       },
     })
-    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       request.once('response', resolve)
       // Stays attached: an error after the headers also reaches the reader of the response.
       request.on('error', reject)
       request.end(body)
     })
-    // A page where a stream was expected is somebody else's answer, whatever its status.
-    const isPage = String(response.headers['content-type']).includes('text/html')
-    if (response.statusCode === 200 && !isPage) {
-      return { status: 'streaming', headers: response.headers, chunks: chunksOf(response) }
-    }
-    return {
-      status: 'refused',
-      headers: response.headers,
-      response: {
-        status: response.statusCode ?? 0,
-        headers: response.headers,
-        body: mask(await readBody(response), secrets),
-      },
-    }
-  }
-
-  close(): void {
-    this.#agent.destroy()
   }
 }
+
+/** Others in the container may connect to the host's socket as well, as often as they like. */
+const QUEUE_MS = 10_000
+const QUEUE_PAUSE_MS = 5
 
 /** How long the rest of a response may take that nobody waits for; a later request has a new connection. */
 const DRAIN_MS = 1000

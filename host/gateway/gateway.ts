@@ -3,6 +3,7 @@ import http from 'node:http'
 import { join } from 'node:path'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { type DebugLog, openDebugLog } from '../debug-log.ts'
+import { Connections } from '../net/connections.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import {
   addSharedFolder,
@@ -20,8 +21,14 @@ import { serveRequest } from './serve-request.ts'
 export const GATEWAY_PATH = '/v1/responses'
 export const GATEWAY_URL = `http://gateway${GATEWAY_PATH}`
 
-/** The agent has one or two; whoever else is in the container can open some, too. */
-const MAX_CONNECTIONS = 64
+/**
+ * The agent has one or two, which are in use as long as their capability is good. Tools can connect as well, and
+ * have none.
+ */
+const CONNECTIONS = { connections: 64, unusedMs: 5000 }
+
+/** How long a request with a capability may take to come. */
+const REQUEST_MS = 60_000
 
 export interface GatewayOptions {
   /** What may be asked. */
@@ -63,15 +70,19 @@ export async function openGateway(
   const grants = new Grants(budget)
   const policy = bodyPolicy(terms)
   const server = http.createServer({ connectionsCheckingInterval: 5000 }, (request, response) => {
-    if (request.method !== 'POST' || request.url !== GATEWAY_PATH) return refuse(response, notFound)
     const grant = grants.find(request.headers.authorization)
+    connections.use(
+      request.socket,
+      () => grant !== undefined && (grant.isGood || grant.underWay.size > 0),
+    )
+    if (request.method !== 'POST' || request.url !== GATEWAY_PATH) return refuse(response, notFound)
     if (!grant) return refuse(response, notGranted)
     void serveRequest(request, response, { grant, connection, terms, policy, ledger, debug })
   })
-  // A container cannot hold connections open half said.
-  server.headersTimeout = 10_000
-  server.requestTimeout = 60_000
-  server.maxConnections = MAX_CONNECTIONS
+  server.requestTimeout = REQUEST_MS
+  // The agent's connection outlives the longest command: it need not get one among many that connect.
+  server.keepAliveTimeout = 0
+  const connections = new Connections(server, CONNECTIONS)
   const reached = new Promise<void>((resolve) => server.once('connection', () => resolve()))
 
   // What killed hosts have left; nobody waits for it.
@@ -96,7 +107,7 @@ export async function openGateway(
     async close() {
       grants.revokeAll()
       const closed = new Promise((resolve) => server.close(resolve))
-      server.closeAllConnections()
+      connections.destroyAll()
       await closed
       await rm(folder, { recursive: true, force: true })
     },
