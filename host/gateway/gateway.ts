@@ -1,5 +1,6 @@
 import { chmod, rm } from 'node:fs/promises'
 import http from 'node:http'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { type DebugLog, openDebugLog } from '../debug-log.ts'
@@ -69,12 +70,15 @@ export async function openGateway(
 ): Promise<Gateway> {
   const grants = new Grants(budget)
   const policy = bodyPolicy(terms)
+  const answering = new WeakSet<Socket>()
   const server = http.createServer({ connectionsCheckingInterval: 5000 }, (request, response) => {
+    const { socket } = request
+    // No client that waits for its answers does that, and ours does.
+    if (answering.has(socket)) return void socket.destroy()
+    answering.add(socket)
+    response.once('close', () => answering.delete(socket))
     const grant = grants.find(request.headers.authorization)
-    connections.use(
-      request.socket,
-      () => grant !== undefined && (grant.isGood || grant.underWay.size > 0),
-    )
+    connections.use(socket, () => grant !== undefined && (grant.isGood || grant.underWay.size > 0))
     if (request.method !== 'POST' || request.url !== GATEWAY_PATH) return refuse(response, notFound)
     if (!grant) return refuse(response, notGranted)
     void serveRequest(request, response, { grant, connection, terms, policy, ledger, debug })

@@ -7,8 +7,8 @@ export interface Grant {
   readonly account: RunAccount
   /** Until it is revoked. */
   isGood: boolean
-  /** Each of them ends a request that is under way. */
-  readonly underWay: Set<AbortController>
+  /** Each of them ends a request that is under way, for the reason given. */
+  readonly underWay: Set<(why: Refusal) => void>
 }
 
 /** How long a request that nobody waits for any more may take to its end. */
@@ -31,7 +31,7 @@ export class Grants {
     const capability = randomBytes(32).toString('base64url')
     const expiry = setTimeout(() => this.revoke(capability, 0), account.msLeft).unref()
     const authorization = Buffer.from(`Bearer ${capability}`)
-    const grant = { account, isGood: true, underWay: new Set<AbortController>() }
+    const grant = { account, isGood: true, underWay: new Set<(why: Refusal) => void>() }
     this.#grants.set(capability, Object.assign(grant, { authorization, expiry }))
     return capability
   }
@@ -45,7 +45,7 @@ export class Grants {
     clearTimeout(grant.expiry)
     if (grant.underWay.size === 0) return
     setTimeout(() => {
-      for (const request of grant.underWay) request.abort()
+      for (const end of grant.underWay) end(notGranted)
     }, graceMs).unref()
   }
 

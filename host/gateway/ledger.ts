@@ -11,7 +11,7 @@ export interface LedgerLine {
   conversation: string
   run: string
   model: string
-  /** What the container was answered. */
+  /** What the container was answered; 499 when it was gone before. */
   status: number
   /** Why we refused it or gave it up. */
   why?: string

@@ -40,8 +40,14 @@ export async function serveRequest(
   const meter = new UsageMeter()
   let bytesDown = 0
   let firstByteMs: number | undefined
-  let refusal: Refusal | undefined
   const gone = new AbortController()
+  let end = (_why: Refusal) => {}
+  const ended = new Promise<Refusal>((resolve) => {
+    end = (why) => {
+      resolve(why)
+      gone.abort()
+    }
+  })
 
   const onPassed = (chunk: Buffer) => {
     if (firstByteMs === undefined) account.answers++
@@ -49,30 +55,30 @@ export async function serveRequest(
     bytesDown += chunk.length
     account.bytesDown += chunk.length
     meter.see(chunk)
-    if (account.bytesDown > account.budget.bytesDown) gone.abort()
+    if (account.bytesDown > account.budget.bytesDown) end(budgetSpent(account.spent ?? ''))
   }
 
-  // The container went away: what it asked for is not wanted any more.
-  response.once('close', () => {
-    if (!response.writableFinished) gone.abort()
-  })
-  grant.underWay.add(gone)
-  account.requests++
-  account.underWay++
-  try {
+  const serve = async () => {
     const admitted = await admit(request, serving)
     if ('body' in admitted) {
       const sent = { ...admitted, headers: request.headers, signal: gone.signal, onPassed }
-      await sendUpstream(connection, sent, response, debug)
-    } else {
-      refusal = admitted
-      account.refusals++
+      return sendUpstream(connection, sent, response, debug)
     }
-  } catch (error) {
-    refusal = failure(error)
+    account.refusals++
+    return admitted
   }
+
+  request.on('error', () => end(givenUp))
+  response.once('close', () => {
+    if (!response.writableFinished) end(givenUp)
+  })
+  grant.underWay.add(end)
+  account.requests++
+  account.underWay++
+  // What has no end of its own, such as a body that stops, is left to itself.
+  const refusal = await Promise.race([serve(), ended]).catch(failure)
   if (refusal) refuse(response, refusal)
-  grant.underWay.delete(gone)
+  grant.underWay.delete(end)
   account.underWay--
   account.tokens += meter.tokens.input + meter.tokens.output
   // Who goes on asking when there is no more must not fill the disk.
@@ -113,6 +119,13 @@ async function admit(
   return 'body' in checked ? checked : policyRefused(checked.refused)
 }
 
+/** Its status stands in the ledger and nowhere else. */
+const givenUp: Refusal = {
+  status: 499,
+  code: 'given_up',
+  message: 'The container did not wait for the end of the answer.',
+}
+
 const tooLarge: Refusal = {
   status: 413,
   code: 'too_large',
@@ -143,8 +156,7 @@ function failure(error: unknown): Refusal {
 function readBody(request: http.IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   let bytes = 0
-  return new Promise((resolve, reject) => {
-    request.once('error', reject)
+  return new Promise((resolve) => {
     request.once('end', () => resolve(bytes <= MAX_BODY_BYTES ? Buffer.concat(chunks) : undefined))
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length

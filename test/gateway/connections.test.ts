@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ModelClient } from '../../container/agent/model-client.ts'
 import type { Gateway } from '../../host/gateway/gateway.ts'
+import type { LedgerLine } from '../../host/gateway/ledger.ts'
 import { aModelRequest } from '../fakes/gateway-options.ts'
-import { closeAll, open, startUpstream } from './gateway-scene.ts'
+import { closeAll, open, post, startUpstream } from './gateway-scene.ts'
 
 /** At once, and how long one may stay that has no capability. */
 const MOST = 64
@@ -227,5 +228,92 @@ describe('a connection with a live capability', () => {
 
     await dropped(client)
     expect(await isDropped(client)).toBe(true)
+  })
+})
+
+describe('a request that was begun ends, and is noted,', () => {
+  const ways: [how: string, (client: net.Socket, gateway: Gateway, capability: string) => void][] =
+    [
+      ['when its connection is cut', (client) => client.destroy()],
+      ['when its connection is half closed', (client) => client.end()],
+      ['when another follows it before its answer', (client, _, c) => client.write(aRequest(c))],
+      [
+        'when others follow it before its answer, and leave',
+        (client, _, c) => client.end(aRequest(c).repeat(3)),
+      ],
+      [
+        'when half of another follows it, and leaves',
+        (client, _, c) => client.write(aRequest(c).slice(0, -9), () => client.destroy()),
+      ],
+      ['when nonsense follows it', (client) => client.write('nonsense\r\n\r\n')],
+      ['when its capability is revoked', (_client, gateway, c) => gateway.revoke(c)],
+    ]
+
+  test.each(ways)('%s', async (_, leave) => {
+    const lines: LedgerLine[] = []
+    const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
+    const { gateway, upstream, capability } = await openThinking({ ledger })
+    const client = connect(gateway, aRequest(capability))
+    await until(() => upstream.responses.length === 1)
+    const gone = once(upstream.responses[0] as http.ServerResponse, 'close')
+
+    leave(client, gateway, capability)
+
+    await gone
+    await until(() => lines.length > 0)
+    expect(gateway.account('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(lines).toMatchObject([
+      { why: expect.stringMatching(/^(given_up|capability_refused): /) },
+    ])
+    expect((await post(gateway, { capability: 'wrong' })).status).toBe(403)
+  })
+
+  test('when two came in one piece, and leave', async () => {
+    const lines: LedgerLine[] = []
+    const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
+    const { gateway, capability } = await openThinking({ ledger })
+
+    connect(gateway, aRequest(capability).repeat(2))
+      .once('close', () => {})
+      .end()
+
+    await until(() => lines.length > 0)
+    expect(gateway.account('run')).toMatchObject({ requests: 1, underWay: 0 })
+  })
+
+  test('when its connection is cut while the token is renewed', async () => {
+    const lines: LedgerLine[] = []
+    const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
+    let isAsked = false
+    const getSecrets = () => {
+      isAsked = true
+      return new Promise<never>(() => {})
+    }
+    const { gateway, capability } = await openThinking({ ledger, getSecrets })
+    const client = connect(gateway, aRequest(capability))
+    await until(() => isAsked)
+
+    client.destroy()
+    await until(() => lines.length > 0)
+
+    expect(gateway.account('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(lines).toMatchObject([{ status: 499, why: expect.stringContaining('given_up') }])
+  })
+
+  test('when its body stops and the capability is revoked', async () => {
+    const lines: LedgerLine[] = []
+    const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
+    const { gateway, capability } = await openThinking({ ledger })
+    const client = connect(gateway, aRequest(capability).slice(0, -9))
+    await until(() => gateway.account('run')?.underWay === 1)
+
+    gateway.revoke(capability)
+    await until(() => lines.length > 0)
+
+    expect(gateway.account('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(lines).toMatchObject([
+      { status: 403, why: expect.stringContaining('capability_refused') },
+    ])
+    await dropped(client)
   })
 })
