@@ -18,6 +18,8 @@ export interface LedgerLine {
   bytesUp: number
   bytesDown: number
   tokens: Tokens
+  /** That the service's figures did not come, and `tokens` are ours: rather too many than too few. */
+  estimated?: true
   /** From its arrival to the first byte of the body of the answer; absent when there was none. */
   firstByteMs?: number
   /** To its end. */

@@ -1,4 +1,5 @@
 import type { RunLimits } from '../../shared/protocol.ts'
+import { LARGEST_CONTEXT } from './usage-meter.ts'
 
 /** What a run may take from the service. Bytes are those of bodies. */
 export interface Budget {
@@ -7,7 +8,7 @@ export interface Budget {
   atOnce: number
   bytesUp: number
   bytesDown: number
-  /** Read and written, as the service counts them. */
+  /** Read and written, as the service counts them; where its figures do not come, as estimated from the bytes. */
   tokens: number
   /** Wall time, from the first capability on. */
   ms: number
@@ -30,8 +31,7 @@ export function budgetOf({ maxTurns, runMs }: Pick<RunLimits, 'maxTurns' | 'runM
     // With images; without, a request has less than 4 MB.
     bytesUp: answers * 32 * MB,
     bytesDown: answers * 16 * MB,
-    // The largest context there is.
-    tokens: answers * 1_000_000,
+    tokens: answers * LARGEST_CONTEXT,
     // The host stops an agent that is overdue before that.
     ms: runMs + 60_000,
   }

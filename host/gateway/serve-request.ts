@@ -8,7 +8,7 @@ import { type Grant, notGranted } from './grants.ts'
 import type { Ledger } from './ledger.ts'
 import { type Refusal, refuse } from './refusal.ts'
 import { sendUpstream } from './upstream.ts'
-import { UsageMeter } from './usage-meter.ts'
+import { estimatedTokens, NO_TOKENS, UsageMeter } from './usage-meter.ts'
 
 /** The history of a long conversation with images. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -36,7 +36,8 @@ export async function serveRequest(
   const at = Date.now()
   const startedAt = performance.now()
   const msSince = () => Math.round((performance.now() - startedAt) * 100) / 100
-  const bytesUpBefore = account.bytesUp
+  let bytesUp = 0
+  let sentMs: number | undefined
   const meter = new UsageMeter()
   let bytesDown = 0
   let firstByteMs: number | undefined
@@ -59,8 +60,12 @@ export async function serveRequest(
   }
 
   const serve = async () => {
-    const admitted = await admit(request, serving)
+    const admitted = await admit(request, serving, (bytes) => {
+      bytesUp = bytes
+      account.bytesUp += bytes
+    })
     if ('body' in admitted) {
+      sentMs = msSince()
       const sent = { ...admitted, headers: request.headers, signal: gone.signal, onPassed }
       return sendUpstream(connection, sent, response, debug)
     }
@@ -77,10 +82,17 @@ export async function serveRequest(
   account.underWay++
   // What has no end of its own, such as a body that stops, is left to itself.
   const refusal = await Promise.race([serve(), ended]).catch(failure)
-  if (refusal) refuse(response, refusal)
+  // What the service refuses costs nothing, nor what it never gets.
+  const mayCost = response.headersSent ? response.statusCode === 200 : gone.signal.aborted
+  const estimate =
+    sentMs !== undefined && mayCost && !meter.tokens
+      ? estimatedTokens({ bytesUp, bytesDown, ms: msSince() - sentMs })
+      : undefined
+  const tokens = meter.tokens ?? estimate ?? NO_TOKENS
+  account.tokens += tokens.input + tokens.output
   grant.underWay.delete(end)
   account.underWay--
-  account.tokens += meter.tokens.input + meter.tokens.output
+  if (refusal) refuse(response, refusal)
   // Who goes on asking when there is no more must not fill the disk.
   if (account.requests > account.budget.requests + 1) return
   ledger?.note({
@@ -90,9 +102,10 @@ export async function serveRequest(
     model: terms.model,
     status: response.statusCode,
     ...(refusal ? { why: `${refusal.code}: ${refusal.message}` } : {}),
-    bytesUp: account.bytesUp - bytesUpBefore,
+    bytesUp,
     bytesDown,
-    tokens: meter.tokens,
+    tokens,
+    ...(estimate ? { estimated: true } : {}),
     ...(firstByteMs === undefined ? {} : { firstByteMs }),
     ms: msSince(),
   })
@@ -102,6 +115,7 @@ export async function serveRequest(
 async function admit(
   request: http.IncomingMessage,
   { grant, terms, policy }: Serving,
+  countUp: (bytes: number) => void,
 ): Promise<{ body: Buffer } | Refusal> {
   const { account } = grant
   const { spent } = account
@@ -112,7 +126,7 @@ async function admit(
   if (!body) return tooLarge
   // It may have taken its time.
   if (!grant.isGood) return notGranted
-  account.bytesUp += body.length
+  countUp(body.length)
   const { spent: nowSpent } = account
   if (nowSpent) return budgetSpent(nowSpent)
   const checked = policy(body)

@@ -5,6 +5,8 @@ export interface Tokens {
   output: number
 }
 
+export const NO_TOKENS: Tokens = { input: 0, cached: 0, output: 0 }
+
 const LF = 0x0a
 /** A reader of the stream takes no longer events either. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -16,7 +18,8 @@ const MAX_LINE_BYTES = 64 * 1024 * 1024
 export class UsageMeter {
   #line: Buffer[] = []
   #bytes = 0
-  tokens: Tokens = { input: 0, cached: 0, output: 0 }
+  /** Undefined until they have come. */
+  tokens: Tokens | undefined
 
   see(chunk: Buffer): void {
     const end = chunk.lastIndexOf(LF) + 1
@@ -43,6 +46,27 @@ export class UsageMeter {
       this.tokens = tokensOf(line) ?? this.tokens
     }
   }
+}
+
+/** All that a model can have before it, and add to it, in one request. */
+export const LARGEST_CONTEXT = 1_000_000
+/** No model writes as fast. */
+const TOKENS_PER_MS = 2
+
+/**
+ * What a request may have cost whose figures did not come, rather too much than too little: no text has more
+ * tokens than bytes, and what a model thinks without showing it takes time.
+ */
+export function estimatedTokens(request: {
+  bytesUp: number
+  bytesDown: number
+  /** Since it was sent. */
+  ms: number
+}): Tokens {
+  const { bytesUp, bytesDown, ms } = request
+  const input = Math.min(bytesUp, LARGEST_CONTEXT)
+  const output = Math.max(bytesDown, Math.ceil(ms * TOKENS_PER_MS))
+  return { input, cached: 0, output: Math.min(output, LARGEST_CONTEXT - input) }
 }
 
 /** In a text of the model the quotes would be escaped. */

@@ -9,7 +9,6 @@ import { openDebugLog } from '../../host/debug-log.ts'
 import type { Gateway } from '../../host/gateway/gateway.ts'
 import { type LedgerLine, openLedger } from '../../host/gateway/ledger.ts'
 import { budgetOf } from '../../host/gateway/run-account.ts'
-import { UsageMeter } from '../../host/gateway/usage-meter.ts'
 import { BUDGET_SPENT, POLICY_REFUSED } from '../../shared/gateway-errors.ts'
 import { aModelRequest } from '../fakes/gateway-options.ts'
 import { type Exchange, textAnswer } from '../fakes/model-server.ts'
@@ -186,18 +185,6 @@ test('F14: an answer without end is cut where the budget ends', async () => {
   expect(accountOf(gateway)?.bytesDown).toBeLessThan(2 * 1024 * 1024)
 })
 
-test('tokens are counted from the streams that pass by', async () => {
-  const { gateway } = await withModel([textAnswer(), textAnswer()], { budget: { tokens: 200 } })
-
-  await post(gateway)
-  const { tokens } = accountOf(gateway) ?? {}
-  await post(gateway)
-
-  expect(tokens).toBe(120)
-  expect(accountOf(gateway)?.tokens).toBe(240)
-  expect((await post(gateway)).text).toContain('200 tokens')
-})
-
 test('when its time is over a capability is not good any more, and what is under way ends', async () => {
   const upstream = await startUpstream((_, response) => response.write('data: first\n\n'))
   const gateway = await open(upstream.url, { budget: { ms: 500 } })
@@ -236,57 +223,6 @@ test('a budget leaves room for every run within its limits', () => {
   expect(requests).toBeGreaterThan(200 * 6)
   expect(tokens).toBeGreaterThan(200 * 400_000)
   expect(ms).toBeGreaterThan(3_600_000 + 30_000)
-})
-
-// ---- figures of a stream ----
-
-const COMPLETED =
-  'event: response.completed\r\ndata: {"type":"response.completed","response":{"usage":' +
-  '{"input_tokens":100,"input_tokens_details":{"cached_tokens":60},"output_tokens":20}}}\r\n\r\n'
-const FIGURES = { input: 100, cached: 60, output: 20 }
-
-test('the figures are read wherever the stream is cut', () => {
-  const bytes = Buffer.from(`data: {"type":"a","delta":"\\"usage\\" \u20ac"}\n\n${COMPLETED}`)
-
-  for (let cut = 0; cut <= bytes.length; cut++) {
-    const meter = new UsageMeter()
-    meter.see(bytes.subarray(0, cut))
-    meter.see(bytes.subarray(cut))
-    expect(meter.tokens).toEqual(FIGURES)
-  }
-})
-
-test.each([
-  '',
-  'data: {"usage"\n',
-  'data: "usage"\n',
-  'data: null\n',
-  'data: {"response":{"usage":null}}\n',
-  'data: {"response":{"usage":{"input_tokens":-1,"output_tokens":"5"}}}\n',
-  'data: {"response":{"usage":{"input_tokens":1e400,"input_tokens_details":null}}}\n',
-  `${'a'.repeat(1000)}`,
-])('what are no figures counts as none: %j', (stream) => {
-  const meter = new UsageMeter()
-  meter.see(Buffer.from(stream))
-
-  expect(meter.tokens).toEqual({ input: 0, cached: 0, output: 0 })
-})
-
-test('of several figures in one piece, the last that are any count', () => {
-  const other = COMPLETED.replace('100', '1')
-  const meter = new UsageMeter()
-  meter.see(Buffer.from(`${other}${COMPLETED}data: {"usage"\ndata: {"usage":`))
-
-  expect(meter.tokens).toEqual(FIGURES)
-})
-
-test('a line that names figures over and over is read once', () => {
-  const tools = Array(200_000).fill('{"usage":1}').join()
-  const line = `data: {"tools":[${tools}],"response":{"usage":{"input_tokens":100}}}\n`
-  const meter = new UsageMeter()
-  meter.see(Buffer.from(line))
-
-  expect(meter.tokens).toEqual({ input: 100, cached: 0, output: 0 })
 })
 
 // ---- the book of requests ----
