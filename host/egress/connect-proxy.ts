@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import http from 'node:http'
 import type { Socket } from 'node:net'
+import { Connections } from '../net/connections.ts'
 import { allowedHosts } from './allowed-hosts.ts'
 import { type EgressOptions, LIMITS, Tunnels } from './tunnels.ts'
 
@@ -23,18 +24,15 @@ export interface Egress {
 export async function openEgress(socketPath: string, options: EgressOptions): Promise<Egress> {
   const limits = { ...LIMITS, ...options.limits }
   const tunnels = new Tunnels(allowedHosts(options.allow), limits, options)
-  const server = http.createServer(
-    { maxHeaderSize: 8192, connectionsCheckingInterval: Math.min(1000, limits.stepMs) },
-    (request, response) => tunnels.turnAway(request, response),
+  const server = http.createServer({ maxHeaderSize: 8192 }, (request, response) =>
+    tunnels.turnAway(request, response),
   )
-  server.requestTimeout = limits.stepMs
-  server.maxConnections = limits.connections
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
+  const connections = new Connections(server, {
+    connections: limits.connections,
+    unusedMs: limits.stepMs,
   })
   server.on('connect', (request: http.IncomingMessage, client: Socket, head: Buffer) => {
+    connections.use(client, () => !tunnels.hasDismissed(client))
     void tunnels.open(request, client, head)
   })
   await new Promise<void>((resolve, reject) => {
@@ -47,7 +45,7 @@ export async function openEgress(socketPath: string, options: EgressOptions): Pr
   return {
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
-      for (const socket of sockets) socket.destroy()
+      connections.destroyAll()
       await closed
     },
   }

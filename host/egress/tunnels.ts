@@ -87,8 +87,7 @@ export class Tunnels {
   readonly #onTarget: (target: Target) => void
   /** One at a time for each name, however many ask: they occupy threads of this process. */
   readonly #lookups = new Map<string, Promise<string[]>>()
-  /** A connection that has been answered gets nothing more. */
-  readonly #answered = new WeakSet<object>()
+  readonly #dismissed = new WeakSet<object>()
   #opened = 0
   #bytesUp = 0
   #bytesDown = 0
@@ -104,13 +103,18 @@ export class Tunnels {
     this.#onTarget = onTarget
   }
 
+  /** Whether `client` has had an answer that is no tunnel, or the end of one: it gets nothing more. */
+  hasDismissed(client: Socket): boolean {
+    return this.#dismissed.has(client)
+  }
+
   /** Whatever is no CONNECT: plain http, mostly. */
   turnAway(request: http.IncomingMessage, response: http.ServerResponse): void {
     // The rest of it may be anybody's secret.
     const { url = '' } = request
     const host = URL.canParse(url) ? new URL(url).host : ''
     const why = 'plain http is not let through'
-    this.#answered.add(request.socket)
+    this.#dismissed.add(request.socket)
     this.#note(`${request.method} ${host}`, performance.now(), { why })
     const body = this.#explain(why)
     response.writeHead(403, REASON, { 'content-type': 'text/plain', connection: 'close' })
@@ -119,7 +123,7 @@ export class Tunnels {
 
   /** Never rejects. */
   async open(request: http.IncomingMessage, client: Socket, head: Buffer): Promise<void> {
-    if (this.#answered.has(client)) return void client.destroySoon()
+    if (this.hasDismissed(client)) return void client.destroySoon()
     const startedAt = performance.now()
     const asked = request.url ?? ''
     const gone = new AbortController()
@@ -154,6 +158,7 @@ export class Tunnels {
 
   /** Cut off while it still sends, it would not see the answer; but it does not get long for it. */
   #dismiss(client: Socket, answer: string | Buffer): void {
+    this.#dismissed.add(client)
     client.end(answer)
     client.resume()
     const late = setTimeout(() => client.destroy(), this.#limits.stepMs)

@@ -470,6 +470,48 @@ describe('there is an end to', () => {
     expect(await retried(() => bench.get('/after'))).toBe('served /after')
   })
 
+  test.each([
+    ['says nothing', ''],
+    ['says half of what it wants', `CONNECT ${SERVICE}:443 HTTP/1.1\r\nx: `],
+    ['stays after its 403', `GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n`],
+    ['was refused', connectTo('evil.example:443')],
+    ['never begins to talk in its tunnel', connectTo(`${SERVICE}:443`)],
+  ])('a connection that %s', async (_, bytes) => {
+    const bench = await open({ limits: { stepMs: 300 } })
+    const client = net.connect({ path: bench.socketPath, allowHalfOpen: true })
+    clients.push(client)
+    client.on('error', () => {})
+    client.write(bytes)
+
+    client.resume()
+    await new Promise((resolve) => client.once('end', resolve).once('close', resolve))
+    // Its end might be that of one half; that it cannot be written to is the end of both.
+    await until(() => {
+      client.write('x')
+      return client.destroyed
+    })
+  })
+
+  test('silence: who says nothing keeps nobody out, and a tunnel makes no room', async () => {
+    const bench = await open({ limits: { connections: 10 } })
+    const { client: tunnel } = await bench.ask(connectTo(`${SERVICE}:443`))
+    const isSilent = () => {
+      const client = net.connect(bench.socketPath)
+      clients.push(client)
+      client.on('error', () => {})
+      return once(client, 'connect')
+    }
+
+    for (let count = 0; count < 30; count++) await isSilent()
+    const body = await bench.get('/')
+    tunnel.write(hello)
+    const [answer] = await once(tunnel, 'data')
+    tunnel.destroy()
+
+    expect(body).toBe('served /')
+    expect(answer[0]).toBe(22)
+  })
+
   test('all of it, when it is closed', async () => {
     const bench = await openEgressBench()
     const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
