@@ -7,8 +7,14 @@ const WINDOW = 256 * 1024
 /** So that many small frames, which take more memory than their bytes, are bounded as well. */
 const FRAME_COST = 256
 
-/** Of all connections at once. Together with the window, this bounds the memory. */
-const MAX_CONNECTIONS = 256
+/** What an end opens at once: more than the servers at the other end keep, all together. */
+const MAX_OPENED = 256
+
+/** An end counts a connection out before the other has closed it. Together with the window, this bounds the memory. */
+const MAX_ACCEPTED = 2 * MAX_OPENED
+
+/** What waits to be opened. */
+const MAX_UNOPENED = 1024
 
 /** What the other end may leave unread. Data stops far below; the rest is a few bytes now and then. */
 const MAX_UNREAD_BYTES = 1024 * 1024
@@ -35,6 +41,8 @@ export class Multiplexer {
   readonly #connections = new Map<number, Connection>()
   /** Those that have something to say, in the order of their turns. */
   readonly #waiting = new Set<Connection>()
+  /** Those that will be opened when others are gone, in the order in which they came. */
+  readonly #unopened: { place: number; socket: Duplex }[] = []
   #lastId = 0
   #isOver = false
 
@@ -43,20 +51,25 @@ export class Multiplexer {
     options.output.on('drain', () => this.#takeTurns())
   }
 
+  /** How many connections wait to be opened. */
+  get unopened(): number {
+    return this.#unopened.length
+  }
+
   /** Says that connections may come now. */
   ready(): void {
     this.#send('ready', 0)
   }
 
-  /** Has the other end connect `socket`, whose half-open state has to be allowed, with a place. */
+  /**
+   * Has the other end connect `socket`, which is paused and may be half open, with a place: at once, or when there
+   * is room for it. The servers there see to it that there is.
+   */
   open(place: number, socket: Duplex): void {
-    if (this.#isOver || this.#connections.size >= MAX_CONNECTIONS) {
-      socket.on('error', () => {}).destroy()
-      return
-    }
-    this.#lastId++
-    this.#send('open', this.#lastId, place)
-    this.#join(this.#lastId, socket)
+    socket.on('error', () => {}) // Told by its close.
+    if (this.#isOver || this.#unopened.length >= MAX_UNOPENED) return void socket.destroy()
+    this.#unopened.push({ place, socket })
+    this.#openNext()
   }
 
   /** Takes what has come from the other end. */
@@ -75,7 +88,25 @@ export class Multiplexer {
   /** Ends all connections. */
   close(): void {
     this.#isOver = true
-    for (const { socket } of this.#connections.values()) socket.destroy()
+    for (const { socket } of [...this.#connections.values(), ...this.#unopened]) socket.destroy()
+  }
+
+  #openNext(): void {
+    if (this.#unopened.length > 0 && this.#connections.size >= MAX_OPENED) this.#makeRoom()
+    while (this.#connections.size < MAX_OPENED) {
+      const next = this.#unopened.shift()
+      if (!next || this.#isOver) return
+      this.#lastId++
+      this.#send('open', this.#lastId, next.place)
+      this.#join(this.#lastId, next.socket)
+    }
+  }
+
+  /** Whoever is at this end need not close what the other end has given up, and would have the room for ever. */
+  #makeRoom(): void {
+    for (const { socket, hasReceivedEnd } of this.#connections.values()) {
+      if (hasReceivedEnd && !socket.destroyed) return void socket.destroy()
+    }
   }
 
   #break(error: FrameError): void {
@@ -124,7 +155,7 @@ export class Multiplexer {
     // Each number once, so that what comes late for one is never taken for another.
     if (id <= this.#lastId) throw new FrameError(`a second connection ${id}`)
     this.#lastId = id
-    if (this.#connections.size >= MAX_CONNECTIONS) this.#send('reset', id)
+    if (this.#connections.size >= MAX_ACCEPTED) this.#send('reset', id)
     else this.#join(id, this.#options.onOpen(place))
   }
 
@@ -165,7 +196,9 @@ export class Multiplexer {
       this.#waiting.delete(connection)
       const isDone = connection.hasSaidEnd && connection.hasReceivedEnd
       if (!isDone && !connection.isReset) this.#send('reset', id)
+      this.#openNext()
     })
+    socket.resume()
   }
 
   /** Says what the connection has to say, as far as it has credit and the way is free. */

@@ -36,13 +36,27 @@ async function listen(
 ): Promise<void> {
   const servers: Server[] = []
   for (const [place, name] of names.entries()) {
-    const server = createServer({ allowHalfOpen: true }, (client) =>
-      multiplexer.open(place, client),
-    )
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
+      multiplexer.open(place, client)
+      if (multiplexer.unopened > MANY) sleepNow(SLOW_MS)
+    })
     await once(server.listen(socketAddress(join(folder, name))), 'listening')
     servers.push(server)
   }
   await keepNames(servers)
+}
+
+/**
+ * From here on the connections come faster than they are taken at the other end. They are better off in the
+ * kernel's queue, where whoever finds it full is told (EAGAIN), but Node takes them all, one in each turn of its
+ * loop; so its turns become slow.
+ */
+const MANY = 64
+const SLOW_MS = 5
+
+/** Holds up all of this process. */
+function sleepNow(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 /**

@@ -2,14 +2,18 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
-import net from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { ModelClient } from '../../container/agent/model-client.ts'
+import { openGateway } from '../../host/gateway/gateway.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { frameHead } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
 import { socketAddress } from '../../shared/socket-address.ts'
+import { startFlood } from '../fakes/flood.ts'
+import { aModelRequest, someGatewayOptions } from '../fakes/gateway-options.ts'
 
 let root: string
 /** Where the relay listens. No folder, but a part of names. */
@@ -163,3 +167,78 @@ test('an agent that is told of a socket goes there first, and minds nothing', as
   expect(await once(other, 'exit')).toEqual([2, null])
   expect(came).toEqual(['a connection', 'its end'])
 })
+
+/** The real gateway at the relay's other end, and an agent that connects anew for each request. */
+async function openRelayedGateway() {
+  const upstream = http.createServer((request, response) => {
+    request.resume().once('end', () => response.end('data: {}\n\n'))
+  })
+  await once(upstream.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => {
+    upstream.closeAllConnections()
+    upstream.close()
+  })
+  const { port } = upstream.address() as AddressInfo
+  const gateway = await openGateway(
+    {
+      responsesUrl: new URL(`http://127.0.0.1:${port}/`),
+      headers: {},
+      settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
+      owner: 'test',
+      getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'token' }),
+      close: async () => {},
+    },
+    someGatewayOptions(),
+  )
+  onTestFinished(() => gateway.close())
+  const { broken } = await startRelay(['gateway.sock'], () =>
+    net.connect({ path: join(gateway.socketFolder, 'gateway.sock'), allowHalfOpen: true }),
+  )
+  const socketPath = `${folder}/gateway.sock`
+  const endpoint = { url: 'http://gateway/v1/responses', socketPath, headers: {} }
+  const secrets = { CODEX_ACCESS_TOKEN: gateway.grant('run') }
+  const ask = async () => {
+    const client = new ModelClient({ endpoint, conversationId: 'conversation-1' })
+    const signal = AbortSignal.timeout(20_000)
+    const answer = await client
+      .post({ secrets, headers: {}, body: aModelRequest(), signal })
+      .catch((error: NodeJS.ErrnoException) => ({ status: error.code ?? error.name }))
+    if ('chunks' in answer) for await (const _ of answer.chunks);
+    client.close()
+    return answer.status
+  }
+  return { socketPath, ask, broken }
+}
+
+test('however many connect and keep still, the agent gets its answers', async () => {
+  const { socketPath, ask, broken } = await openRelayedGateway()
+  const statuses: unknown[] = []
+
+  for (let count = 1; count <= 1000; count++) {
+    // It stays open when the other end has closed.
+    const socket = net.connect({ path: socketAddress(socketPath), allowHalfOpen: true })
+    onTestFinished(() => void socket.destroy())
+    socket.on('error', () => {})
+    if (count % 100 === 0) statuses.push(await ask())
+  }
+
+  expect(statuses).toEqual(Array(10).fill('streaming'))
+  expect(broken).toEqual([])
+})
+
+test.each(['stays', 'leaves'] as const)(
+  'so it does in a flood of what %s',
+  async (how) => {
+    const { socketPath, ask, broken } = await openRelayedGateway()
+    const flood = await startFlood(socketPath, how)
+    onTestFinished(flood.stop)
+    const statuses: unknown[] = []
+
+    for (let count = 0; count < 10; count++) statuses.push(await ask())
+
+    expect(statuses).toEqual(Array(10).fill('streaming'))
+    expect(flood.connects).toBeGreaterThan(1000)
+    expect(broken).toEqual([])
+  },
+  60_000,
+)

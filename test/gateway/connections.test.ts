@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
@@ -7,6 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { ModelClient } from '../../container/agent/model-client.ts'
 import type { Gateway } from '../../host/gateway/gateway.ts'
 import type { LedgerLine } from '../../host/gateway/ledger.ts'
+import { startFlood } from '../fakes/flood.ts'
 import { aModelRequest } from '../fakes/gateway-options.ts'
 import { closeAll, open, post, startUpstream } from './gateway-scene.ts'
 
@@ -15,10 +15,10 @@ const MOST = 64
 const UNUSED_MS = 5000
 
 const clients: net.Socket[] = []
-const children: ChildProcess[] = []
+const floods: { stop(): void }[] = []
 afterEach(async () => {
   for (const client of clients.splice(0)) client.destroy()
-  for (const child of children.splice(0)) child.kill('SIGKILL')
+  for (const flood of floods.splice(0)) flood.stop()
   await closeAll()
 })
 
@@ -126,59 +126,39 @@ describe('a connection without a live capability', () => {
     expect(others).toEqual(Array(MOST - 1).fill(false))
   })
 
-  test('keeps no agent out that connects anew for each request, in a flood of connects', async () => {
-    const upstream = await startUpstream((_, response) => response.end('data: {}\n\n'))
-    const gateway = await open(upstream.url)
-    const endpoint = {
-      url: 'http://gateway/v1/responses',
-      socketPath: socketOf(gateway),
-      headers: {},
-    }
-    const secrets = { CODEX_ACCESS_TOKEN: gateway.grant('run') }
-    let flooded = 0
-    for (let count = 0; count < 2; count++) {
-      const child = spawn(process.execPath, ['-e', FLOOD, socketOf(gateway)])
-      children.push(child)
-      child.stdout.on('data', (chunk: Buffer) => {
-        flooded += chunk.length
-      })
-    }
-    await until(() => flooded > 20)
+  test.each(['stays', 'leaves'] as const)(
+    'keeps no agent out that connects anew for each request, in a flood of what %s',
+    async (how) => {
+      const upstream = await startUpstream((_, response) => response.end('data: {}\n\n'))
+      const gateway = await open(upstream.url)
+      const endpoint = {
+        url: 'http://gateway/v1/responses',
+        socketPath: socketOf(gateway),
+        headers: {},
+      }
+      const secrets = { CODEX_ACCESS_TOKEN: gateway.grant('run') }
+      const flood = await startFlood(socketOf(gateway), how)
+      floods.push(flood)
 
-    const statuses: string[] = []
-    for (let count = 0; count < 50; count++) {
-      const client = new ModelClient({ endpoint, conversationId: 'conversation-1' })
-      const signal = AbortSignal.timeout(10_000)
-      const answer = await client
-        .post({ secrets, headers: {}, body: aModelRequest(), signal })
-        .catch((error: NodeJS.ErrnoException) => ({ status: error.code, chunks: [] }))
-      statuses.push(String(answer.status))
-      if ('chunks' in answer) for await (const _ of answer.chunks);
-      client.close()
-    }
+      const statuses: string[] = []
+      for (let count = 0; count < 50; count++) {
+        const client = new ModelClient({ endpoint, conversationId: 'conversation-1' })
+        const signal = AbortSignal.timeout(10_000)
+        const answer = await client
+          .post({ secrets, headers: {}, body: aModelRequest(), signal })
+          .catch((error: NodeJS.ErrnoException) => ({ status: error.code, chunks: [] }))
+        statuses.push(String(answer.status))
+        if ('chunks' in answer) for await (const _ of answer.chunks);
+        client.close()
+      }
 
-    expect(statuses).toEqual(Array(50).fill('streaming'))
-    // That there was a flood: far more connections than the gateway has room for.
-    expect(flooded * 100).toBeGreaterThan(10 * MOST)
-  }, 60_000)
+      expect(statuses).toEqual(Array(50).fill('streaming'))
+      // That there was a flood: far more connections than the gateway has room for.
+      expect(flood.connects).toBeGreaterThan(10 * MOST)
+    },
+    60_000,
+  )
 })
-
-/** Connects as fast as it can, keeps as many as it may, and says one byte for each hundred. */
-const FLOOD = `
-  const net = require('node:net')
-  let connected = 0
-  const again = () => {
-    const socket = net.connect(process.argv[1])
-    socket.on('connect', () => {
-      if (++connected % 100 === 0) process.stdout.write('.')
-      again()
-    })
-    let isOver = false
-    socket.on('error', () => {})
-    socket.on('close', () => setImmediate(again))
-  }
-  for (let count = 0; count < 20; count++) again()
-`
 
 describe('a connection with a live capability', () => {
   test('stays, whatever others do: while the model thinks, and between two requests', async () => {

@@ -263,18 +263,60 @@ describe('connections over one stream', () => {
     expect(clients.every(({ destroyed }) => !destroyed)).toBe(true)
   })
 
-  test('are no more than 256 at once; the next is closed', async () => {
+  test('are no more than 256 at once; the next waits for its turn', async () => {
     const { connect, broken } = await openPair(echo)
     const clients = Array.from({ length: 256 }, () => connect())
     for (const client of clients) {
       client.write('x')
       await once(client, 'data')
     }
+    const next = connect()
+    let isAnswered = false
+    const answer = allOf(next).finally(() => {
+      isAnswered = true
+    })
+    next.end('next')
+    // What was opened before it is served all the same.
+    clients[1]?.write('y')
+    await once(clients[1] as net.Socket, 'data')
+    expect(isAnswered).toBe(false)
 
-    expect(await allOf(connect())).toEqual(Buffer.alloc(0))
+    clients[0]?.end('z')
 
-    clients[0]?.end('y')
-    expect(String(await allOf(clients[0] as net.Socket))).toBe('y')
+    expect(String(await allOf(clients[0] as net.Socket))).toBe('z')
+    expect(String(await answer)).toBe('next')
+    expect(broken).toEqual([])
+  })
+
+  test('that wait are bounded in number as well; the next is closed', () => {
+    const multiplexer = new Multiplexer({
+      output: new PassThrough().resume(),
+      onOpen: () => new PassThrough(),
+      onBroken: () => {},
+    })
+    const sockets = Array.from({ length: 256 + 1024 + 1 }, () => new PassThrough().pause())
+
+    for (const socket of sockets) multiplexer.open(0, socket)
+
+    expect(sockets.map(({ destroyed }) => destroyed).indexOf(true)).toBe(256 + 1024)
+    multiplexer.close()
+    expect(sockets.every(({ destroyed }) => destroyed)).toBe(true)
+  })
+
+  test('make room when the other end has ended them, whether this end closes them or not', async () => {
+    const { connect, broken } = await openPair((socket) => {
+      socket.once('data', (first) => (String(first) === 'leave' ? socket.end() : socket.end(first)))
+    })
+    const left = Array.from({ length: 256 }, () => connect())
+    for (const client of left) {
+      client.write('leave')
+      await once(client.resume(), 'end')
+    }
+
+    const next = connect()
+    next.write('next')
+
+    expect(String(await allOf(next))).toBe('next')
     expect(broken).toEqual([])
   })
 })
@@ -357,6 +399,15 @@ describe('a container that says what it may not', () => {
 
     expect(broken).toEqual(['more than it reads the answers to'])
     expect(output.writableLength).toBeLessThan(1.1 * 1024 * 1024)
+  })
+
+  test('and opens more connections than it may gets no more of them', () => {
+    const { host, opened, broken } = aHost({ isStuck: true })
+
+    for (let id = 1; id <= 2000; id++) host.receive(opening(id))
+
+    expect(opened.length).toBe(512)
+    expect(broken).toEqual([])
   })
 
   test('what comes late for a connection that is gone is let pass', async () => {
