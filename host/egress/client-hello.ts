@@ -1,3 +1,5 @@
+import { RECORD, RecordError, RecordReader } from './tls-records.ts'
+
 /** What the first bytes of a client say. `more`: not enough of them yet. */
 export type Hello =
   | { status: 'more' }
@@ -9,76 +11,76 @@ export type Hello =
 const MAX_BYTES = 16 * 1024
 
 /**
- * Reads the ClientHello that a TLS connection begins with (RFC 8446, 4.1.2; RFC 6066, 3). Many sites
- * share the addresses of one network: the name in here, and not that of the tunnel, says which of them
+ * Reads the ClientHello that a TLS connection begins with (RFC 8446, 4.1.2; RFC 6066, 3), however it is cut. Many
+ * sites share the addresses of one network: the name in here, and not that of the tunnel, says which of them
  * answers. Whatever could be read in two ways is refused. Before one that `isSecond`, since the server has asked
  * for another, there may be what a client has said in the meantime and no server reads.
  */
-export function readClientHello(bytes: Buffer, { isSecond = false } = {}): Hello {
-  try {
-    const start = isSecond ? endOfUnread(bytes) : 0
-    const message = handshakeMessage(bytes, start)
-    if (!message) return { status: 'more' }
-    return { status: 'read', serverName: serverNameOf(message.body), end: message.end }
-  } catch (error) {
-    if (error instanceof WrongHello) return { status: 'refused', why: error.message }
-    throw error
+export class ClientHelloReader {
+  readonly #isSecond: boolean
+  readonly #records = new RecordReader()
+  readonly #message = Buffer.alloc(MAX_BYTES)
+  #length = 0
+
+  constructor({ isSecond = false } = {}) {
+    this.#isSecond = isSecond
+  }
+
+  /** Takes the next bytes; after any other answer than `more` there is no use for it. */
+  read(chunk: Buffer): Hello {
+    try {
+      for (const { kind, bytes, isLast, end } of this.#records.read(chunk)) {
+        if (end > MAX_BYTES) throw new WrongHello(TOO_LONG)
+        if (this.#isUnread(kind)) continue
+        if (kind !== RECORD.handshake) throw new WrongHello(NO_TLS)
+        if (!this.#isWholeWith(bytes)) continue
+        // Nothing else may be said before the answer.
+        if (!isLast) throw new WrongHello(TOO_MUCH)
+        const hello = new Fields(this.#message.subarray(MESSAGE_HEAD_BYTES, this.#length))
+        return { status: 'read', serverName: serverNameOf(hello), end }
+      }
+      return { status: 'more' }
+    } catch (error) {
+      if (error instanceof WrongHello) return { status: 'refused', why: error.message }
+      if (error instanceof RecordError) {
+        return { status: 'refused', why: `what was sent ${error.message}` }
+      }
+      throw error
+    }
+  }
+
+  /** The one is said for the sake of old middleboxes (RFC 8446, D.4), the other is early data. */
+  #isUnread(kind: number): boolean {
+    const { changeCipherSpec, applicationData } = RECORD
+    const isBefore = this.#isSecond && this.#length === 0
+    return isBefore && (kind === changeCipherSpec || kind === applicationData)
+  }
+
+  #isWholeWith(bytes: Buffer): boolean {
+    bytes.copy(this.#message, this.#length)
+    this.#length += bytes.length
+    if (this.#message[0] !== CLIENT_HELLO) throw new WrongHello(NO_TLS)
+    if (this.#length < MESSAGE_HEAD_BYTES) return false
+    const whole = MESSAGE_HEAD_BYTES + this.#message.readUIntBE(1, 3)
+    if (whole > MAX_BYTES) throw new WrongHello(TOO_LONG)
+    if (this.#length > whole) throw new WrongHello(TOO_MUCH)
+    return this.#length === whole
   }
 }
 
 class WrongHello extends Error {}
 
 const NO_TLS = 'what was sent is no TLS'
+const TOO_LONG = 'its ClientHello is too long'
+const TOO_MUCH = 'more than a ClientHello was sent'
 
-const HANDSHAKE_RECORD = 22
-/** The one is said for the sake of old middleboxes (RFC 8446, D.4), the other is early data. */
-const UNREAD_RECORDS = [20, 23]
+/** Its kind and its length. */
+const MESSAGE_HEAD_BYTES = 4
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
 const HOST_NAME = 0
 /** Encrypted ClientHello: the name that counts would be another, which nobody here can read. */
 const ENCRYPTED_HELLO = 0xfe0d
-
-function endOfUnread(bytes: Buffer): number {
-  let end = 0
-  while (UNREAD_RECORDS.includes(bytes[end] ?? 0)) {
-    if (end + 5 > bytes.length) return bytes.length
-    end += 5 + bytes.readUInt16BE(end + 3)
-  }
-  return end
-}
-
-/** The body of the first message, put together from its records; undefined while it is not whole. */
-function handshakeMessage(bytes: Buffer, from: number): { body: Fields; end: number } | undefined {
-  const pieces: Buffer[] = []
-  let end = from
-  while (end < bytes.length) {
-    if (bytes[end] !== HANDSHAKE_RECORD) throw new WrongHello(NO_TLS)
-    if (end + 5 > bytes.length) break
-    const start = end + 5
-    end = start + bytes.readUInt16BE(end + 3)
-    if (bytes[start - 4] !== 3 || end === start) throw new WrongHello(NO_TLS)
-    pieces.push(bytes.subarray(start, end))
-    // One record usually holds it all.
-    if (isWhole(pieces)) {
-      if (end > bytes.length) throw new WrongHello('more than a ClientHello was sent')
-      return { body: new Fields(Buffer.concat(pieces).subarray(4)), end }
-    }
-  }
-  if (bytes.length > MAX_BYTES) throw new WrongHello('its ClientHello is too long')
-  return undefined
-}
-
-function isWhole(pieces: readonly Buffer[]): boolean {
-  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
-  const head = Buffer.concat(pieces.slice(0, 4), Math.min(length, 4))
-  if (head[0] !== undefined && head[0] !== CLIENT_HELLO) throw new WrongHello(NO_TLS)
-  if (length < 4) return false
-  const whole = 4 + head.readUIntBE(1, 3)
-  // It is the last of its record: nothing else may be said before the answer.
-  if (length > whole) throw new WrongHello('more than a ClientHello was sent')
-  return length === whole
-}
 
 function serverNameOf(hello: Fields): string | undefined {
   hello.take(2 + 32) // Version and random.

@@ -1,5 +1,5 @@
 import { isIP, type Socket } from 'node:net'
-import { readClientHello } from './client-hello.ts'
+import { ClientHelloReader } from './client-hello.ts'
 
 /** It comes in one or two; who sends it byte by byte has something else in mind. */
 const MAX_CHUNKS = 100
@@ -25,7 +25,8 @@ export function readHello(
   { head = Buffer.alloc(0), host, ms, isSecond = false }: HelloOptions,
 ): Promise<HelloRead> {
   return new Promise((resolve) => {
-    const chunks = head.length > 0 ? [head] : []
+    const reader = new ClientHelloReader({ isSecond })
+    const chunks: Buffer[] = []
     const settle = (read: HelloRead) => {
       clearTimeout(late)
       client.off('data', take)
@@ -33,27 +34,24 @@ export function readHello(
       client.pause()
       resolve(read)
     }
-    const look = () => {
-      const bytes = Buffer.concat(chunks)
-      const hello = readClientHello(bytes, { isSecond })
+    const take = (chunk: Buffer) => {
+      chunks.push(chunk)
+      const hello = reader.read(chunk)
       if (hello.status === 'refused') settle({ wrong: hello.why })
       else if (hello.status === 'more') {
         if (chunks.length > MAX_CHUNKS) settle({ wrong: 'its ClientHello comes in crumbs' })
       } else if (isMeant(hello.serverName, host)) {
+        const bytes = Buffer.concat(chunks)
         settle({ bytes: bytes.subarray(0, hello.end) })
         if (bytes.length > hello.end) client.unshift(bytes.subarray(hello.end))
       } else settle({ wrong: `it is a tunnel to ${host}, and TLS in it is for another name` })
-    }
-    const take = (chunk: Buffer) => {
-      chunks.push(chunk)
-      look()
     }
     const leave = () => settle({ wrong: 'nobody began to talk in it' })
     const late = setTimeout(leave, ms)
     client.on('data', take)
     client.once('close', leave)
     client.resume()
-    if (head.length > 0) look()
+    if (head.length > 0) take(head)
   })
 }
 

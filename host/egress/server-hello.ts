@@ -1,50 +1,58 @@
 import type { Socket } from 'node:net'
+import { RECORD, RecordError, RecordReader } from './tls-records.ts'
 
-const HANDSHAKE_RECORD = 22
 const SERVER_HELLO = 2
 
 /** What stands in the place of the random (RFC 8446, 4.1.3). */
 const RETRY = Buffer.from('cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c', 'hex')
 
-/** Type and length of the message, and the version. */
+/** Kind and length of the message, and the version. */
 const RANDOM_AT = 6
 
 /**
- * Whether a server's first words ask for another ClientHello (HelloRetryRequest): then the name in that one
- * decides who answers. Undefined while it is not known.
+ * Whether a server's first words, however they are cut, ask for another ClientHello (HelloRetryRequest): then the
+ * name in that one decides who answers. Holds no more of them than it takes to say so.
  */
-export function asksForAnotherHello(bytes: Buffer): boolean | undefined {
-  const pieces: Buffer[] = []
-  let length = 0
-  for (let at = 0; length < RANDOM_AT + RETRY.length; ) {
-    if (at === bytes.length) return undefined
-    if (bytes[at] !== HANDSHAKE_RECORD) return false
-    if (at + 5 > bytes.length) return undefined
-    const end = at + 5 + bytes.readUInt16BE(at + 3)
-    const piece = bytes.subarray(at + 5, end)
-    pieces.push(piece)
-    length += piece.length
-    at = Math.min(end, bytes.length)
+export class ServerHelloReader {
+  readonly #records = new RecordReader()
+  readonly #message = Buffer.alloc(RANDOM_AT + RETRY.length)
+  #length = 0
+
+  /** Takes the next bytes. Undefined while it is not known. @throws RecordError when they are no answer to a hello */
+  read(chunk: Buffer): boolean | undefined {
+    for (const { kind, bytes } of this.#records.read(chunk)) {
+      // Clients read on over both, wherever they come (RFC 8446, 5; RFC 5246, 7.2).
+      if (kind === RECORD.changeCipherSpec || kind === RECORD.alert) continue
+      if (kind !== RECORD.handshake) throw new RecordError('is no TLS')
+      this.#length += bytes.copy(this.#message, this.#length)
+      if (this.#message[0] !== SERVER_HELLO) throw new RecordError('is no TLS')
+      if (this.#length === this.#message.length)
+        return this.#message.subarray(RANDOM_AT).equals(RETRY)
+    }
+    return undefined
   }
-  const message = Buffer.concat(pieces)
-  if (message[0] !== SERVER_HELLO) return false
-  return message.subarray(RANDOM_AT, RANDOM_AT + RETRY.length).equals(RETRY)
 }
 
-/** The same of a server that begins to speak; false also when it does not. Takes nothing from who reads it. */
-export function whetherItAsksAgain(server: Socket): Promise<boolean> {
+/** The same of a server that begins to speak. `ended`: it did not. Takes nothing from who reads it. */
+export function readServerHello(
+  server: Socket,
+): Promise<'asks again' | 'goes on' | 'ended' | { wrong: string }> {
   return new Promise((resolve) => {
-    let bytes = Buffer.alloc(0)
-    const settle = (asks: boolean) => {
+    const reader = new ServerHelloReader()
+    const settle = (answer: Awaited<ReturnType<typeof readServerHello>>) => {
       server.off('data', take).off('end', leave).off('close', leave)
-      resolve(asks)
+      resolve(answer)
     }
     const take = (chunk: Buffer) => {
-      bytes = Buffer.concat([bytes, chunk])
-      const asks = asksForAnotherHello(bytes)
-      if (asks !== undefined) settle(asks)
+      try {
+        const asksAgain = reader.read(chunk)
+        if (asksAgain !== undefined) settle(asksAgain ? 'asks again' : 'goes on')
+      } catch (error) {
+        if (!(error instanceof RecordError)) throw error
+        settle({ wrong: `what the host answered ${error.message}` })
+      }
     }
-    const leave = () => settle(false)
+    const leave = () => settle('ended')
     server.on('data', take).once('end', leave).once('close', leave)
   })
 }

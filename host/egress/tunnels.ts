@@ -5,7 +5,7 @@ import { messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { dial } from './dial.ts'
 import { addressRefusal } from './public-address.ts'
 import { readHello } from './read-hello.ts'
-import { whetherItAsksAgain } from './server-hello.ts'
+import { readServerHello } from './server-hello.ts'
 
 /** What came of one request of whoever is in the container. */
 export interface Target {
@@ -264,14 +264,18 @@ export class Tunnels {
     server.once('close', () => client.destroySoon())
     if (client.destroyed || server.destroyed) return part()
     server.pipe(client)
+    const refuse = (wrong: string) => {
+      why = wrong
+      server.destroy()
+      this.#dismiss(client, ACCESS_DENIED)
+    }
     say(hello)
-    if (await whetherItAsksAgain(server)) {
+    const answer = await readServerHello(server)
+    if (answer === 'ended') return void server.destroy()
+    if (typeof answer === 'object') return refuse(answer.wrong)
+    if (answer === 'asks again') {
       const second = await readHello(client, { host, ms: stepMs, isSecond: true })
-      if ('wrong' in second) {
-        why = second.wrong
-        server.destroy()
-        return this.#dismiss(client, ACCESS_DENIED)
-      }
+      if ('wrong' in second) return refuse(second.wrong)
       say(second.bytes)
     }
     if (server.destroyed) return

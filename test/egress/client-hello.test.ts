@@ -1,9 +1,22 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { readClientHello } from '../../host/egress/client-hello.ts'
+import { ClientHelloReader, type Hello } from '../../host/egress/client-hello.ts'
 import { realHello } from './egress-bench.ts'
 
 const hello = await realHello({ servername: 'service.test', ALPNProtocols: ['h2', 'http/1.1'] })
+const readClientHello = (bytes: Buffer, options = {}) => new ClientHelloReader(options).read(bytes)
+
+/** What is said of the pieces, one after the other, up to an answer. */
+function readInPieces(bytes: Buffer, cuts: readonly number[], options = {}): Hello {
+  const reader = new ClientHelloReader(options)
+  let answer: Hello = { status: 'more' }
+  for (const piece of pieces(bytes, cuts)) {
+    answer = reader.read(piece)
+    if (answer.status !== 'more') break
+  }
+  return answer
+}
+
 const read = { status: 'read', serverName: 'service.test', end: expect.any(Number) }
 
 describe('what a real client says first', () => {
@@ -37,6 +50,31 @@ describe('what a real client says first', () => {
           expect(readClientHello(bytes.subarray(0, -1))).toEqual({ status: 'more' })
         },
       ),
+    )
+  })
+
+  test('is read wherever the stream is cut, and however it is damaged the answer is the same', () => {
+    const positions = fc.array(fc.integer({ min: 1, max: 2000 }), { maxLength: 40 })
+    const damage = fc.option(fc.tuple(fc.nat(hello.length - 1), fc.nat(255)), { freq: 2 })
+    const before = Buffer.from([20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 0, 23, 3, 3, 0, 2, 7, 7])
+    fc.assert(
+      fc.property(
+        positions,
+        positions,
+        damage,
+        fc.boolean(),
+        (records, cuts, damaged, isSecond) => {
+          const message = inRecords(hello.subarray(5), records)
+          const bytes = isSecond ? Buffer.concat([before, message]) : message
+          if (damaged) bytes[damaged[0] % bytes.length] = damaged[1]
+
+          const inPieces = readInPieces(bytes, cuts, { isSecond })
+
+          expect(inPieces).toEqual(readClientHello(bytes, { isSecond }))
+          if (!damaged) expect(inPieces).toEqual(read)
+        },
+      ),
+      { numRuns: 1000 },
     )
   })
 
@@ -106,6 +144,8 @@ describe('refused is', () => {
       record(Buffer.concat([hello.subarray(5), Buffer.of(1)])),
     ],
     ['bytes behind the extensions', message(Buffer.concat([body, Buffer.of(0)]))],
+    ['a record that is longer than any', record(hello.subarray(5)).fill(0xff, 3, 5)],
+    ['a record for each byte', inRecords(hello.subarray(5), everyByteOf(hello))],
     [
       'a message without end',
       record(Buffer.concat([Buffer.of(1, 0, 255, 255), Buffer.alloc(16_383)])),
@@ -147,6 +187,15 @@ function message(body: Buffer): Buffer {
 }
 
 function inRecords(message: Buffer, cuts: readonly number[]): Buffer {
-  const at = [0, ...[...new Set(cuts)].sort((a, b) => a - b), message.length]
-  return Buffer.concat(at.slice(1).map((end, index) => record(message.subarray(at[index], end))))
+  return Buffer.concat(pieces(message, cuts).map(record))
+}
+
+function pieces(bytes: Buffer, cuts: readonly number[]): Buffer[] {
+  const inside = cuts.filter((cut) => cut > 0 && cut < bytes.length)
+  const at = [0, ...[...new Set(inside)].sort((a, b) => a - b), bytes.length]
+  return at.slice(1).map((end, index) => bytes.subarray(at[index], end))
+}
+
+function everyByteOf(bytes: Buffer): number[] {
+  return [...bytes.keys()]
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import net, { type AddressInfo, type Socket } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type EgressBench, openEgressBench, realHello, SERVICE } from './egress-bench.ts'
 
 const benches: EgressBench[] = []
@@ -19,6 +19,18 @@ async function open(options: Parameters<typeof openEgressBench>[0] = {}): Promis
 }
 
 const hello = await realHello({ servername: SERVICE })
+
+/** A listed host that plays along with a tool. Resolves with its port. */
+async function hostThat(serve: (socket: Socket) => void): Promise<number> {
+  const server = net.createServer((socket) => {
+    clients.push(socket)
+    socket.on('error', () => {})
+    serve(socket)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  return (server.address() as AddressInfo).port
+}
 
 const connectTo = (target: string, more = '') => `CONNECT ${target} HTTP/1.1\r\n${more}\r\n`
 
@@ -266,6 +278,119 @@ describe('what is in a tunnel', () => {
     ])
   })
 
+  test.each<[what: string, before: number[]]>([
+    ['a warning', [21, 3, 3, 0, 2, 1, 112]],
+    ['a change of ciphers', [20, 3, 3, 0, 1, 1]],
+    [
+      'both, twice',
+      [21, 3, 3, 0, 2, 1, 0, 20, 3, 3, 0, 1, 1, 20, 3, 1, 0, 1, 1, 21, 3, 1, 0, 2, 1, 90],
+    ],
+  ])(
+    'is with nobody else where the server says %s before it asks for a second hello',
+    async (_, before) => {
+      const real = await open(oneGroup)
+      const port = await hostThat((socket) => {
+        const onward = net.connect(real.port, '127.0.0.1')
+        socket.once('close', () => onward.destroy())
+        socket.write(Buffer.from(before))
+        onward.pipe(socket).pipe(onward)
+      })
+      const bench = await open({ way: { port } })
+      const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
+      const second = await realHello({ servername: 'evil.example', ecdhCurve: 'P-384' })
+      const got: Buffer[] = []
+      const closed = new Promise((resolve) => client.once('close', resolve))
+
+      client.write(hello)
+      client.on('data', (chunk) => got.push(chunk))
+      await until(() => Buffer.concat(got).length > before.length)
+      client.write(second)
+      await closed
+
+      expect(Buffer.concat(got).subarray(-7)).toEqual(Buffer.from([21, 3, 3, 0, 2, 2, 49]))
+      await bench.told(1)
+      expect(bench.targets).toMatchObject([
+        { why: expect.stringContaining('another name'), bytesUp: hello.length },
+      ])
+    },
+  )
+
+  test.each<[what: string, record: number[], why: string]>([
+    ['empty records', [22, 3, 3, 0, 0], 'the host answered is no TLS'],
+    ['alerts', [21, 3, 3, 0, 2, 1, 0], 'the host answered comes in crumbs'],
+    ['changes of ciphers', [20, 3, 3, 0, 1, 1], 'the host answered comes in crumbs'],
+    ['empty data', [23, 3, 3, 0, 0], 'the host answered is no TLS'],
+    ['plain text', [...Buffer.from('HTTP/1.1 400 Bad Request\r\n')], 'the host answered is no TLS'],
+  ])('is not an answer of nothing but %s, which takes no memory', async (_, one, why) => {
+    const flood = Buffer.concat(Array(10_000).fill(Buffer.from(one)))
+    const port = await hostThat((socket) => {
+      const more = () => {
+        while (!socket.destroyed && socket.write(flood));
+      }
+      socket.on('drain', more).once('data', more)
+    })
+    const bench = await open({ way: { port } })
+    const { arrayBuffers: before } = process.memoryUsage()
+    let most = before
+
+    for (let count = 0; count < 20; count++) {
+      const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
+      const closed = new Promise((resolve) => client.once('close', resolve))
+      client.on('data', () => {
+        most = Math.max(most, process.memoryUsage().arrayBuffers)
+      })
+      client.write(hello)
+      await closed
+    }
+
+    await bench.told(20)
+    for (const target of bench.targets) {
+      expect(target.why).toContain(why)
+      // What was read in one go.
+      expect(target.bytesDown).toBeLessThan(1024 * 1024)
+    }
+    expect((most - before) / 1024 / 1024).toBeLessThan(16)
+  })
+
+  test.each<[what: string, record: number[]]>([
+    ['empty data', [23, 3, 3, 0, 0]],
+    ['changes of ciphers', [20, 3, 3, 0, 1, 1]],
+  ])('is not %s without end in the place of a second hello', async (_, one) => {
+    const bench = await open(oneGroup)
+    const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
+    const closed = new Promise((resolve) => client.once('close', resolve))
+
+    client.write(hello)
+    await once(client, 'data')
+    client.write(Buffer.concat(Array(1000).fill(Buffer.from(one))))
+    client.resume()
+    await closed
+
+    await bench.told(1)
+    expect(bench.targets).toMatchObject([
+      { why: expect.stringContaining('comes in crumbs'), bytesUp: hello.length },
+    ])
+  })
+
+  test('is a hello that is cheap to read, however it is cut', async () => {
+    const bench = await open()
+    // One record for each byte, as many as a hello may have.
+    const crumbs = Buffer.concat(
+      [...hello.subarray(5)].map((byte) => Buffer.from([22, 3, 1, 0, 1, byte])),
+    )
+    const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
+    const closed = new Promise((resolve) => client.once('close', resolve))
+
+    client.write(crumbs)
+    client.resume()
+    await closed
+
+    await bench.told(1)
+    expect(bench.targets).toMatchObject([
+      { why: expect.stringContaining('comes in crumbs'), bytesUp: 0 },
+    ])
+  })
+
   test('may come in pieces', async () => {
     const bench = await open()
     const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
@@ -413,16 +538,13 @@ describe('there is an end to', () => {
 
   test('bytes, of all tunnels together', async () => {
     let taken = 0
-    const sink = net.createServer((socket) => {
+    const port = await hostThat((socket) => {
       socket.on('data', (chunk) => {
         taken += chunk.length
       })
-      socket.on('error', () => {})
-      socket.write('anything')
+      // A ServerHello, as far as anybody but its client has to read it.
+      socket.write(Buffer.concat([Buffer.from([22, 3, 3, 0, 38, 2, 0, 0, 34]), Buffer.alloc(34)]))
     })
-    sink.listen(0, '127.0.0.1')
-    await once(sink, 'listening')
-    const { port } = sink.address() as AddressInfo
     const bench = await open({ limits: { bytesUp: 100_000 }, way: { port } })
     const { client } = await bench.ask(connectTo(`${SERVICE}:443`))
     const closed = new Promise((resolve) => client.once('close', resolve))
@@ -432,7 +554,6 @@ describe('there is an end to', () => {
     client.write(Buffer.alloc(1_000_000))
     await closed
     const { status, text } = await bench.ask(connectTo(`${SERVICE}:443`))
-    sink.close()
 
     expect(status).toBe(403)
     expect(text).toContain('as many bytes as it may')

@@ -18,6 +18,8 @@ export const certificate = fixture('certificate.pem')
 
 export interface EgressBench {
   socketPath: string
+  /** Of the https server. */
+  port: number
   /** What was asked of the https server, by path. */
   served: string[]
   /** What the host was told. */
@@ -74,6 +76,7 @@ export async function openEgressBench({
   let waiting: (() => void)[] = []
   const bench: EgressBench = {
     socketPath,
+    port,
     served,
     targets,
     lookups,
