@@ -1,5 +1,6 @@
 import { closeSync, writeSync } from 'node:fs'
 import { messageOf } from '../shared/errors.ts'
+import { MASK, type Mask, maskOf } from './secret-mask.ts'
 import { openPrivately } from './storage/open-privately.ts'
 
 /**
@@ -72,7 +73,7 @@ export function openDebugLog(file: string | undefined, now: () => number = Date.
         url: mask(withoutLogin(url)),
         headers: maskedHeaders(headers, mask),
         bytes: Buffer.byteLength(body),
-        body: clipped(mask(body.toString())),
+        body: mask(body.toString(), MAX_BODY_CHARS),
       }))
       return {
         answered: ({ status, headers }) =>
@@ -84,7 +85,7 @@ export function openDebugLog(file: string | undefined, now: () => number = Date.
         ended: ({ refusal, error } = {}) =>
           note('end', () => ({
             bytes,
-            ...(refusal === undefined ? {} : { body: clipped(mask(refusal)) }),
+            ...(refusal === undefined ? {} : { body: mask(refusal, MAX_BODY_CHARS) }),
             ...(error === undefined ? {} : { error: mask(messageOf(error)) }),
           })),
       }
@@ -108,37 +109,6 @@ const SILENT: DebugLog = {
   close: () => {},
 }
 
-type Mask = (text: string) => string
-
-const MASK = '<masked>'
-
-/**
- * What looks like a secret, whosever it is. Word by word, for a time that grows with the text and not
- * with its square: the text may be a container's.
- */
-function maskLookalikes(text: string): string {
-  return text
-    .replace(/\bbearer +[^\s"\\]{8,8192}/gi, MASK)
-    .replace(/[\w.-]{20,8192}/g, (word) => (isJwt(word) || isKey(word) ? MASK : word))
-}
-
-/** RFC 7519. In JSON, the `n` of a line break may stand before it. */
-function isJwt(word: string): boolean {
-  const begin = word.indexOf('eyJ')
-  return begin >= 0 && word.slice(begin).split('.', 3).length === 3
-}
-
-const isKey = (word: string) => /^[nrt]?(sk|rt)[-_]/.test(word)
-
-function maskOf(secrets: readonly (string | undefined)[]): Mask {
-  const known = secrets
-    .filter((secret): secret is string => Boolean(secret))
-    // Of two that begin alike, the longer one first, or its end would stay.
-    .toSorted((one, other) => other.length - one.length)
-  return (text) =>
-    maskLookalikes(known.reduce((rest, secret) => rest.replaceAll(secret, MASK), text))
-}
-
 /** Whose values are of no use to anyone who looks for a fault. */
 const SECRET_HEADER = /auth(?!orization-error)|cookie|token|secret|api-?key|account|password/i
 
@@ -146,17 +116,16 @@ function maskedHeaders(headers: Headers, mask: Mask): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [
       mask(name),
-      SECRET_HEADER.test(name) ? MASK : Array.isArray(value) ? value.map(mask) : mask(`${value}`),
+      SECRET_HEADER.test(name)
+        ? MASK
+        : Array.isArray(value)
+          ? value.map((each) => mask(each))
+          : mask(`${value}`),
     ]),
   )
 }
 
 const MAX_BODY_CHARS = 4 * 1024 * 1024
-
-/** Of what is masked: the half of a secret at the cut would not be recognised. */
-function clipped(text: string): string {
-  return text.length > MAX_BODY_CHARS ? text.slice(0, MAX_BODY_CHARS) : text
-}
 
 function withoutLogin(url: URL): string {
   const bare = new URL(url)

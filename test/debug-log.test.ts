@@ -153,6 +153,30 @@ describe('no secret is written', () => {
     expectNoSecret()
   })
 
+  test.each([
+    ['base64', Buffer.from(TOKEN).toString('base64url')],
+    ['base64, a byte before', Buffer.from(`"${TOKEN}"}`).toString('base64')],
+    ['hex', Buffer.from(TOKEN).toString('hex')],
+    ['HEX', Buffer.from(TOKEN).toString('hex').toUpperCase()],
+    ['percent-encoded', encodeURIComponent(TOKEN)],
+    [
+      'JSON with \\u',
+      [...TOKEN].map((char) => `\\u00${Buffer.from(char).toString('hex')}`).join(''),
+    ],
+  ])('in another form, wherever it stands: %s', (_, form) => {
+    const exchange = open().request(
+      aRequest({ headers: { 'x-weird': form }, body: JSON.stringify({ output: form }) }),
+    )
+
+    exchange.answered({ status: 400, headers: { 'x-echo': form } })
+    exchange.ended({ refusal: `{"detail":"${form}"}`, error: new Error(`sent ${form}`) })
+
+    for (const written of [form, JSON.stringify(form), JSON.stringify(JSON.stringify(form))]) {
+      expect(text()).not.toContain(written.slice(6, -6))
+    }
+    expect(text().match(/<masked>/g)).toHaveLength(5)
+  })
+
   test('at the place where a long body is cut', () => {
     const cut = 4 * 1024 * 1024
     open().request(aRequest({ body: `${'x'.repeat(cut - 10)}${TOKEN}` }))
