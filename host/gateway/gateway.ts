@@ -23,8 +23,8 @@ export const GATEWAY_PATH = '/v1/responses'
 export const GATEWAY_URL = `http://gateway${GATEWAY_PATH}`
 
 /**
- * The agent has one or two, which are in use as long as their capability is good. Tools can connect as well, and
- * have none.
+ * The agent has one or two, which are in use as long as their capability is good. Tools can connect as well, without
+ * a capability.
  */
 const CONNECTIONS = { connections: 64, unusedMs: 5000 }
 
@@ -73,7 +73,7 @@ export async function openGateway(
   const answering = new WeakSet<Socket>()
   const server = http.createServer({ connectionsCheckingInterval: 5000 }, (request, response) => {
     const { socket } = request
-    // No client that waits for its answers does that, and ours does.
+    // The agent waits for each answer. Of several, Node would tell only the first that the connection is gone.
     if (answering.has(socket)) return void socket.destroy()
     answering.add(socket)
     response.once('close', () => answering.delete(socket))

@@ -41,14 +41,7 @@ export async function serveRequest(
   const meter = new UsageMeter()
   let bytesDown = 0
   let firstByteMs: number | undefined
-  const gone = new AbortController()
-  let end = (_why: Refusal) => {}
-  const ended = new Promise<Refusal>((resolve) => {
-    end = (why) => {
-      resolve(why)
-      gone.abort()
-    }
-  })
+  const { end, ended, signal } = endOf(request, response)
 
   const onPassed = (chunk: Buffer) => {
     if (firstByteMs === undefined) account.answers++
@@ -66,24 +59,20 @@ export async function serveRequest(
     })
     if ('body' in admitted) {
       sentMs = msSince()
-      const sent = { ...admitted, headers: request.headers, signal: gone.signal, onPassed }
+      const sent = { ...admitted, headers: request.headers, signal, onPassed }
       return sendUpstream(connection, sent, response, debug)
     }
     account.refusals++
     return admitted
   }
 
-  request.on('error', () => end(givenUp))
-  response.once('close', () => {
-    if (!response.writableFinished) end(givenUp)
-  })
   grant.underWay.add(end)
   account.requests++
   account.underWay++
-  // What has no end of its own, such as a body that stops, is left to itself.
+  // Not all of it has an end of its own, such as a body that stops.
   const refusal = await Promise.race([serve(), ended]).catch(failure)
   // What the service refuses costs nothing, nor what it never gets.
-  const mayCost = response.headersSent ? response.statusCode === 200 : gone.signal.aborted
+  const mayCost = response.headersSent ? response.statusCode === 200 : signal.aborted
   const estimate =
     sentMs !== undefined && mayCost && !meter.tokens
       ? estimatedTokens({ bytesUp, bytesDown, ms: msSince() - sentMs })
@@ -109,6 +98,23 @@ export async function serveRequest(
     ...(firstByteMs === undefined ? {} : { firstByteMs }),
     ms: msSince(),
   })
+}
+
+/** `end` ends a request before its answer is complete, as does the container that goes away; then `ended` says why. */
+function endOf(request: http.IncomingMessage, response: http.ServerResponse) {
+  const gone = new AbortController()
+  let end = (_why: Refusal) => {}
+  const ended = new Promise<Refusal>((resolve) => {
+    end = (why) => {
+      resolve(why)
+      gone.abort()
+    }
+  })
+  request.on('error', () => end(givenUp))
+  response.once('close', () => {
+    if (!response.writableFinished) end(givenUp)
+  })
+  return { end, ended, signal: gone.signal }
 }
 
 /** The body as it may go to the service, or why it may not. */
