@@ -2,6 +2,8 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { ToolError } from './tool.ts'
 
+const CHUNK_BYTES = 512 * 1024
+
 /**
  * The bytes of a text file; `name` is what messages call it.
  * @throws ToolError for what is no regular file, longer than `maxBytes`, or holds NUL bytes.
@@ -22,7 +24,9 @@ export async function readFileBytes(path: string, name: string, maxBytes: number
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     await check(file, name, maxBytes)
-    return await file.readFile()
+    const bytes = await readUntilPast(maxBytes, file)
+    if (bytes.length > maxBytes) throw tooLong(name, `more than ${maxBytes} bytes`)
+    return bytes
   } finally {
     await file.close()
   }
@@ -32,9 +36,27 @@ async function check(file: FileHandle, name: string, maxBytes: number): Promise<
   const stats = await file.stat()
   if (stats.isDirectory()) throw new ToolError(`${name} is a folder; use list_files.`)
   if (!stats.isFile()) throw new ToolError(`${name} is not a regular file.`)
-  if (stats.size > maxBytes) {
-    throw new ToolError(
-      `${name} has ${stats.size} bytes, more than ${maxBytes}; look at parts of it with bash.`,
-    )
+  if (stats.size > maxBytes) throw tooLong(name, `${stats.size} bytes, more than ${maxBytes}`)
+}
+
+/**
+ * Stops soon after `maxBytes`. The size of a file may be wrong: the kernel's own files say 0, and some of
+ * them have no end.
+ */
+async function readUntilPast(maxBytes: number, file: FileHandle): Promise<Buffer> {
+  // Always of the same length: some of the kernel's files are read in whole units only.
+  const buffer = Buffer.alloc(CHUNK_BYTES)
+  const chunks: Buffer[] = []
+  let total = 0
+  while (total <= maxBytes) {
+    const { bytesRead } = await file.read(buffer)
+    if (bytesRead === 0) break
+    chunks.push(Buffer.from(buffer.subarray(0, bytesRead)))
+    total += bytesRead
   }
+  return Buffer.concat(chunks)
+}
+
+function tooLong(name: string, size: string): ToolError {
+  return new ToolError(`${name} has ${size}; look at parts of it with bash.`)
 }

@@ -81,6 +81,7 @@ describe.concurrent('what is no text file', () => {
     ['a name that is no UTF-8', { path: 'a\udc80' }, 'ENOENT'],
     ['a way up to nothing', { path: '../../nonexistent/passwd' }, 'ENOENT'],
     ['a sparse file of a terabyte', { path: 'sparse' }, 'sparse has 1099511627776 bytes'],
+    ['a file without a size or an end', { path: '/proc/self/pagemap' }, 'has more than 33554432'],
     ['an offset past the end', { path: 'lines', offset: 3 }, 'lines has 2 lines; line 3 is past'],
     ['no path', {}, '"path" must be a string'],
     ['a path of another type', { path: ['lines'] }, '"path" must be a string'],

@@ -39,6 +39,7 @@ describe.concurrent('an image', () => {
     ['text', { path: 'text.png' }, 'not a PNG, JPEG, GIF or WebP image'],
     ['a RIFF of another kind', { path: 'sound' }, 'not a PNG'],
     ['more than ten megabytes', { path: 'huge' }, 'huge has 10485761 bytes'],
+    ['a file without a size or an end', { path: '/proc/self/pagemap' }, 'has more than 10485760'],
     ['a missing file', { path: 'missing' }, 'ENOENT'],
     ['a folder', { path: 'folder' }, 'is a folder'],
     ['a named pipe', { path: 'pipe' }, 'not a regular file'],
