@@ -2,20 +2,25 @@
  * The container script: one file, three processes. It is the agent, which starts it again as the
  * worker; the host starts it as the relay where its sockets cannot be mounted.
  */
+import { messageOf } from '../shared/errors.ts'
 import { serveAgent } from './agent/agent.ts'
 import { mountQuestion, printLook, reportMounts } from './agent/report-mounts.ts'
 import { openForwarder } from './egress/forwarder.ts'
 import { knock } from './relay/knock.ts'
 import { serveRelay } from './relay/relay.ts'
+import { becomeToolUser } from './worker/become-tool-user.ts'
 import { serveWorker } from './worker/worker.ts'
 
 // SIGUSR1 would open Node's inspector, which shows all of our memory to anybody in the container.
 process.on('SIGUSR1', () => {})
 
+const [, , role, ...args] = process.argv
+// Before anything is opened, which might stay the agent's.
+if (role === 'worker') leaveAgent(args[2], args[3])
+
 // The host is gone when nobody reads any more.
 process.stdout.on('error', () => process.exit(1))
 
-const [, , role, ...args] = process.argv
 void serve().then((exitCode) => process.exit(exitCode))
 
 function serve(): Promise<number> {
@@ -42,6 +47,17 @@ function serve(): Promise<number> {
 
 function writeLine(line: string): void {
   process.stdout.write(line)
+}
+
+/** Without a user it stays the agent's, as other hosts want it. */
+function leaveAgent(uid: string | undefined, gid: string | undefined): void {
+  if (uid === undefined || gid === undefined) return
+  try {
+    becomeToolUser(Number(uid), Number(gid))
+  } catch (error) {
+    console.error(messageOf(error))
+    process.exit(1)
+  }
 }
 
 async function work(folder: string, egressSocketPath: string | undefined): Promise<number> {

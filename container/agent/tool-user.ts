@@ -4,18 +4,32 @@ import { messageOf } from '../../shared/errors.ts'
 import { notKeptApart } from '../../shared/not-kept-apart.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { quote } from '../../shared/visible-text.ts'
+import { hasRights } from '../worker/become-tool-user.ts'
 
-/** How the process is started that runs the tools. */
+type Ids = NonNullable<RunRequest['worker']>
+
+/** Who runs the tools. */
 export interface ToolUser {
-  /** Whether it can neither read our memory nor write to our output. */
+  /** Whether they can neither read our memory nor write to our output. */
   isIsolated: boolean
-  /** What its command line begins with. */
+  /** Absent: the agent's own user. */
+  ids?: Ids
+  /** What a command line of theirs begins with that must have no rights; empty where the user has none. */
   prefix: readonly string[]
-  ids: RunRequest['worker']
 }
 
-/** Of util-linux; takes every capability from what it starts, also those it could ever have. */
-const WITHOUT_RIGHTS = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
+/**
+ * Of util-linux; takes every capability from what it starts, also those it could ever have. The effective
+ * group is another one, for the worker to give up.
+ */
+const withoutRights = (gid: number) => [
+  'setpriv',
+  '--bounding-set=-all',
+  '--inh-caps=-all',
+  '--clear-groups',
+  `--rgid=${gid}`,
+  `--egid=${gid === 65532 ? 65533 : 65532}`,
+]
 
 /**
  * Tools are run by another user than the agent. If that is root, whoever the agent is, all of root's rights
@@ -25,24 +39,25 @@ const WITHOUT_RIGHTS = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
  * @throws CodexboxError `image-unusable` where that cannot be had.
  */
 export function toolUser({ worker }: Pick<RunRequest, 'worker'>): ToolUser {
-  if (!worker) return { isIsolated: false, prefix: [], ids: undefined }
+  if (!worker) return { isIsolated: false, prefix: [] }
   const isAnother = worker.uid !== process.getuid?.()
-  if (isAnother && worker.uid !== 0) return { isIsolated: true, prefix: [], ids: worker }
-  const wrong = whatIsWrong(worker)
-  if (!wrong) return { isIsolated: true, prefix: WITHOUT_RIGHTS, ids: worker }
+  if (isAnother && worker.uid !== 0) return { isIsolated: true, ids: worker, prefix: [] }
+  const prefix = withoutRights(worker.gid)
+  const wrong = whatIsWrong(worker, prefix)
+  if (!wrong) return { isIsolated: true, ids: worker, prefix }
   throw notKeptApart(worker.uid, wrong)
 }
 
 /** Tried, and seen: the command may succeed and change nothing. */
-function whatIsWrong(worker: { uid: number; gid: number }): string | undefined {
-  const [command = '', ...args] = WITHOUT_RIGHTS
+function whatIsWrong({ uid, gid }: Ids, [command = '', ...args]: readonly string[]) {
   try {
     if (!hasRights(readFileSync(STATUS, 'utf8')))
       return 'the agent has no rights that they have not'
     const theirs = execFileSync(command, [...args, 'cat', STATUS], {
       encoding: 'utf8',
       stdio: 'pipe',
-      ...worker,
+      uid,
+      gid,
     })
     return hasRights(theirs) ? 'their rights stay with them' : undefined
   } catch (error) {
@@ -51,5 +66,3 @@ function whatIsWrong(worker: { uid: number; gid: number }): string | undefined {
 }
 
 const STATUS = '/proc/self/status'
-
-const hasRights = (status: string) => !/^CapPrm:\t0+$/m.test(status)

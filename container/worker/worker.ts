@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { messageOf } from '../../shared/errors.ts'
 import { readLines } from '../../shared/read-lines.ts'
+import { boundedResult } from './answer-bounds.ts'
 import { LiveOutput } from './live-output.ts'
 import { Sessions } from './sessions.ts'
 import {
@@ -26,11 +27,14 @@ export type WorkerLine =
   | { type: 'cancel' }
 
 export type WorkerAnswer =
+  /** Calls are heard from now on; once. */
+  | { type: 'ready' }
   /** What a running call has put out, thinned; any number of times before its result. */
-  { type: 'output'; id: number; text: string } | ({ type: 'result'; id: number } & ToolResult)
+  | { type: 'output'; id: number; text: string }
+  | ({ type: 'result'; id: number } & ToolResult)
 
-/** A file of 32 MB as JSON text with every character escaped is still shorter. */
-export const MAX_WORKER_LINE_BYTES = 256 * 1024 * 1024
+/** Of a call: a file of 32 MB as JSON text with every character escaped is still shorter. */
+const MAX_CALL_BYTES = 256 * 1024 * 1024
 
 /**
  * Serves calls until stdin ends: the agent is gone then, and so is everything it asked for. `proxy` is set in the
@@ -43,7 +47,8 @@ export async function serveWorker(
   const sessions = new Sessions()
   let environment: NodeJS.ProcessEnv = { ...process.env, ...proxy }
   let cancel = newCancel()
-  for await (const line of readLines(process.stdin, MAX_WORKER_LINE_BYTES)) {
+  write({ type: 'ready' })
+  for await (const line of readLines(process.stdin, MAX_CALL_BYTES)) {
     const request = JSON.parse(line) as WorkerLine
     switch (request.type) {
       case 'environment':
@@ -79,7 +84,7 @@ async function answer(
   const onOutput = (chunk: Buffer) => live.push(chunk)
   const result = await run(name, input, { ...common, limits, onOutput })
   live.end()
-  write({ type: 'result', id, ...result })
+  write({ type: 'result', id, ...boundedResult(result, limits) })
 }
 
 function write(answer: WorkerAnswer): void {

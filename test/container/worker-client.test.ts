@@ -95,7 +95,7 @@ describe.concurrent('a worker that is lost', linux, () => {
 
 const RESULT = '{"type":"result","id":1,"ok":true,"output":"","summary":"",'
 
-// Tools run as the worker's user; with a debugger's means they can speak in its place.
+// Where tools run as the agent's user, they can speak in its place with a debugger's means.
 describe.concurrent('a worker that is in the hands of a tool', linux, () => {
   test.for([
     ['no JSON', 'garbage'],
@@ -141,6 +141,19 @@ describe.concurrent('a worker that is in the hands of a tool', linux, () => {
     expect(outputsSent(server, 1).call_1?.length).toBeLessThan(100_000)
     expect(outputsSent(server, 1).call_1).toContain('bytes of 5000000 left out here')
     expect(eventsOf(agent, 'tool.finished')[0]?.summary.length).toBeLessThan(10_000)
+  })
+
+  test('says to the model what it says on stderr, and never to the person', async (t) => {
+    const { agent, finished, server } = await playWith(
+      t,
+      firstWorker(t, `console.error('a word', 'x'.repeat(10_000), 'the end'); process.exit(7)`),
+      [callsAnswer(bash('echo hello')), textAnswer()],
+    )
+
+    expect(finished.status).toBe('done')
+    expect(outputsSent(server, 1).call_1).toMatch(/\(it ended with 7, saying: x{1900,} the end\)/)
+    expect(outputsSent(server, 1).call_1?.length).toBeLessThan(3000)
+    expect(agent.stderr).toBe('')
   })
 
   test('is not heard when it answers what nobody asked', async (t) => {
@@ -224,8 +237,8 @@ describe.concurrent('the user who runs the tools', linux, () => {
     const { agent, finished, server } = await playWith(t, file, script, { worker })
 
     expect(finished).toMatchObject({ status: 'done', toolCalls: 1 })
-    expect(outputsSent(server, 1).call_1).toContain(
-      'not carried out: the process that runs the tools could not be started: spawn EPERM',
+    expect(outputsSent(server, 1).call_1).toMatch(
+      /^error: this was not carried out: the process that runs the tools could not be started: .*could not become user 12345: EPERM/,
     )
     agent.send({ type: 'close' })
     expect(await agent.exit).toEqual({ code: 0, signal: null })
@@ -366,17 +379,24 @@ function folder({ onTestFinished }: Cleanup): string {
 
 /** The container script, but that its first worker answers the first call with `said`. */
 function firstWorkerSays(t: Cleanup, said: string): string {
+  const answer = `process.stdout.write(${JSON.stringify(`${said}\n`)})`
+  return firstWorker(t, `process.stdin.once('data', () => ${answer})`)
+}
+
+/** The container script, but that its first worker, once it is ready, runs `source` and nothing else. */
+function firstWorker(t: Cleanup, source: string): string {
   const file = join(folder(t), 'possessed.cjs')
-  const hasSpoken = JSON.stringify(`${file}.has-spoken`)
-  const source = `
+  const hasRun = JSON.stringify(`${file}.has-run`)
+  const script = `
     const { existsSync, writeFileSync } = require('node:fs')
-    if (process.argv[2] === 'worker' && !existsSync(${hasSpoken})) {
-      writeFileSync(${hasSpoken}, '')
-      process.stdin.once('data', () => process.stdout.write(${JSON.stringify(`${said}\n`)}))
+    if (process.argv[2] === 'worker' && !existsSync(${hasRun})) {
+      writeFileSync(${hasRun}, '')
+      process.stdout.write('{"type":"ready"}\\n')
+      ${source}
     } else {
       require(${JSON.stringify(agentFile)})
     }`
-  writeFileSync(file, source)
+  writeFileSync(file, script)
   return file
 }
 

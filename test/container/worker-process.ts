@@ -29,6 +29,8 @@ export interface Cleanup {
   onTestFinished(cleanup: () => Promise<void>): void
 }
 
+type CallAnswer = Exclude<WorkerAnswer, { type: 'ready' }>
+
 /** A user without rights, where the tests run as root, who may do everything; otherwise nobody else. */
 export const unprivileged = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
 
@@ -59,11 +61,11 @@ export function startWorker(
     child.stdin.end()
     await exited
   }
-  const waiting = new Map<number, (answer: WorkerAnswer) => void>()
+  const waiting = new Map<number, (answer: CallAnswer) => void>()
   void (async () => {
     for await (const line of readLines(child.stdout, 64 * 1024 * 1024)) {
       const answer = JSON.parse(line) as WorkerAnswer
-      waiting.get(answer.id)?.(answer)
+      if (answer.type !== 'ready') waiting.get(answer.id)?.(answer)
     }
   })()
   const send = (line: WorkerLine) => void child.stdin.write(`${JSON.stringify(line)}\n`)

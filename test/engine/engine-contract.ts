@@ -42,6 +42,19 @@ export async function cleanUp(): Promise<void> {
   for (const undo of cleanups.splice(0).reverse()) await undo()
 }
 
+/** `engine` with root as the owner of each workspace, and so as the user of the tools. */
+export function engineOfRoot(engine: Engine): Engine {
+  return {
+    name: 'docker',
+    description: 'the test',
+    check: () => engine.check(),
+    start(spec) {
+      chownSync(spec.workspace.path, 0, 0)
+      return engine.start({ ...spec, user: { uid: 0, gid: 0 } })
+    },
+  }
+}
+
 /** A workspace that belongs to the tools, if we may give it away. */
 export function aWorkspace(): string {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-workspace-'))

@@ -1,17 +1,22 @@
-import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
-import type { Engine } from '../../host/engine/engine.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { derivedImages } from '../derived-images.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
-import { cleanUp, later, startAgent, testEngineContract, until } from './engine-contract.ts'
+import {
+  cleanUp,
+  engineOfRoot,
+  later,
+  startAgent,
+  testEngineContract,
+  until,
+} from './engine-contract.ts'
 import { startHost } from './host-process.ts'
 
-const ROOT = { uid: 0, gid: 0 }
 const SIGNALS = Array.from({ length: 64 }, (_, index) => index + 1)
 const GONE_MS = 10_000
 /** As many hosts at a time. */
@@ -19,16 +24,7 @@ const BESIDE = 4
 
 describeWithEngine('in a workspace of root', ({ docker, image, source, isRootless }) => {
   const isRoot = process.getuid?.() === 0
-  const usual = dockerEngine(docker, image, source)
-  const engine: Engine = {
-    name: 'docker',
-    description: 'the test',
-    check: () => usual.check(),
-    start(spec) {
-      chownSync(spec.workspace.path, ROOT.uid, ROOT.gid)
-      return usual.start({ ...spec, user: ROOT })
-    },
-  }
+  const engine = engineOfRoot(dockerEngine(docker, image, source))
   const images = derivedImages(docker, image)
 
   afterEach(cleanUp)

@@ -33,7 +33,7 @@ export const attackCases: readonly AttackCase[] = [
   ...cases('forgery', {
     J7a: 'events among what a tool prints',
     J7b: 'events by the pipes of other processes and the console',
-    J7c: 'events by the pipe between worker and agent',
+    J7c: 'answers by the pipes and the memory of the worker',
   }),
   ...cases('escape', {
     X1: 'socket of the container engine',

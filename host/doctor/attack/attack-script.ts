@@ -210,7 +210,7 @@ async function theft() {
     mustFail('a core file', () => fs.readdirSync(folder).length > 0)
   })
   await attempt('A7', async ({ tried, had, proved }) => {
-    // The worker is of the tool's own user; it holds no secret, and does not listen all the same.
+    // The worker may be signalled, being of the tool's own user, and does not listen all the same.
     for (const pid of [...agents(), ...workers()]) try { process.kill(pid, 'SIGUSR1') } catch {}
     await new Promise((resolve) => setTimeout(resolve, 300))
     for (const host of ['127.0.0.1', '::1']) {
@@ -479,8 +479,10 @@ async function forgery() {
   await attempt('J7b', async ({ tried }) => {
     for (const stream of streams()) tried(stream)
   })
-  await attempt('J7c', async ({ tried }) => {
-    for (const pid of workers()) tried('the output of ' + pid)
+  await attempt('J7c', async ({ mustFail, works }) => {
+    for (const pid of workers()) for (const name of ['fd/0', 'fd/1', 'fd/2', 'mem'])
+      mustFail(name + ' of ' + pid, () => { fs.closeSync(fs.openSync('/proc/' + pid + '/' + name, O_WRONLY | O_NONBLOCK)) })
+    works('finding the worker', workers().length > 0)
   })
 }
 
