@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../shared/errors.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
-import { MAX_ANSWER_BYTES } from '../worker/answer-bounds.ts'
+import { maxAnswerBytes } from '../worker/answer-bounds.ts'
 import type { WorkerLine } from '../worker/worker.ts'
 import type { ToolUser } from './tool-user.ts'
 import { type CheckedAnswer, parseAnswer } from './worker-answer.ts'
@@ -41,7 +41,7 @@ export class WorkerProcess {
    * @throws Error where spawn does, which is when it may not change to the user asked for
    */
   constructor(script: string, user: ToolUser, options: WorkerOptions, events: WorkerEvents) {
-    const { workspace, toolEnvironment, egressSocketPath } = options
+    const { workspace, toolEnvironment, egressSocketPath, limits } = options
     const { ids, prefix } = user
     const args = [workspace, egressSocketPath ?? '', ...(ids ? [`${ids.uid}`, `${ids.gid}`] : [])]
     const [command = '', ...rest] = [...prefix, process.execPath, script, 'worker', ...args]
@@ -61,7 +61,7 @@ export class WorkerProcess {
       this.#words = (this.#words + text).slice(-MAX_WORDS)
     })
     if (toolEnvironment) this.send({ type: 'environment', variables: toolEnvironment })
-    void this.#readAnswers(MAX_ANSWER_BYTES, events)
+    void this.#readAnswers(maxAnswerBytes(limits), events)
   }
 
   /** Whether it has begun to serve; before that, it has done nothing. */

@@ -108,6 +108,10 @@ describe.concurrent('a worker that is in the hands of a tool', linux, () => {
       'an answer with images of any size',
       `${RESULT}"images":["data:image/png;base64,${'x'.repeat(17 * 1024 * 1024)}"]}`,
     ],
+    [
+      'an answer longer than any can be',
+      `{"type":"result","id":1,"ok":true,"output":"${'x'.repeat(20 * 1024 * 1024)}","summary":""}`,
+    ],
     ['what has no type', '{"id":1,"ok":true,"output":"","summary":""}'],
     ['an answer without its fields', '{"type":"result","id":1}'],
     [
