@@ -116,8 +116,12 @@ export const RunRequest = z.object({
    * may name code to be run, such as `NODE_OPTIONS` does.
    */
   toolEnvironment: z.record(z.string(), z.string()).optional(),
-  /** Who runs the tools, kept apart from the agent; absent: the agent's own user, and nothing parts them. */
-  worker: z.object({ uid: count, gid: count }).optional(),
+  /**
+   * Who runs the tools, kept apart from the agent; absent: the agent's own user, and nothing parts them.
+   * `isExclusive`: that user runs nothing else in the container, so whatever processes of it a run has left
+   * are ended with the run.
+   */
+  worker: z.object({ uid: count, gid: count, isExclusive: z.boolean().optional() }).optional(),
   limits: RunLimits,
 })
 export type RunRequest = z.infer<typeof RunRequest>

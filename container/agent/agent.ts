@@ -10,7 +10,7 @@ import { History } from './history.ts'
 import { ModelClient } from './model-client.ts'
 import { type MountQuestion, proofs } from './report-mounts.ts'
 import { headItems } from './request-body.ts'
-import { type Conversation, runLoop } from './run-loop.ts'
+import { type Conversation, type Outcome, runLoop } from './run-loop.ts'
 import { parseHostLine, parseRunRequest } from './run-request.ts'
 import { WorkerClient } from './worker-client.ts'
 
@@ -56,6 +56,11 @@ export async function serveAgent(
   } catch (error) {
     const emit = emitFor(agent?.currentRunId ?? runId)
     const code = error instanceof CodexboxError ? error.code : 'request-invalid'
+    try {
+      agent?.endTools()
+    } catch (left) {
+      return withoutEnd(left)
+    }
     emit(finishedEarly(code, messageOf(error)))
     // A run that is still on its way out must not have a second end.
     isOver = true
@@ -108,8 +113,6 @@ class Agent {
 
   async serve(lines: AsyncIterable<string>): Promise<number> {
     this.#start(this.#firstRun)
-    // The first request is on its way now; the worker starts beside it.
-    setImmediate(() => this.#conversation.worker.prepare())
     return Promise.race([this.#read(lines), this.#left])
   }
 
@@ -118,6 +121,11 @@ class Agent {
     this.#isClosing = true
     if (this.#current) this.#interrupt()
     else this.#leaveWith(0)
+  }
+
+  /** Ends the tools at once. @throws Error when something of them cannot be ended */
+  endTools(): void {
+    this.#conversation.worker.endAll()
   }
 
   async dispose(): Promise<void> {
@@ -168,6 +176,8 @@ class Agent {
     const current = new CurrentRun(beginning.runId)
     current.messages.push(...this.#early.splice(0))
     this.#current = current
+    // The first request is on its way by then; a worker that has to be started starts beside it.
+    setImmediate(() => this.#conversation.worker.prepare())
     void this.#run(current, beginning).then(() => {
       this.#current = undefined
       if (this.#isClosing) this.#leaveWith(0)
@@ -181,19 +191,14 @@ class Agent {
     const { request, worker } = this.#conversation
     const emit = this.#emitFor(current.runId)
     const started = performance.now()
-    let isOutOfTime = false
-    const deadline = setTimeout(() => {
-      isOutOfTime = true
-      this.#interrupt()
-    }, request.limits.runMs)
     emit({ type: 'started', model: request.model, toolsIsolated: worker.isIsolated })
     // Our own host says it in its own way, and gives away less where it can.
     const isRealToken = request.endpoint.socketPath === undefined
     if (beginning === this.#firstRun && isRealToken && !worker.isIsolated) {
       emit({ type: 'notice', message: TOKEN_IN_REACH })
     }
-    try {
-      const outcome = await runLoop(this.#conversation, {
+    const end = await this.#withinTime(() =>
+      runLoop(this.#conversation, {
         prompt,
         images,
         secrets,
@@ -203,21 +208,45 @@ class Agent {
         kept: (seq) =>
           request.confirmsCalls ? this.#kept.reaches(seq, current.abort.signal) : Promise.resolve(),
         renewSecrets: (signal) => current.secretsWithin(SECRETS_MS, signal),
-      })
-      const durationMs = Math.round(performance.now() - started)
-      if (isOutOfTime) {
-        const message = `The run was stopped after its ${request.limits.runMs / 1000} s.`
-        const error = { code: 'run-timeout', message }
-        emit({ type: 'finished', ...outcome, status: 'failed', error, durationMs })
-      } else {
-        emit({ type: 'finished', ...outcome, durationMs })
-      }
+      }),
+    )
+    try {
+      const messages = await worker.endRun({ isLast: this.#isClosing })
+      for (const message of messages) emit({ type: 'notice', message })
     } catch (error) {
-      emit(finishedEarly('internal', `The agent failed: ${messageOf(error)}.`))
+      this.#leaveWith(withoutEnd(error))
+      return
+    }
+    emit({ ...end, type: 'finished', durationMs: Math.round(performance.now() - started) })
+  }
+
+  async #withinTime(run: () => Promise<Outcome>): Promise<Outcome> {
+    const { runMs } = this.#conversation.request.limits
+    let isOutOfTime = false
+    const deadline = setTimeout(() => {
+      isOutOfTime = true
+      this.#interrupt()
+    }, runMs)
+    try {
+      const outcome = await run()
+      if (!isOutOfTime) return outcome
+      const message = `The run was stopped after its ${runMs / 1000} s.`
+      return { ...outcome, status: 'failed', error: { code: 'run-timeout', message } }
+    } catch (error) {
+      return finishedEarly('internal', `The agent failed: ${messageOf(error)}.`)
     } finally {
       clearTimeout(deadline)
     }
   }
+}
+
+/**
+ * The exit code where a run cannot be said to be over, because something of it still runs: the container ends
+ * with this process, and all that is in it.
+ */
+function withoutEnd(error: unknown): number {
+  console.error(messageOf(error))
+  return 3
 }
 
 /** How far the host has come in keeping our events. */

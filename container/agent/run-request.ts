@@ -43,7 +43,11 @@ export function parseRunRequest(line: string): RunRequest {
     toolEnvironment: request.has('toolEnvironment')
       ? request.environment('toolEnvironment')
       : undefined,
-    worker: worker && { uid: worker.integer('uid', 0), gid: worker.integer('gid', 0) },
+    worker: worker && {
+      uid: worker.integer('uid', 0),
+      gid: worker.integer('gid', 0),
+      isExclusive: worker.has('isExclusive') ? worker.flag('isExclusive') : undefined,
+    },
     limits: parseLimits(request.object('limits')),
   }
 }

@@ -1,5 +1,6 @@
 import { IMAGE_URL } from '../../shared/image-url.ts'
 import { MAX_IMAGE_CHARS, MAX_TEXT_CHARS } from '../worker/answer-bounds.ts'
+import type { Session } from '../worker/sessions.ts'
 import type { ToolResult } from '../worker/tool.ts'
 import type { WorkerAnswer } from '../worker/worker.ts'
 
@@ -7,6 +8,7 @@ export type CheckedAnswer =
   | { type: 'ready' }
   | { type: 'output'; id: number; text: string }
   | { type: 'result'; id: number; result: ToolResult }
+  | { type: 'sessions'; sessions: Session[] }
 
 /**
  * Checked though the worker is ours: where nothing parts it from the tools, one of them may have written
@@ -22,6 +24,8 @@ export function parseAnswer(line: string): CheckedAnswer {
       return checkedOutput(answer)
     case 'result':
       return checkedResult(answer)
+    case 'sessions':
+      return checkedSessions(answer)
     default:
       throw new Error('not an answer')
   }
@@ -43,6 +47,13 @@ function checkedResult(answer: Extract<WorkerAnswer, { type: 'result' }>): Check
     throw new Error('not a result')
   }
   return { type, id, result: { ok, output, summary, ...(images ? { images } : {}) } }
+}
+
+function checkedSessions({ type, sessions }: Extract<WorkerAnswer, { type: 'sessions' }>) {
+  const isSession = ({ id, pid, title }: Session) =>
+    Number.isSafeInteger(id) && Number.isSafeInteger(pid) && pid > 1 && typeof title === 'string'
+  if (!Array.isArray(sessions) || !sessions.every(isSession)) throw new Error('not sessions')
+  return { type, sessions }
 }
 
 /** Nothing but data URLs: the service itself would fetch what another one names. */

@@ -1,17 +1,10 @@
 import { messageOf } from '../../shared/errors.ts'
-import { boundedResult } from '../worker/answer-bounds.ts'
+import type { Session } from '../worker/sessions.ts'
 import type { ToolResult } from '../worker/tool.ts'
-import { type ToolUser, toolUser } from './tool-user.ts'
-import type { CheckedAnswer } from './worker-answer.ts'
+import { endProcesses } from './end-processes.ts'
+import { type ExclusiveUser, exclusiveUser, type ToolUser, toolUser } from './tool-user.ts'
 import { type WorkerOptions, WorkerProcess } from './worker-process.ts'
-
-/** Time a worker has to answer once a tool's time is up, or it was cancelled, before it counts as stuck. */
-const GRACE_MS = 5000
-
-interface Waiting {
-  onOutput(text: string): void
-  onResult(result: ToolResult): void
-}
+import { notStartedResult } from './worker-results.ts'
 
 /**
  * The agent's side of the worker process. A worker that dies or hangs costs the calls it was busy
@@ -21,18 +14,18 @@ export class WorkerClient {
   readonly #options: WorkerOptions
   readonly #script: string
   readonly #user: ToolUser
-  readonly #waiting = new Map<number, Waiting>()
+  readonly #exclusive: ExclusiveUser | undefined
   #process: WorkerProcess | undefined
-  #lastId = 0
 
   /**
    * `script`: the container script, of which the worker is the other half. Default: the one that runs.
-   * @throws CodexboxError `image-unusable`
+   * @throws CodexboxError `image-unusable`, `request-invalid`
    */
   constructor(options: WorkerOptions, script = process.argv[1] ?? '') {
     this.#options = options
     this.#script = script
     this.#user = toolUser(options)
+    this.#exclusive = exclusiveUser(this.#user, options)
   }
 
   /** Whether what runs the tools can neither read our memory nor write to our output. */
@@ -54,27 +47,17 @@ export class WorkerClient {
    * tool, an object for any other. `onOutput` is given what the tool puts out while it runs, at most
    * some ten times a second and some kilobytes at once; a flood is thinned.
    */
-  call(
+  async call(
     name: string,
     input: unknown,
     onOutput: (text: string) => void = () => {},
   ): Promise<ToolResult> {
-    const { limits } = this.#options
-    const id = ++this.#lastId
-    return new Promise((resolve) => {
-      const deadline = setTimeout(() => this.#process?.kill(), limits.toolMs + GRACE_MS)
-      const onResult = (result: ToolResult) => {
-        clearTimeout(deadline)
-        resolve(result)
-      }
-      this.#waiting.set(id, { onOutput, onResult })
-      try {
-        this.#process ??= this.#start()
-        this.#process.send({ type: 'call', id, name, input, limits })
-      } catch (error) {
-        this.#settle(id, notStartedResult(messageOf(error)))
-      }
-    })
+    try {
+      this.#process ??= this.#start()
+      return this.#process.call(name, input, onOutput)
+    } catch (error) {
+      return notStartedResult(messageOf(error))
+    }
   }
 
   /**
@@ -82,76 +65,90 @@ export class WorkerClient {
    * that outlived their call.
    */
   cancel(): void {
-    const worker = this.#process
-    if (!worker) return
-    const cancelled = [...this.#waiting.keys()]
-    worker.send({ type: 'cancel' })
-    const stuck = setTimeout(() => {
-      if (cancelled.some((id) => this.#waiting.has(id))) worker.kill()
-    }, GRACE_MS)
-    stuck.unref()
+    this.#process?.cancel()
+  }
+
+  /**
+   * Ends what the tools have left running at the end of a run, but for the sessions that the model was told of;
+   * where the run `isLast`, those as well. Resolves with what a person should know of it.
+   * @throws Error when something cannot be ended
+   */
+  async endRun({ isLast }: { isLast: boolean }): Promise<string[]> {
+    if (isLast) {
+      await this.stop()
+      this.endAll()
+      return []
+    }
+    const sessions = this.#process ? await this.#process.sessions() : []
+    if (!sessions) {
+      this.endAll()
+      return [NO_ANSWER]
+    }
+    if (this.#endAllBut(sessions)) return sessions.map(noticeOf)
+    this.endAll()
+    return [TOO_MANY]
+  }
+
+  /**
+   * Ends at once the worker and, where its user runs nothing else, everything of that user.
+   * @throws Error when something cannot be ended
+   */
+  endAll(): void {
+    this.#process?.kill()
+    this.#process = undefined
+    if (this.#exclusive) endProcesses(this.#exclusive)
   }
 
   /** Ends the worker and what it runs. */
   async stop(): Promise<void> {
-    await this.#process?.stop()
+    const worker = this.#process
+    this.#process = undefined
+    await worker?.stop()
+  }
+
+  #endAllBut(sessions: readonly Session[]): boolean {
+    if (!this.#exclusive) return true
+    const leaders = sessions.map(({ pid }) => pid)
+    return endProcesses(this.#exclusive, { pid: this.#process?.pid, leaders })
   }
 
   /** Throws where the process does. */
   #start(): WorkerProcess {
-    const worker: WorkerProcess = new WorkerProcess(this.#script, this.#user, this.#options, {
-      onAnswer: (answer) => this.#take(answer),
-      onEnd: (how) => this.#lost(worker, how),
+    const worker = new WorkerProcess(this.#script, this.#user, this.#options, () => {
+      if (this.#process === worker) this.#lost()
     })
     return worker
   }
 
-  #take(answer: CheckedAnswer): void {
-    switch (answer.type) {
-      case 'ready':
-        break
-      case 'output':
-        this.#waiting.get(answer.id)?.onOutput(answer.text)
-        break
-      case 'result':
-        // The worker sees to it; but it may not be the worker that has written this.
-        this.#settle(answer.id, boundedResult(answer.result, this.#options.limits))
-        break
+  /** What it has left running is nobody's to look at or to end any more. */
+  #lost(): void {
+    try {
+      this.endAll()
+    } catch {
+      // Tried again at the end of the run, which is when it matters.
     }
   }
-
-  #lost(worker: WorkerProcess, how: Promise<string>): void {
-    if (this.#process !== worker) return
-    this.#process = undefined
-    const result = worker.isReady ? lostResult : notStartedResult
-    const ids = [...this.#waiting.keys()]
-    void how.then((why) => {
-      for (const id of ids) this.#settle(id, result(why))
-    })
-  }
-
-  #settle(id: number, result: ToolResult): void {
-    const waiting = this.#waiting.get(id)
-    this.#waiting.delete(id)
-    waiting?.onResult(result)
-  }
 }
 
-/** A call that was under way may have been carried out; the model must not simply repeat it. */
-function lostResult(how: string): ToolResult {
-  return {
-    ok: false,
-    output:
-      `error: the process that runs the tools was lost (${how}); whether this was carried out, ` +
-      'wholly or in part, is not known; a new process is started',
-    summary: 'the tool process was lost',
-  }
+const NO_ANSWER =
+  'The process that runs the tools did not answer at the end of the run: it was ended, with all that it had left running.'
+
+const TOO_MANY =
+  'What the tools had left running could not be ended one by one: all of it was, and background sessions with it.'
+
+function noticeOf({ id, title }: Session): string {
+  return `A command goes on in the background, as session ${id}: ${visible(title)}`
 }
 
-function notStartedResult(why: string): ToolResult {
-  return {
-    ok: false,
-    output: `error: this was not carried out: the process that runs the tools could not be started: ${why}`,
-    summary: 'the tool process could not be started',
-  }
+const MAX_TITLE_CHARS = 100
+
+/** Without what a terminal acts on, or does not show. */
+function visible(text: string): string {
+  const characters = [...text]
+  const shown = characters.slice(0, MAX_TITLE_CHARS).join('')
+  const escaped = shown.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  )
+  return characters.length > MAX_TITLE_CHARS ? `${escaped}…` : escaped
 }

@@ -5,18 +5,28 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../shared/errors.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { readLines } from '../../shared/read-lines.ts'
-import { maxAnswerBytes } from '../worker/answer-bounds.ts'
+import { boundedResult, maxAnswerBytes } from '../worker/answer-bounds.ts'
+import type { Session } from '../worker/sessions.ts'
+import type { ToolResult } from '../worker/tool.ts'
 import type { WorkerLine } from '../worker/worker.ts'
+import { childrenOf } from './process-table.ts'
 import type { ToolUser } from './tool-user.ts'
 import { type CheckedAnswer, parseAnswer } from './worker-answer.ts'
+import { lostResult, notStartedResult } from './worker-results.ts'
 
 export type WorkerOptions = Pick<
   RunRequest,
   'workspace' | 'worker' | 'toolEnvironment' | 'egressSocketPath' | 'limits'
 >
 
-/** Time a worker has to end what it runs. */
+/** Time a worker has to answer once a tool's time is up, or it was cancelled, before it counts as stuck. */
+const GRACE_MS = 5000
+
+/** Time a worker has to end what it runs, and to be gone once it was killed. */
 const STOP_MS = 1000
+
+/** Time a worker that has nothing to do has to answer. */
+const ANSWER_MS = 1000
 
 /** How much later than its end the last of its stderr may come. */
 const LAST_WORDS_MS = 100
@@ -24,23 +34,29 @@ const LAST_WORDS_MS = 100
 /** What is kept of its stderr. */
 const MAX_WORDS = 2000
 
-interface WorkerEvents {
-  onAnswer(answer: CheckedAnswer): void
-  /** Once. `how` says why, also where it could not be started; it never rejects. */
-  onEnd(how: Promise<string>): void
+interface Waiting {
+  onOutput(text: string): void
+  onResult(result: ToolResult): void
 }
 
-/** One worker process, from its start to its end. */
+/** One worker process, from its start to its end, and the calls it is busy with. */
 export class WorkerProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>
+  readonly #limits: RunRequest['limits']
+  readonly #onEnd: () => void
+  readonly #waiting = new Map<number, Waiting>()
+  #onSessions: (sessions: Session[] | undefined) => void = () => {}
+  #lastId = 0
+  /** Whether it has begun to serve; before that, it has done nothing. */
   #isReady = false
   #words = ''
 
   /**
-   * `script` is the container script, of which the worker is the other half.
+   * `script` is the container script, of which the worker is the other half. `onEnd` is called once, as soon as
+   * it has ended; the calls are answered later.
    * @throws Error where spawn does, which is when it may not change to the user asked for
    */
-  constructor(script: string, user: ToolUser, options: WorkerOptions, events: WorkerEvents) {
+  constructor(script: string, user: ToolUser, options: WorkerOptions, onEnd: () => void) {
     const { workspace, toolEnvironment, egressSocketPath, limits } = options
     const { ids, prefix } = user
     const args = [workspace, egressSocketPath ?? '', ...(ids ? [`${ids.uid}`, `${ids.gid}`] : [])]
@@ -54,51 +70,122 @@ export class WorkerProcess {
       ...(prefix.length > 0 ? ids : {}),
     })
     this.#child = child
-    child.once('error', (error) => events.onEnd(Promise.resolve(messageOf(error))))
-    child.once('exit', (code, signal) => events.onEnd(this.#lastWords(`${signal ?? code}`)))
+    this.#limits = limits
+    this.#onEnd = onEnd
+    child.once('error', (error) => this.#ended(Promise.resolve(messageOf(error))))
+    child.once('exit', (code, signal) => this.#ended(this.#lastWords(`${signal ?? code}`)))
     child.stdin.on('error', () => {}) // A worker that is gone is reported by its exit.
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#words = (this.#words + text).slice(-MAX_WORDS)
     })
-    if (toolEnvironment) this.send({ type: 'environment', variables: toolEnvironment })
-    void this.#readAnswers(maxAnswerBytes(limits), events)
+    if (toolEnvironment) this.#send({ type: 'environment', variables: toolEnvironment })
+    void this.#readAnswers()
   }
 
-  /** Whether it has begun to serve; before that, it has done nothing. */
-  get isReady(): boolean {
-    return this.#isReady
+  get pid(): number | undefined {
+    return this.#child.pid
   }
 
-  send(line: WorkerLine): void {
-    this.#child.stdin.write(`${JSON.stringify(line)}\n`)
+  /** See `WorkerClient`. */
+  call(name: string, input: unknown, onOutput: (text: string) => void): Promise<ToolResult> {
+    const limits = this.#limits
+    const id = ++this.#lastId
+    return new Promise((resolve) => {
+      const deadline = setTimeout(() => this.kill(), limits.toolMs + GRACE_MS)
+      const onResult = (result: ToolResult) => {
+        clearTimeout(deadline)
+        resolve(result)
+      }
+      this.#waiting.set(id, { onOutput, onResult })
+      this.#send({ type: 'call', id, name, input, limits })
+    })
   }
 
+  /** See `WorkerClient`. */
+  cancel(): void {
+    const cancelled = [...this.#waiting.keys()]
+    this.#send({ type: 'cancel' })
+    const stuck = setTimeout(() => {
+      if (cancelled.some((id) => this.#waiting.has(id))) this.kill()
+    }, GRACE_MS)
+    stuck.unref()
+  }
+
+  /** The commands that outlived their call. Undefined when it does not say, or is still busy with calls. */
+  async sessions(): Promise<Session[] | undefined> {
+    if (this.#lastId === 0) return []
+    if (this.#waiting.size > 0) return undefined
+    return new Promise((resolve) => {
+      const late = setTimeout(resolve, ANSWER_MS, undefined)
+      this.#onSessions = (sessions) => {
+        clearTimeout(late)
+        resolve(sessions)
+      }
+      this.#send({ type: 'sessions' })
+    })
+  }
+
+  /** Ends it at once, and the commands it runs: they lead groups of their own, and would go on. */
   kill(): void {
+    if (this.#hasEnded) return
+    for (const pid of childrenIfKnown(this.pid)) signalGroup(pid)
     this.#child.kill('SIGKILL')
   }
 
   /** Ends it and what it runs. It does so itself when its stdin ends; a stuck one is killed. */
   async stop(): Promise<void> {
-    const child = this.#child
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const exited = once(child, 'exit')
-    child.stdin.end()
-    const stuck = setTimeout(() => this.kill(), STOP_MS)
-    await exited
-    clearTimeout(stuck)
+    if (this.#hasEnded) return
+    const exited = once(this.#child, 'exit')
+    this.#child.stdin.end()
+    await Promise.race([exited, sleep(STOP_MS, undefined, { ref: false })])
+    this.kill()
+    await Promise.race([exited, sleep(STOP_MS, undefined, { ref: false })])
   }
 
-  async #readAnswers(maxBytes: number, { onAnswer }: WorkerEvents): Promise<void> {
+  get #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null
+  }
+
+  #send(line: WorkerLine): void {
+    this.#child.stdin.write(`${JSON.stringify(line)}\n`)
+  }
+
+  async #readAnswers(): Promise<void> {
     try {
-      for await (const line of readLines(this.#child.stdout, maxBytes)) {
-        const answer = parseAnswer(line)
-        this.#isReady ||= answer.type === 'ready'
-        onAnswer(answer)
+      for await (const line of readLines(this.#child.stdout, maxAnswerBytes(this.#limits))) {
+        this.#take(parseAnswer(line))
       }
     } catch {
       // Whatever it wrote was no answer; it is stopped, and its exit is reported.
       this.kill()
     }
+  }
+
+  #take(answer: CheckedAnswer): void {
+    switch (answer.type) {
+      case 'ready':
+        this.#isReady = true
+        break
+      case 'output':
+        this.#waiting.get(answer.id)?.onOutput(answer.text)
+        break
+      case 'result':
+        // The worker sees to it; but it may not be the worker that has written this.
+        this.#settle(answer.id, boundedResult(answer.result, this.#limits))
+        break
+      case 'sessions':
+        this.#onSessions(answer.sessions)
+        break
+    }
+  }
+
+  #ended(how: Promise<string>): void {
+    this.#onSessions(undefined)
+    this.#onEnd()
+    const result = this.#isReady ? lostResult : notStartedResult
+    void how.then((why) => {
+      for (const id of [...this.#waiting.keys()]) this.#settle(id, result(why))
+    })
   }
 
   async #lastWords(end: string): Promise<string> {
@@ -107,5 +194,27 @@ export class WorkerProcess {
     await Promise.race([closed, sleep(LAST_WORDS_MS, undefined, { ref: false })])
     const words = this.#words.trim()
     return `it ended with ${end}${words ? `, saying: ${words}` : ''}`
+  }
+
+  #settle(id: number, result: ToolResult): void {
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    waiting?.onResult(result)
+  }
+}
+
+function childrenIfKnown(pid: number | undefined): number[] {
+  try {
+    return pid === undefined ? [] : childrenOf(pid)
+  } catch {
+    return [] // Only Linux tells.
+  }
+}
+
+function signalGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL')
+  } catch {
+    // It is gone, or leads none and ends with the worker's pipes.
   }
 }

@@ -16,7 +16,7 @@ export function becomeToolUser(uid: number, gid: number): void {
     // score: the tools then, and not the agent. Once this process is closed, not even it may write there.
     writeFileSync('/proc/self/oom_score_adj', '1000')
     if (process.getuid?.() !== uid) {
-      process.setgroups?.([])
+      leaveGroups()
       process.setgid?.(gid)
       process.setuid?.(uid)
     } else {
@@ -26,6 +26,15 @@ export function becomeToolUser(uid: number, gid: number): void {
     if (wrong) throw new Error(wrong)
   } catch (error) {
     throw new Error(`it could not become user ${uid}: ${messageOf(error)}`)
+  }
+}
+
+/** Not everywhere may root do it (user_namespaces(7), setgroups); there may be none to leave. */
+function leaveGroups(): void {
+  try {
+    process.setgroups?.([])
+  } catch {
+    // Looked at below.
   }
 }
 

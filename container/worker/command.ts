@@ -21,6 +21,8 @@ export interface CommandOptions {
   signal: AbortSignal
   /** Called when it has ended. */
   cleanUp(): Promise<void>
+  /** What it is called when a person is told of it. */
+  title: string
 }
 
 type Stopper = 'timeout' | 'abort' | 'request'
@@ -59,6 +61,16 @@ export class Command {
 
   get hasEnded(): boolean {
     return this.#end !== undefined
+  }
+
+  get title(): string {
+    return this.#options.title
+  }
+
+  /** Of the shell, which leads a session (setsid(2)) of its own; undefined once that is to end, or has. */
+  get pid(): number | undefined {
+    const { pid, exitCode, signalCode } = this.#child
+    return this.#stoppedBy || exitCode !== null || signalCode !== null ? undefined : pid
   }
 
   /** Resolves when it has ended, at the latest after `ms`. Rejects when it could not be started. */

@@ -4,6 +4,15 @@ import { ToolError, type ToolResult } from './tool.ts'
 
 const MAX_SESSIONS = 16
 
+/** A command that goes on, as the agent is told of it. */
+export interface Session {
+  /** What the model knows it by. */
+  id: number
+  /** Of its shell. */
+  pid: number
+  title: string
+}
+
 /** The commands that went on after their call had returned, each under a number the model knows. */
 export class Sessions {
   readonly #commands = new Map<number, Command>()
@@ -11,6 +20,12 @@ export class Sessions {
   get isFull(): boolean {
     return (
       [...this.#commands.values()].filter((command) => !command.hasEnded).length >= MAX_SESSIONS
+    )
+  }
+
+  get running(): Session[] {
+    return [...this.#commands].flatMap(([id, { pid, title }]) =>
+      pid === undefined ? [] : [{ id, pid, title }],
     )
   }
 

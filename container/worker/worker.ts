@@ -3,7 +3,7 @@ import { messageOf } from '../../shared/errors.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import { boundedResult } from './answer-bounds.ts'
 import { LiveOutput } from './live-output.ts'
-import { Sessions } from './sessions.ts'
+import { type Session, Sessions } from './sessions.ts'
 import {
   freeFormInput,
   ToolArguments,
@@ -25,6 +25,8 @@ export type WorkerLine =
   | { type: 'call'; id: number; name: string; input: unknown; limits: ToolLimits }
   /** Ends every call that is running, and every command that outlived its call. */
   | { type: 'cancel' }
+  /** Asks for the commands that outlived their call. */
+  | { type: 'sessions' }
 
 export type WorkerAnswer =
   /** Calls are heard from now on; once. */
@@ -32,6 +34,7 @@ export type WorkerAnswer =
   /** What a running call has put out, thinned; any number of times before its result. */
   | { type: 'output'; id: number; text: string }
   | ({ type: 'result'; id: number } & ToolResult)
+  | { type: 'sessions'; sessions: Session[] }
 
 /** Of a call: a file of 32 MB as JSON text with every character escaped is still shorter. */
 const MAX_CALL_BYTES = 256 * 1024 * 1024
@@ -57,6 +60,9 @@ export async function serveWorker(
       case 'cancel':
         cancel.abort()
         cancel = newCancel()
+        break
+      case 'sessions':
+        write({ type: 'sessions', sessions: sessions.running })
         break
       case 'call':
         void answer(request, { workspace, environment, sessions, signal: cancel.signal })

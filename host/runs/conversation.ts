@@ -327,7 +327,8 @@ export class Conversation {
         ? { egressSocketPath: join(dirname(view.socketPath), EGRESS_SOCKET) }
         : {}),
       ...(view.toolEnvironment ? { toolEnvironment: view.toolEnvironment } : {}),
-      ...(view.worker ? { worker: view.worker } : {}),
+      // The container is this conversation's alone.
+      ...(view.worker ? { worker: { ...view.worker, isExclusive: true } } : {}),
       limits,
     }
   }

@@ -55,12 +55,12 @@ describe.concurrent('a worker that is lost', linux, () => {
     expect(lastOutput(server, 6)).toContain('back')
   })
 
-  test('F7: is replaced when it is stopped and its time is up', async (t) => {
-    const limits = { toolMs: 100 }
-    const { finished, server } = await play(
+  test('F7: is replaced when it is stopped and its time is up, and what it runs ends', async (t) => {
+    const limits = { toolMs: 1000 }
+    const { finished, server, workspace } = await play(
       t,
       [
-        callsAnswer(bash('kill -STOP $PPID'), bash('sleep 10')),
+        callsAnswer(bash('echo $$ > pid; sleep 60'), bash('sleep 0.3; kill -STOP $PPID; sleep 60')),
         callsAnswer(bash('echo back')),
         textAnswer(),
       ],
@@ -71,6 +71,7 @@ describe.concurrent('a worker that is lost', linux, () => {
     const lost = expect.stringContaining('was lost')
     expect(outputsSent(server, 1)).toEqual({ call_1: lost, call_2: lost })
     expect(lastOutput(server, 2)).toContain('back')
+    await expectGone([Number(readFileSync(join(workspace, 'pid'), 'utf8'))])
   })
 
   test('does not hold up an interruption when it is stopped', async (t) => {
@@ -232,6 +233,17 @@ describe.concurrent('the user who runs the tools', linux, () => {
     })
     expect(server.requests).toEqual([])
     expect(await agent.exit).toEqual({ code: 2, signal: null })
+  })
+
+  test('runs nothing else only where the agent is what a container was started for', async (t) => {
+    const worker = { uid: 12345, gid: 12345, isExclusive: true }
+    const { finished, server } = await play(t, [textAnswer()], { worker })
+
+    expect(finished).toMatchObject({
+      status: 'failed',
+      error: { code: 'request-invalid', message: expect.stringContaining('worker.isExclusive') },
+    })
+    expect(server.requests).toEqual([])
   })
 
   test('is told to the model when it cannot be that one', async (t) => {

@@ -29,7 +29,7 @@ export interface Cleanup {
   onTestFinished(cleanup: () => Promise<void>): void
 }
 
-type CallAnswer = Exclude<WorkerAnswer, { type: 'ready' }>
+type CallAnswer = Extract<WorkerAnswer, { id: number }>
 
 /** A user without rights, where the tests run as root, who may do everything; otherwise nobody else. */
 export const unprivileged = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
@@ -65,7 +65,7 @@ export function startWorker(
   void (async () => {
     for await (const line of readLines(child.stdout, 64 * 1024 * 1024)) {
       const answer = JSON.parse(line) as WorkerAnswer
-      if (answer.type !== 'ready') waiting.get(answer.id)?.(answer)
+      if ('id' in answer) waiting.get(answer.id)?.(answer)
     }
   })()
   const send = (line: WorkerLine) => void child.stdin.write(`${JSON.stringify(line)}\n`)

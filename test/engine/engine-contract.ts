@@ -130,7 +130,7 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
         },
         workspace: agent.view.workspace,
         ...(agent.view.toolEnvironment ? { toolEnvironment: agent.view.toolEnvironment } : {}),
-        ...(agent.view.worker ? { worker: agent.view.worker } : {}),
+        ...(agent.view.worker ? { worker: { ...agent.view.worker, isExclusive: true } } : {}),
       }),
     )
   }

@@ -57,6 +57,7 @@ export const bash: FunctionTool = {
       outputBytes: limits.toolOutputBytes,
       signal,
       cleanUp,
+      title: titleOf(commandLine),
     })
     const unwatch = command.watch(onOutput)
     await command.wait(Math.min(Math.max(yieldMs, MIN_YIELD_MS), MAX_YIELD_MS))
@@ -69,6 +70,14 @@ export const bash: FunctionTool = {
 
 const MIN_YIELD_MS = 250
 const MAX_YIELD_MS = 30_000
+
+const MAX_TITLE_CHARS = 200
+
+/** Its first line that says something. */
+function titleOf(commandLine: string): string {
+  const [line = ''] = commandLine.trimStart().split('\n', 1)
+  return line.slice(0, MAX_TITLE_CHARS)
+}
 
 /** Models know apply_patch as a command as well; here it is one that stands alone. */
 function patchIn(commandLine: string): string | undefined {

@@ -1,0 +1,48 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** A process as /proc shows it. */
+export interface SeenProcess {
+  pid: number
+  /** The number of its session (setsid(2)); 0 where the kernel does not say. */
+  session: number
+}
+
+/** The processes that live and are of user `uid` by one of their ids: real, effective or saved. */
+export function processesOf(uid: number): SeenProcess[] {
+  return allProcesses()
+    .filter(({ status }) => isOf(uid, status) && !isDead(status))
+    .map(({ pid, status }) => ({ pid, session: Number(/^NSsid:\t(\d+)/m.exec(status)?.[1] ?? 0) }))
+}
+
+/** The numbers of the processes that `parent` has started and that have not ended. */
+export function childrenOf(parent: number): number[] {
+  return allProcesses()
+    .filter(({ status }) => status.includes(`\nPPid:\t${parent}\n`))
+    .map(({ pid }) => pid)
+}
+
+/** The number that was given last, to a process or a thread that we can see: another one shows that some have begun. */
+export function lastNumber(): string | undefined {
+  return readFileSync('/proc/loadavg', 'latin1').trim().split(' ').at(-1)
+}
+
+function allProcesses(): { pid: number; status: string }[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return []
+    try {
+      return [{ pid: Number(name), status: readFileSync(`/proc/${name}/status`, 'latin1') }]
+    } catch {
+      return [] // It is gone.
+    }
+  })
+}
+
+function isOf(uid: number, status: string): boolean {
+  const [, real, effective, saved] = /^Uid:\t(\d+)\t(\d+)\t(\d+)/m.exec(status) ?? []
+  return [real, effective, saved].includes(`${uid}`)
+}
+
+/** A process whose first thread alone has ended looks dead, and its other threads go on. */
+function isDead(status: string): boolean {
+  return /^State:\t[ZX]/m.test(status) && /^Threads:\t[01]$/m.test(status)
+}
