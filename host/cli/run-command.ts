@@ -18,6 +18,8 @@ import { Screen } from './screen.ts'
 import { stopOnSignals } from './stop-signals.ts'
 import { waitForLimit } from './wait-for-limit.ts'
 
+const ONE_SHOT = { oneShot: true }
+
 /** One run: `prompt`, or what comes on stdin. Resolves with the exit code. */
 export async function runCommand(
   prompt: string | undefined,
@@ -39,7 +41,7 @@ export async function runCommand(
         const { session } = conversation
         const stopped = await waitForLimit({ resetsAt, session, before, screen: shown })
         if (stopped !== undefined) return stopped
-        end = await oneRun(conversation.resume(), shown)
+        end = await oneRun(conversation.resume(ONE_SHOT), shown)
       }
       return end.exitCode
     } finally {
@@ -67,11 +69,11 @@ async function beginning(
     if (!options.session) throw wrong('--continue wants to know which session: add --session NAME.')
     // One that is not there must not be made by looking for it.
     readSession(readConfig().dataDir, options.session)
-    return (conversation) => conversation.resume()
+    return (conversation) => conversation.resume(ONE_SHOT)
   }
   const asked = prompt === undefined || prompt === '-' ? await text(process.stdin) : prompt
   if (asked.trim() === '') throw wrong('The prompt is empty. Give it as an argument or on stdin.')
-  return (conversation) => conversation.run(asked, images ? { images } : {})
+  return (conversation) => conversation.run(asked, { ...ONE_SHOT, ...(images ? { images } : {}) })
 }
 
 async function checkRemaining(percent: number, screen: Screen): Promise<void> {

@@ -24,7 +24,7 @@ import { historyOf } from './history.ts'
 import { instructions } from './instructions.ts'
 import { LiveAgent } from './live-agent.ts'
 import type { OutputSchema } from './output-schema.ts'
-import { type Finished, Run } from './run.ts'
+import { type Finished, Run, type RunOptions } from './run.ts'
 import type { SessionLog } from './session-log.ts'
 
 /** More are counted only: whoever reads it has to look anyway. */
@@ -108,27 +108,28 @@ export class Conversation {
   }
 
   /** Asks the agent something. One run at a time. `images` are data URLs. */
-  run(prompt: string, { images }: { images?: readonly string[] } = {}): Run {
+  run(prompt: string, options: RunOptions & { images?: readonly string[] } = {}): Run {
     if (prompt.trim() === '') throw new CodexboxError('wrong-use', 'The prompt is empty.')
-    return this.#begin({ prompt, ...(images?.length ? { images: [...images] } : {}) })
+    const { images } = options
+    return this.#begin({ prompt, ...(images?.length ? { images: [...images] } : {}) }, options)
   }
 
   /** Goes on where the session ends, without saying anything: after a crash, a failure or a limit. */
-  resume(): Run {
+  resume(options: RunOptions = {}): Run {
     if (!this.#parts.log.lines.some(({ type }) => type === 'item')) {
       throw new CodexboxError(
         'wrong-use',
         `There is nothing to go on with: the session ${this.session} is empty. Give a prompt.`,
       )
     }
-    return this.#begin({})
+    return this.#begin({}, options)
   }
 
-  #begin(asked: Asked): Run {
+  #begin(asked: Asked, options: RunOptions): Run {
     if (this.#closing) throw new CodexboxError('wrong-use', 'This conversation is closed.')
     if (this.#current)
       throw new CodexboxError('wrong-use', 'The run before this one still goes on.')
-    const run = new Run(randomUUID())
+    const run = new Run(randomUUID(), options)
     this.#current = run
     void this.#drive(run, asked)
     return run

@@ -74,6 +74,8 @@ export class LiveAgent {
     this.#runs++
     let secrets = await this.#secrets(run)
     this.#write(options.line(secrets))
+    // Said so early, it has the agent end all that would outlive the run.
+    if (run.isOneShot) this.#write({ type: 'close' })
     run.attach({ send: (line) => this.#write(line), kill: () => void this.agent.stop(0) })
     try {
       return await this.#readToEnd(run, options, async () => {

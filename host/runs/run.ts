@@ -18,6 +18,14 @@ const MAX_UNREAD_PROGRESS_BYTES = 4 * 1024 * 1024
 /** What an event costs besides its text, roughly. */
 const EVENT_BYTES = 500
 
+export interface RunOptions {
+  /**
+   * Whether the container goes when the run is over, and background commands with it, instead of waiting for
+   * the next run, which gets a new one then. Default: no.
+   */
+  oneShot?: boolean
+}
+
 /** What a run can do to the process it runs in. */
 export interface RunControl {
   send(line: HostLine): void
@@ -33,6 +41,7 @@ export interface RunControl {
  */
 export class Run implements AsyncIterable<RunEvent> {
   readonly id: string
+  readonly isOneShot: boolean
   readonly result: Promise<RunResult>
   // Holds what the reader has not taken yet; a reader that never comes must not stop the run.
   readonly #unread: RunEvent[] = []
@@ -48,8 +57,9 @@ export class Run implements AsyncIterable<RunEvent> {
   #finished = false
   #stopped: 'interrupted' | undefined
 
-  constructor(id: string) {
+  constructor(id: string, { oneShot = false }: RunOptions = {}) {
     this.id = id
+    this.isOneShot = oneShot
     this.result = new Promise((resolve) => {
       this.#resolve = resolve
     })

@@ -1,7 +1,8 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RunEvent } from '../../shared/protocol.ts'
+import { isAlive } from '../container/worker-process.ts'
 import {
   callsAnswer,
   type Exchange,
@@ -103,6 +104,32 @@ describe('one run', () => {
     expect(stderr).toContain('/nonexistent/docker.sock')
     expect(stderr).toContain('without a container')
   })
+
+  test.skipIf(process.platform !== 'linux')(
+    'has ended what goes on in the background when it says its end, and names none of it',
+    async () => {
+      const command = 'echo $$ > pid; sleep 60'
+      const env = await askingServer(
+        callsAnswer(['bash', { command, yield_time_ms: 1000 }]),
+        textAnswer(),
+      )
+
+      const running = home.start(['run', '--json', 'Begin something.'], { env })
+      let stdout = ''
+      let wasAlive: boolean | undefined
+      running.child.stdout?.on('data', (text) => {
+        stdout += text
+        if (stdout.includes('"finished"')) {
+          wasAlive ??= isAlive(Number(readFileSync(join(home.workspace, 'pid'), 'utf8')))
+        }
+      })
+
+      expect((await running.result).code).toBe(0)
+      expect(stdout).toContain('running with session id')
+      expect(eventsOf(stdout).filter(({ type }) => type === 'notice')).toEqual([])
+      expect(wasAlive).toBe(false)
+    },
+  )
 
   test('cannot move the cursor of the terminal, whoever says it', async () => {
     const evil = `${ESC}]0;owned\x07${ESC}[2J\x9b1m\b`

@@ -135,6 +135,25 @@ describeWithEngine('at the end of a run', ({ docker, image, source, isRootless }
     )
 
     test(
+      'sessions end as well when it is the last run of its container',
+      async () => {
+        const command = 'echo begun; python3 leave.py "in a session of its own"; sleep 600'
+        bench.server.play(bash(command, { yield_time_ms: 2000 }), textAnswer())
+        const conversation = await open(owner)
+
+        const events = await eventsOf(conversation.run('Begin something.', { oneShot: true }))
+
+        expect(outputOf(events)).toMatch(/^running with session id/)
+        expect(events.filter(({ type }) => type === 'notice')).toEqual([])
+        expect(events.at(-1)).toMatchObject({ type: 'finished', status: 'done' })
+        writeFileSync(at('go'), '')
+        await sleep(LATER_MS)
+        expect(readdirSync(bench.workspace).filter((name) => name.startsWith('left '))).toEqual([])
+      },
+      LONG_MS,
+    )
+
+    test(
       'everything goes when the worker does not answer, and that is said',
       async () => {
         bench.server.play(

@@ -10,6 +10,7 @@ import type { Run } from '../../host/runs/run.ts'
 import type { Item } from '../../shared/items.ts'
 import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { FinishedEvent, RunEvent } from '../../shared/protocol.ts'
+import { isAlive } from '../container/worker-process.ts'
 import {
   callsAnswer,
   type Exchange,
@@ -162,6 +163,37 @@ describe('a conversation', () => {
     expect(bench.starts).toHaveLength(2)
     expect(words(lastInput())).toEqual(['First.', 'One.', 'Second.'])
   })
+
+  test.skipIf(process.platform !== 'linux')(
+    'names what goes on in the background when a run ends, and ends it with a one-shot run',
+    async () => {
+      const command = 'echo $$ > pid; sleep 60'
+      const calls = callsAnswer(['bash', { command, yield_time_ms: 1000 }])
+      const pid = () => Number(readFileSync(join(bench.workspace, 'pid'), 'utf8'))
+      bench.server.play(calls, textAnswer(), calls, textAnswer(), textAnswer('Three.'))
+      const conversation = await bench.open()
+
+      const usual = await eventsOf(conversation.run('First.'))
+      const first = pid()
+      const firstWasAlive = isAlive(first)
+      const last = await eventsOf(conversation.run('Second.', { oneShot: true }))
+      const wereAlive = [first, pid()].map(isAlive)
+      const next = await conversation.run('Third.').result
+
+      expect(usual.at(-2)).toMatchObject({
+        type: 'notice',
+        message: expect.stringMatching(
+          /^A command goes on in the background, as session \d+: echo \$\$ > pid; sleep 60$/,
+        ),
+      })
+      expect(firstWasAlive).toBe(true)
+      expect(last.filter(({ type }) => type === 'notice')).toEqual([])
+      expect(wereAlive).toEqual([false, false])
+      expect(next).toMatchObject({ status: 'done', text: 'Three.' })
+      expect(await bench.starts[0]?.agent.exited).toEqual({ code: 0, signal: null })
+      expect(bench.starts).toHaveLength(2)
+    },
+  )
 
   test('is not lost on an agent that is just leaving when the prompt comes', async () => {
     // Serves one run, and leaves as soon as it is asked for another.
