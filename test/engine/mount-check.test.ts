@@ -24,7 +24,7 @@ import { startEngineProxy } from './engine-proxy.ts'
 
 /** A container script that writes what it is given in the place of what the real one reports. */
 const reporting = (change: string, script: string) => `
-{
+if (process.argv[2] === 'agent') {
   const write = process.stdout.write
   process.stdout.write = function (chunk, ...rest) {
     process.stdout.write = write

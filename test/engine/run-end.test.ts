@@ -220,7 +220,7 @@ describeWithEngine('at the end of a run', ({ docker, image, source, isRootless }
         error: {
           code: 'container-lost',
           message: expect.stringMatching(
-            /exit code 3\. It said: What the tools have left running cannot be ended/,
+            /exit code 3\. Its last words: "What the tools have left running cannot be ended/,
           ),
         },
       })
