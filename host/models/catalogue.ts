@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { UNGATED_CLIENT_VERSION } from '../auth/client-identity.ts'
 import { isWithin } from '../auth/tokens.ts'
-import { packageVersion } from '../package-root.ts'
 import { type AccountFile, accountFile } from '../storage/account-file.ts'
 import { builtInModels } from './built-in-models.ts'
 import { type GetJsonOptions, getJson } from './get-json.ts'
@@ -133,7 +133,7 @@ async function download(
 
 function modelsUrl(codexBaseUrl: URL): URL {
   const url = new URL(`${codexBaseUrl.pathname.replace(/\/+$/, '')}/models`, codexBaseUrl)
-  url.searchParams.set('client_version', packageVersion)
+  url.searchParams.set('client_version', UNGATED_CLIENT_VERSION)
   return url
 }
 

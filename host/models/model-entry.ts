@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CLIENT_VERSION } from '../../shared/client-version.ts'
 
 /** What one has to know of a model to ask it. */
 export const ModelEntry = z.object({
@@ -23,6 +24,8 @@ export const ModelEntry = z.object({
   applyPatch: z.boolean(),
   images: z.boolean(),
   webSearch: z.boolean(),
+  /** The oldest version of the Codex CLI that the service lets ask this model. */
+  minimalClientVersion: z.string().optional(),
   /** The model that takes its place: this one is on its way out. */
   upgrade: z.string().optional(),
 })
@@ -49,6 +52,9 @@ const Answer = z.object({ models: z.array(z.unknown()).catch([]) }).catch({ mode
 const name = z.string().regex(/^[\w.:/+-]{1,100}$/)
 const optionalName = name.optional().catch(undefined)
 
+/** It becomes a header. */
+const clientVersion = z.string().regex(CLIENT_VERSION)
+
 const effort = z.union([name, z.object({ effort: name }).transform((level) => level.effort)])
 
 const WireModel = z.object({
@@ -67,6 +73,7 @@ const WireModel = z.object({
   apply_patch_tool_type: z.unknown().optional(),
   input_modalities: z.array(z.unknown()).catch(['text', 'image']),
   web_search_tool_type: z.unknown().optional(),
+  minimal_client_version: clientVersion.optional().catch(undefined),
   upgrade: z
     .union([name, z.object({ model: name }).transform(({ model }) => model)])
     .optional()
@@ -91,6 +98,7 @@ function entryOf(wire: z.infer<typeof WireModel>): ModelEntry {
     applyPatch: wire.apply_patch_tool_type === 'freeform',
     images: wire.input_modalities.includes('image'),
     webSearch: typeof wire.web_search_tool_type === 'string',
+    minimalClientVersion: wire.minimal_client_version,
     upgrade: wire.upgrade,
   }
 }

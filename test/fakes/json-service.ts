@@ -3,12 +3,18 @@ import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 
-/** `hang` never answers, `stall` does not finish its body, `cut` closes the connection. */
-export type JsonReply =
-  | 'hang'
-  | 'stall'
-  | 'cut'
-  | { status?: number; json?: unknown; text?: string; headers?: Record<string, string> }
+interface Reply {
+  status?: number
+  json?: unknown
+  text?: string
+  headers?: Record<string, string>
+}
+
+/**
+ * `hang` never answers, `stall` does not finish its body, `cut` closes the connection; a function
+ * answers what the query asks for.
+ */
+export type JsonReply = 'hang' | 'stall' | 'cut' | Reply | ((query: URLSearchParams) => Reply)
 
 export interface JsonService {
   readonly url: URL
@@ -29,8 +35,10 @@ export async function startJsonService(
     const path = request.url ?? ''
     requests.push({ path, headers: request.headers, body: await text(request) })
     server.emit('asked')
-    const queue = replies[path.split('?', 1)[0] ?? ''] ?? []
-    const reply = (queue.length > 1 ? queue.shift() : queue[0]) ?? { status: 404, text: 'None' }
+    const { pathname, searchParams } = new URL(path, 'http://localhost')
+    const queue = replies[pathname] ?? []
+    const next = (queue.length > 1 ? queue.shift() : queue[0]) ?? { status: 404, text: 'None' }
+    const reply = typeof next === 'function' ? next(searchParams) : next
     if (reply === 'hang') return
     if (reply === 'cut') return void response.destroy()
     if (reply === 'stall') return void response.writeHead(200).write('{"models":[')

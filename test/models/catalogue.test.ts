@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { type CatalogueOptions, modelCatalogue } from '../../host/models/catalogue.ts'
+import { gatedModels } from '../fakes/gated-models.ts'
 import { type JsonReply, type JsonService, startJsonService } from '../fakes/json-service.ts'
 import { wireModel } from './wire-model.ts'
 
@@ -38,10 +39,13 @@ const catalogue = (about: Partial<CatalogueOptions> = {}) =>
     ...about,
   })
 
-const listing = (...slugs: string[]): JsonReply => ({
-  json: { models: slugs.map((slug) => wireModel(slug)) },
-  headers: { etag: `"${slugs.join()}"` },
-})
+const listing = (...slugs: string[]) => etagged(`"${slugs.join()}"`, ...slugs)
+
+const etagged = (etag: string, ...slugs: string[]): JsonReply =>
+  gatedModels(
+    slugs.map((slug) => wireModel(slug)),
+    { etag },
+  )
 
 const answer = (...replies: JsonReply[]) => {
   service.replies[PATH] = replies
@@ -50,7 +54,7 @@ const answer = (...replies: JsonReply[]) => {
 const slugsOf = ({ models }: { models: readonly { slug: string }[] }) =>
   models.map(({ slug }) => slug)
 
-test('the service is asked as the account, by who we are, for our version', async () => {
+test('the service is asked as the account, by who we are, for all its models', async () => {
   answer(listing('one', 'two'))
 
   const found = await catalogue().known()
@@ -58,13 +62,34 @@ test('the service is asked as the account, by who we are, for our version', asyn
   expect(found).toMatchObject({ source: 'live', checkedAt: now })
   expect(slugsOf(found)).toEqual(['one', 'two'])
   const [request] = service.requests
-  expect(request?.path).toMatch(/^\/backend-api\/codex\/models\?client_version=\d+\.\d+\.\d+/)
+  expect(request?.path).toBe('/backend-api/codex/models?client_version=0.0.0')
   expect(request?.headers).toMatchObject({
     authorization: 'Bearer canary-token',
     'chatgpt-account-id': 'account-1',
     originator: 'codexbox',
   })
   expect(request?.headers).not.toHaveProperty('if-none-match')
+})
+
+test('models that ask for a newer Codex than there is are listed as well', async () => {
+  const ask = async (version: string) => {
+    const url = new URL(`${PATH}?client_version=${version}`, service.url)
+    const { models } = (await (await fetch(url)).json()) as { models: { slug: string }[] }
+    return models.map(({ slug }) => slug)
+  }
+  answer(
+    gatedModels([
+      wireModel('old', { minimal_client_version: '0.98.0' }),
+      wireModel('new', { minimal_client_version: '0.166.0' }),
+      wireModel('next', { minimal_client_version: '9.0.0' }),
+    ]),
+  )
+
+  // As the service is known to answer others.
+  expect(await ask('0.0.1')).toEqual([])
+  expect(await ask('0.133.0')).toEqual(['old'])
+  expect(await ask('0.166.0')).toEqual(['old', 'new'])
+  expect(slugsOf(await catalogue().known())).toEqual(['old', 'new', 'next'])
 })
 
 test('a fresh list is used without any request, by other processes too', async () => {
@@ -238,7 +263,7 @@ test('a data folder that cannot be written to costs the keeping only', async () 
 })
 
 test('an etag that could not be sent back is not kept', async () => {
-  answer({ ...(listing('one') as object), headers: { etag: 'no quotes' } })
+  answer(etagged('no quotes', 'one'))
   await catalogue().known()
 
   await catalogue().ask()

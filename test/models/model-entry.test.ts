@@ -23,6 +23,7 @@ test('of an entry only what is needed to ask the model is kept', () => {
       applyPatch: true,
       images: true,
       webSearch: true,
+      minimalClientVersion: '0.144.0',
       upgrade: 'gpt-10',
     },
   ])
@@ -103,6 +104,8 @@ test.each([
   ['web_search_tool_type', null, 'webSearch', false],
   ['input_modalities', ['text'], 'images', false],
   ['use_responses_lite', 'true', 'lite', false],
+  ['minimal_client_version', '0.166.0-alpha.1', 'minimalClientVersion', '0.166.0-alpha.1'],
+  ['minimal_client_version', '1.0\r\ncookie: a', 'minimalClientVersion', undefined],
   ['display_name', 'x'.repeat(201), 'name', 'm'],
 ] as const)('%s %j is read as %s %j', (wireName, wire, name, value) => {
   const [entry] = read(wireModel('m', { [wireName]: wire }))

@@ -23,6 +23,7 @@ export function wireModel(slug: string, about: Record<string, unknown> = {}) {
     apply_patch_tool_type: 'freeform',
     web_search_tool_type: 'text_and_image',
     use_responses_lite: true,
+    minimal_client_version: '0.144.0',
     upgrade: null,
     base_instructions: 'x'.repeat(20_000),
     ...about,
