@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { historyOf } from '../../host/runs/history.ts'
 import type { SessionLine } from '../../host/runs/session-log.ts'
 import type { Item } from '../../shared/items.ts'
+import { historyFault } from '../fakes/strict-history.ts'
 import { isFull, seed } from './seeded.ts'
-import { historyFault } from './strict-history.ts'
 
 const OWNER = 'codex:ada'
 /** Two runs of ours, and one of somebody else. */

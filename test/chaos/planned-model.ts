@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Item } from '../../shared/items.ts'
 import { type StreamEvent, sse, USAGE } from '../fakes/model-server.ts'
-import { historyFault } from './strict-history.ts'
+import { refusalOf } from '../fakes/service-rules.ts'
 
 /** What the model has done for a task: turns, each with the names of steps that are done side by side. */
 export type Plan = readonly (readonly string[])[]
@@ -50,14 +50,16 @@ export async function startPlannedModel(plan: Plan): Promise<PlannedModel> {
   let answers = 0
 
   const server = createServer(async (request, response) => {
-    const { input } = JSON.parse(await textOf(request)) as { input: Item[] }
-    const fault = historyFault(input)
-    if (fault) {
-      refusals.push(fault)
-      response.writeHead(400, { 'content-type': 'application/json' })
-      response.end(JSON.stringify({ error: { type: 'invalid_request_error', message: fault } }))
+    const body = JSON.parse(await textOf(request)) as { input: Item[] }
+    const header = (name: string) => request.headers[name]?.toString()
+    const refused = refusalOf({ header, body })
+    if (refused) {
+      refusals.push(JSON.stringify(refused.body))
+      response.writeHead(refused.status, { 'content-type': 'application/json' })
+      response.end(JSON.stringify(refused.body))
       return
     }
+    const { input } = body
     const { task, items } = currentTask(input)
     inputs.set(task, input)
     const done = doneSteps(task, items)

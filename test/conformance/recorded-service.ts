@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Item } from '../../shared/items.ts'
 import { sse } from '../fakes/model-server.ts'
+import { refusalOf } from '../fakes/service-rules.ts'
 import type { Recording } from './replay.ts'
 
 /** The whole model service of one recording: answers, and the question about the workspace. */
@@ -15,6 +16,7 @@ export interface RecordedService {
   readonly beside: Set<string>
   /** Awaited before the next request for an answer gets its own. */
   beforeAnswer: (() => Promise<void>) | undefined
+  /** Rejects when a request was one that the service is known to refuse. */
   close(): Promise<void>
 }
 
@@ -28,6 +30,7 @@ export async function startRecordedService(recorded: Recording): Promise<Recorde
   const accountAnswers = recorded.credentials?.accountAnswers ?? []
   const requests: RecordedService['requests'] = []
   const beside = new Set<string>()
+  const violations: string[] = []
   let accountChecks = 0
 
   const server = createServer(async (request, response) => {
@@ -41,10 +44,14 @@ export async function startRecordedService(recorded: Recording): Promise<Recorde
       accountChecks += 1
       response.writeHead(answer.status, json).end(JSON.stringify(answer.json))
     } else if (path.endsWith('/responses')) {
-      requests.push({
-        headers: request.headers,
-        body: JSON.parse(Buffer.concat(chunks).toString()),
-      })
+      const body = JSON.parse(Buffer.concat(chunks).toString())
+      requests.push({ headers: request.headers, body })
+      const header = (name: string) => request.headers[name]?.toString()
+      const refused = refusalOf({ header, body })
+      if (refused) {
+        violations.push(JSON.stringify(refused.body))
+        return void response.writeHead(refused.status, json).end(JSON.stringify(refused.body))
+      }
       const exchange = waiting.shift()
       await service.beforeAnswer?.()
       if (!exchange) response.writeHead(400).end('The recording holds no more answers.')
@@ -68,6 +75,7 @@ export async function startRecordedService(recorded: Recording): Promise<Recorde
     close: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
+      if (violations.length > 0) throw new Error(`The service would refuse: ${violations}`)
     },
   }
   return service

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { finished } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Item } from '../../shared/items.ts'
+import { type KnownModel, refusalOf } from './service-rules.ts'
 
 /** One answer of the stand-in: to one request, in the order of the script. */
 export interface Exchange {
@@ -52,27 +53,49 @@ export interface ModelServer {
   readonly left: number
   /** Requests beyond the script; they got a 400. */
   readonly unscripted: number
+  /** Why requests were refused that no client may send; see `refusalOf`. */
+  readonly violations: readonly string[]
   /** Adds to the script. */
   play(...exchanges: Exchange[]): void
+  /** Rejects when there were violations, so that no test passes by one. */
   close(): Promise<void>
 }
 
-/** A real HTTP server on a free port (or on `socketPath`) that plays `script` to whoever asks. */
+export interface ModelServerOptions {
+  socketPath?: string
+  /** Those it has; default: all but what the service has retired. */
+  models?: readonly KnownModel[]
+  /** `none`: it answers whatever comes, for what is not sent by our agent. */
+  rules?: 'service' | 'none'
+}
+
+/**
+ * A real HTTP server on a free port (or on `socketPath`) that plays `script` to whoever asks, and
+ * refuses what the service is known to refuse.
+ */
 export async function startModelServer(
   script: readonly Exchange[],
-  options: { socketPath?: string } = {},
+  { socketPath, models, rules = 'service' }: ModelServerOptions = {},
 ): Promise<ModelServer> {
   const waiting = [...script]
   const requests: RecordedRequest[] = []
+  const violations: string[] = []
   let unscripted = 0
 
   const server = createServer(async (request, response) => {
-    requests.push(await record(request))
+    const asked = await record(request).catch(() => undefined)
+    // It left in the middle of its request.
+    if (!asked) return
+    requests.push(asked)
+    const refused = rules === 'service' ? refusalOf(asked, models) : undefined
+    if (refused) {
+      if (refused.isViolation) violations.push(JSON.stringify(refused.body))
+      return answer(response, refused)
+    }
     const exchange = waiting.shift()
     if (!exchange) unscripted += 1
     await answer(response, exchange ?? BEYOND_SCRIPT)
   })
-  const { socketPath } = options
   if (socketPath) server.listen(socketPath)
   else server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -88,10 +111,12 @@ export async function startModelServer(
     get unscripted() {
       return unscripted
     },
+    violations,
     play: (...exchanges) => void waiting.push(...exchanges),
     close: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
+      if (violations.length > 0) throw new Error(`The service would refuse: ${violations}`)
     },
   }
 }

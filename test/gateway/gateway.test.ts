@@ -170,7 +170,7 @@ test('the real credentials are put on, and what the container says in headers is
     'x-openai-internal-codex-responses-lite': 'true',
   }
 
-  const body = aModelRequest({ tools: undefined })
+  const body = aModelRequest({ tools: undefined, parallel_tool_calls: false })
 
   const reply = await post(gateway, { headers: { ...hostile, ...own }, body })
 

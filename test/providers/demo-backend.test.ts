@@ -157,6 +157,7 @@ test.each([
   ['has no input', aBody({ input: undefined }), "'input'"],
   ['has an item without a type', aBody({ input: [{}] }), "'input"],
   ['wants to be stored', aBody({ store: true }), 'Store must be set to false'],
+  ['asks for more than it takes', aBody({ max_output_tokens: 9 }), 'Unsupported parameter: max_'],
   ['leaves storing open', aBody({ store: undefined }), 'Store must be set to false'],
   ['wants no stream', aBody({ stream: false }), 'Stream must be set to true'],
 ])('a request that %s is refused', async (_, body, words) => {

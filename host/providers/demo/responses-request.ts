@@ -12,6 +12,19 @@ const ResponsesRequest = z.looseObject({
 })
 export type ResponsesRequest = z.infer<typeof ResponsesRequest>
 
+/** What the service takes; the public API takes more. */
+const PARAMETERS = new Set([
+  ...Object.keys(ResponsesRequest.shape),
+  'client_metadata',
+  'parallel_tool_calls',
+  'reasoning',
+  'service_tier',
+  'store',
+  'stream',
+  'text',
+  'tool_choice',
+])
+
 /** An answer that is no stream: status and JSON body. */
 export interface Refusal {
   status: number
@@ -30,6 +43,8 @@ export function readResponsesRequest(
   } catch {
     return badRequest('We could not parse the JSON body of your request.', null)
   }
+  const unknown = Object.keys(Object(body)).find((name) => !PARAMETERS.has(name))
+  if (unknown) return detail(`Unsupported parameter: ${unknown}`)
   const parsed = ResponsesRequest.safeParse(body)
   if (!parsed.success) {
     const param = parsed.error.issues[0]?.path.join('.') || null

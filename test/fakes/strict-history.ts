@@ -82,6 +82,7 @@ function itemFault(item: Item): string | undefined {
     case 'function_call_output':
     case 'custom_tool_call_output':
       return Array.isArray(item.output) ? undefined : textFault(item, 'output')
+    case 'compaction_trigger':
     case 'web_search_call':
     case 'additional_tools':
       return undefined
