@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CLIENT_VERSION } from './client-version.ts'
 import { IMAGE_URL } from './image-url.ts'
 import { Item } from './items.ts'
 import { Limits } from './limits.ts'
@@ -63,6 +64,11 @@ export const ModelForm = z.object({
   compaction: z.enum(['trigger', 'summary']),
   /** Tokens of a conversation from which on it is compacted. Absent: only when it no longer fits. */
   compactAtTokens: bound.optional(),
+  /**
+   * The oldest Codex CLI that may ask this model, by the list of the service. It is named only where
+   * a request was refused for the want of it. Absent: not listed, or without such a bound.
+   */
+  minimalClientVersion: z.string().regex(CLIENT_VERSION).optional(),
 })
 export type ModelForm = z.infer<typeof ModelForm>
 

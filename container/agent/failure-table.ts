@@ -13,8 +13,15 @@ export type Where = 'http' | 'failed' | 'incomplete' | 'connecting' | 'reading'
  * - `ask-for-secrets`: the host may have a newer token; once
  * - `drop-reasoning`: the request may pass without the sealed reasoning of earlier turns; once
  * - `compact`: the conversation has to become shorter first; once
+ * - `name-client-version`: the service may take us for an old client; once, for a listed model
  */
-export type Remedy = 'give-up' | 'retry' | 'ask-for-secrets' | 'drop-reasoning' | 'compact'
+export type Remedy =
+  | 'give-up'
+  | 'retry'
+  | 'ask-for-secrets'
+  | 'drop-reasoning'
+  | 'compact'
+  | 'name-client-version'
 
 /** All parts that are given must hold. */
 export interface Condition {
@@ -59,6 +66,8 @@ const SAME_AGAIN = 'The official client repeats it; the same request gets the sa
 const NOT_IN_SECONDS = 'The official client repeats it; this does not change within seconds.'
 const NOT_IN_FAILED =
   'In a failed stream the official client repeats it as it does any unknown code.'
+const NEVER_OLD =
+  'The official client names its version with each request. Ours names one when it is refused.'
 const ENOUGH = 'The official client asks up to 30 times; six are enough to be sure.'
 
 /** What can go wrong between us and the model. The first row that fits is the one that counts. */
@@ -336,8 +345,21 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         remedy: 'give-up',
       },
       {
-        name: 'model-not-for-account',
-        where: ['http'],
+        name: 'client-too-old',
+        where: ANSWER,
+        when: {
+          status: ['4xx'],
+          text: /\bmodel\b.{0,100}\brequires a newer version of codex\b/i,
+        },
+        code: 'model-refused',
+        says: 'The service wants a newer client for {model}.',
+        advice: 'Choose {otherModel} with --model, or look for a newer version of codexbox.',
+        remedy: 'name-client-version',
+        why: NEVER_OLD,
+      },
+      {
+        name: 'client-too-old-or-not-for-account',
+        where: ANSWER,
         when: {
           status: ['4xx'],
           text: /\bmodel\b.{0,100}\bnot supported when using codex with a chatgpt account/i,
@@ -345,7 +367,18 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         code: 'model-unknown',
         says: 'The service does not offer {model} to this account: it is retired, or of another plan.',
         advice: 'Choose {otherModel} with --model.',
-        remedy: 'give-up',
+        remedy: 'name-client-version',
+        why: NEVER_OLD,
+      },
+      {
+        name: 'client-too-old-or-not-found',
+        where: ANSWER,
+        when: { status: [404], text: /^model not found:? [\w.:/-]{1,100}$/i },
+        code: 'model-unknown',
+        says: 'The service does not know {model}, or not for this account.',
+        advice: 'Choose {otherModel} with --model.',
+        remedy: 'name-client-version',
+        why: NEVER_OLD,
       },
       {
         name: 'model-retired',

@@ -90,7 +90,7 @@ function partsOf(facts: FailureFacts): Record<string, string> {
 
 /** A name in quotes beside the word, or one after it that can be nothing else: it has a digit. */
 const MODEL_NAMED =
-  /\bmodel:?\s{1,3}['"`]([\w.:/-]{1,80})['"`]|['"`]([\w.:/-]{1,80})['"`]\s{1,3}model\b|\bmodel:?\s{1,3}([a-z][\w.-]{0,60}\d[\w-]{0,20})/i
+  /\bmodel:?\s{1,3}['"`]([\w.:/-]{1,80})['"`]|['"`]([\w.:/-]{1,80})['"`]\s{1,3}model\b|\bmodel(?: not found)?:?\s{1,3}([a-z][\w.-]{0,60}\d[\w-]{0,20})/i
 
 const REPLACEMENT =
   /\b(?:use|try|(?:switch|upgrade|move|migrate)d? to|(?:replaced|superseded) by)\s{1,3}(?:the\s{1,3})?(?:model\s{1,3})?['"`]?([a-z][\w.-]{0,60}\d(?:[\w.-]{0,20}\w)?)/i

@@ -95,6 +95,8 @@ class Run {
   #secrets: Secrets
   /** Opaque; the first value the service sends in a run goes back with its later requests. */
   #turnState: string | undefined
+  /** Named with each request since one was refused without. */
+  #clientVersion: string | undefined
   #hasShownText = false
   #servedBy: string | undefined
   #limits = ''
@@ -203,6 +205,8 @@ class Run {
         return isFirst && this.#dropReasoning() ? undefined : failure
       case 'compact':
         return isFirst ? this.#makeRoom(failure) : failure
+      case 'name-client-version':
+        return this.#nameClientVersion(failure)
     }
   }
 
@@ -243,6 +247,21 @@ class Run {
     return true
   }
 
+  /** From here on, to the end of the run: the next request would be refused as this one was. */
+  #nameClientVersion(failure: ModelFailure): ModelFailure | undefined {
+    const { form, model } = this.#conversation.request
+    const { minimalClientVersion: version } = form
+    if (!version) return failure
+    if (this.#clientVersion) {
+      const message = `${failure.message} The list of models has it, and it was asked with \`version: ${version}\` as well.`
+      return { ...failure, code: 'model-refused', message }
+    }
+    this.#clientVersion = version
+    const message = `The service refused ${model}, which it lists for clients from ${version} on; asking again with \`version: ${version}\`.`
+    this.#input.emit({ type: 'notice', message })
+    return undefined
+  }
+
   /** The service says that the conversation is too long, whatever we counted. */
   async #makeRoom(failure: ModelFailure): Promise<ModelFailure | undefined> {
     const { history } = this.#conversation
@@ -264,6 +283,7 @@ class Run {
         secrets: this.#secrets,
         headers: {
           ...(this.#turnState ? { 'x-codex-turn-state': this.#turnState } : {}),
+          ...(this.#clientVersion ? { version: this.#clientVersion } : {}),
           ...(request.form.lite ? { 'x-openai-internal-codex-responses-lite': 'true' } : {}),
         },
         body: requestBody(request, history, more),

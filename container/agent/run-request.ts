@@ -1,3 +1,4 @@
+import { CLIENT_VERSION } from '../../shared/client-version.ts'
 import { CodexboxError } from '../../shared/errors.ts'
 import { IMAGE_URL } from '../../shared/image-url.ts'
 import type { HostLine, ModelForm, RunLimits, RunRequest } from '../../shared/protocol.ts'
@@ -106,6 +107,9 @@ function parseForm(form: Fields): ModelForm {
     webSearch: form.flag('webSearch'),
     compaction,
     compactAtTokens: form.has('compactAtTokens') ? form.integer('compactAtTokens', 1) : undefined,
+    minimalClientVersion: form.has('minimalClientVersion')
+      ? form.clientVersion('minimalClientVersion')
+      : undefined,
   }
 }
 
@@ -209,6 +213,12 @@ class Fields {
     const value = this.string(name)
     if (!/^[\x21-\x7e]+$/.test(value)) throw this.#wrong(name, 'printable ASCII without spaces')
     if (value.length > maxLength) throw this.#wrong(name, `at most ${maxLength} characters long`)
+    return value
+  }
+
+  clientVersion(name: string): string {
+    const value = this.string(name)
+    if (!CLIENT_VERSION.test(value)) throw this.#wrong(name, 'a version like 0.171.0')
     return value
   }
 

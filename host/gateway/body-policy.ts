@@ -8,7 +8,7 @@ import { addedItems } from './added-items.ts'
 export interface Terms {
   conversationId: string
   model: string
-  form: Pick<ModelForm, 'lite' | 'webSearch'>
+  form: Pick<ModelForm, 'lite' | 'webSearch' | 'minimalClientVersion'>
 }
 
 /** Takes a body as it came; `body` is the one that may go to the service. */
@@ -63,6 +63,9 @@ export function bodyPolicy(terms: Terms): BodyPolicy {
 /** The header that goes with the form of the request; see `requestSchema`. */
 export const LITE_HEADER = 'x-openai-internal-codex-responses-lite'
 
+/** By which the service tells how new the client is; see `ModelForm.minimalClientVersion`. */
+export const CLIENT_VERSION_HEADER = 'version'
+
 /** What is wrong with the headers that go along to the service, if anything is. */
 export function headerRefusal(headers: NodeJS.Dict<string | string[]>, terms: Terms) {
   for (const name of ['session-id', 'thread-id']) {
@@ -74,6 +77,10 @@ export function headerRefusal(headers: NodeJS.Dict<string | string[]>, terms: Te
   const lite = headers[LITE_HEADER]
   if (lite !== undefined && !(lite === 'true' && terms.form.lite)) {
     return `${LITE_HEADER} is not for this model`
+  }
+  const version = headers[CLIENT_VERSION_HEADER]
+  if (version !== undefined && version !== terms.form.minimalClientVersion) {
+    return `${CLIENT_VERSION_HEADER} is not the one that this model asks for`
   }
   return undefined
 }

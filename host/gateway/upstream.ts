@@ -5,10 +5,16 @@ import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import type { DebugExchange, DebugLog } from '../debug-log.ts'
 import { type IncomingAnswer, send } from '../net/send.ts'
 import type { ModelConnection } from '../providers/provider.ts'
-import { LITE_HEADER } from './body-policy.ts'
+import { CLIENT_VERSION_HEADER, LITE_HEADER } from './body-policy.ts'
 
 /** What a container may say in headers. Everything else is ours. */
-const FROM_CONTAINER = ['session-id', 'thread-id', 'x-codex-turn-state', LITE_HEADER]
+const FROM_CONTAINER = [
+  'session-id',
+  'thread-id',
+  'x-codex-turn-state',
+  LITE_HEADER,
+  CLIENT_VERSION_HEADER,
+]
 
 /** What the service may say back: what an answer and its limits are. Cookies, for one, stay on the host. */
 const TO_CONTAINER =

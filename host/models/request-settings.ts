@@ -71,6 +71,9 @@ export function requestSettings(
       webSearch: wanted.webSearch === true && entry.webSearch,
       compaction: dialect === 'codex' ? 'trigger' : 'summary',
       ...(compactAtTokens ? { compactAtTokens } : {}),
+      ...(dialect === 'codex' && entry.slug === model && entry.minimalClientVersion
+        ? { minimalClientVersion: entry.minimalClientVersion }
+        : {}),
     },
     reasoning: reasoningOf(effort, summary),
     ...(verbosity ? { verbosity } : {}),

@@ -8,6 +8,7 @@ import { type AgentProcess, startAgent } from '../fakes/agent-process.ts'
 import {
   type Exchange,
   type ModelServer,
+  type ModelServerOptions,
   type StreamEvent,
   sse,
   startModelServer,
@@ -136,9 +137,10 @@ export async function start(
   { onTestFinished }: Cleanup,
   script: readonly Exchange[],
   given: Parameters<typeof aRunRequest>[0] = {},
+  options: ModelServerOptions = {},
 ): Promise<Omit<Played, 'finished'>> {
   const workspace = mkdtempSync(join(tmpdir(), 'codexbox-conformance-'))
-  const server = await startModelServer(script)
+  const server = await startModelServer(script, options)
   const endpoint = { ...server.endpoint, ...given.endpoint }
   const agent = startAgent(aRunRequest({ workspace, ...given, endpoint }))
   onTestFinished(async () => {
@@ -156,8 +158,9 @@ export async function play(
   cleanup: Cleanup,
   script: readonly Exchange[],
   given: Parameters<typeof aRunRequest>[0] = {},
+  options: ModelServerOptions = {},
 ): Promise<Played> {
-  const scene = await start(cleanup, script, given)
+  const scene = await start(cleanup, script, given, options)
   return { ...scene, finished: await scene.agent.finished() }
 }
 

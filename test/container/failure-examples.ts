@@ -36,6 +36,10 @@ export function factsOf(example: Example): FailureFacts {
 
 const error = (fields: Record<string, unknown>) => ({ error: fields })
 const detail = (text: string) => ({ detail: text })
+const NEWER_CODEX =
+  "The 'gpt-5.5' model requires a newer version of Codex. Please upgrade to the latest app or CLI and try again."
+const NOT_WITH_CHATGPT =
+  "The 'gpt-5.5' model is not supported when using Codex with a ChatGPT account."
 const limitOf = (plan_type: string | null, headers: Record<string, string> = {}): Example => ({
   status: 429,
   headers,
@@ -170,11 +174,25 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
     { status: 400, body: detail("The 'gpt-5.5-high' model is not supported.") },
     { status: 404, body: error({ message: 'The model `gpt-5.5-xhigh` does not exist' }) },
   ],
-  'model-not-for-account': [
+  'client-too-old': [
+    { status: 400, body: detail(NEWER_CODEX) },
+    { failed: { message: NEWER_CODEX } },
+  ],
+  'client-too-old-or-not-for-account': [
+    { status: 400, body: detail(NOT_WITH_CHATGPT) },
+    { failed: { message: NOT_WITH_CHATGPT } },
+  ],
+  'client-too-old-or-not-found': [
     {
-      status: 400,
-      body: detail("The 'gpt-5.5' model is not supported when using Codex with a ChatGPT account."),
+      status: 404,
+      body: error({
+        message: 'Model not found gpt-5.6-luna',
+        type: 'invalid_request_error',
+        param: 'model',
+        code: null,
+      }),
     },
+    { failed: { message: 'Model not found gpt-5.6-luna' } },
   ],
   'model-retired': [
     {

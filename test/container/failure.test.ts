@@ -147,7 +147,7 @@ describe('the model that was named', () => {
   test.each([
     ["The 'gpt-5.5' model is gone and no longer available.", "model 'gpt-5.5'"],
     ['The model `gpt-5.5` does not exist.', "model 'gpt-5.5'"],
-    ['Model not found gpt-7', 'this model'],
+    ['Model not found gpt-7', "model 'gpt-7'"],
     ['The requested model: o3 is not supported', "model 'o3'"],
   ])('%s', (text, named) => {
     expect(refused(404, { detail: text }).message).toContain(named)

@@ -1,8 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
-import { addedItems, eventsOf, outline, play, start } from '../conformance/replay.ts'
+import { describe, expect, test } from 'vitest'
+import {
+  addedItems,
+  type Cleanup,
+  eventsOf,
+  outline,
+  type Played,
+  play,
+  start,
+} from '../conformance/replay.ts'
 import { callsAnswer, failedAnswer, itemsAnswer, textAnswer } from '../fakes/model-server.ts'
+import type { KnownModel } from '../fakes/service-rules.ts'
 
 const touch = callsAnswer(['bash', { command: 'echo once >> ran' }])
 
@@ -48,6 +57,52 @@ test('a run without a prompt goes on where the history ends', async (t) => {
 
   expect(finished.status).toBe('done')
   expect(server.requests[0]?.body.input.slice(1)).toEqual(history)
+})
+
+describe.each<NonNullable<KnownModel['gate']>['words']>([
+  'newer-version',
+  'chatgpt-account',
+  'not-found',
+])('a model that the service has only for newer clients (%s)', (words) => {
+  const models = [{ slug: 'gpt-9', gate: { words, version: '0.166.0' } }]
+  const scene = (t: Cleanup, listed: object, script = [touch, textAnswer()]) =>
+    play(t, script, { model: 'gpt-9', form: listed }, { models })
+  const versionsOf = ({ server }: Played) =>
+    server.requests.map((request) => request.header('version'))
+
+  const noticesOf = ({ agent }: Played) =>
+    eventsOf(agent, 'notice').flatMap(({ message }) => (message.includes('gpt-9') ? [message] : []))
+
+  test('is asked again with the version that its entry names, which is said once', async (t) => {
+    const played = await scene(t, { minimalClientVersion: '0.166.0' })
+
+    expect(played.finished).toMatchObject({ status: 'done', turns: 2 })
+    expect(versionsOf(played)).toEqual([undefined, '0.166.0', '0.166.0'])
+    expect(noticesOf(played)).toEqual([
+      'The service refused gpt-9, which it lists for clients from 0.166.0 on; asking again with `version: 0.166.0`.',
+    ])
+  })
+
+  test('is given up when that does not help', async (t) => {
+    const played = await scene(t, { minimalClientVersion: '0.155.0' }, [])
+
+    expect(versionsOf(played)).toEqual([undefined, '0.155.0'])
+    expect(played.finished).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'model-refused',
+        message: expect.stringMatching(/'gpt-9'.*asked with `version: 0\.155\.0` as well\.$/),
+      },
+    })
+  })
+
+  test('is given up at once when the list does not have it', async (t) => {
+    const played = await scene(t, {}, [])
+
+    expect(versionsOf(played)).toEqual([undefined])
+    expect(played.finished.status).toBe('failed')
+    expect(noticesOf(played)).toEqual([])
+  })
 })
 
 test('images stand in front of the prompt', async (t) => {

@@ -23,7 +23,7 @@ const whole = {
   ...aRunRequest({
     secrets,
     images: ['data:image/png;base64,AAAA'],
-    form: { compactAtTokens: 1000 },
+    form: { compactAtTokens: 1000, minimalClientVersion: '0.166.0' },
     verbosity: 'low',
     outputSchema: { type: 'object' },
     historyTokens: 7,

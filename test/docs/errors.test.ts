@@ -55,6 +55,7 @@ const DONE: Record<Remedy, string> = {
   'ask-for-secrets': 'the host is asked for a new token, once',
   'drop-reasoning': 'is repeated without the reasoning, once',
   compact: 'the conversation is compacted, once',
+  'name-client-version': 'is repeated with the version that the list names, once',
 }
 
 /** As of the first example; a person reads exactly this. */

@@ -21,6 +21,7 @@ import {
   textAnswer,
 } from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
+import type { KnownModel } from '../fakes/service-rules.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
@@ -30,8 +31,13 @@ afterEach(async () => {
 type Asked = Parameters<typeof aRunRequest>[0]
 
 /** The real agent, run to its end, with the gateway between it and a model that follows `script`. */
-async function runThroughGateway(script: Exchange[], asked: Asked = {}, budget?: Partial<Budget>) {
-  const model = await startModelServer(script)
+async function runThroughGateway(
+  script: Exchange[],
+  asked: Asked = {},
+  budget?: Partial<Budget>,
+  models?: readonly KnownModel[],
+) {
+  const model = await startModelServer(script, models ? { models } : {})
   cleanups.push(model.close)
   const workspace = mkdtempSync(join(tmpdir(), 'codexbox-workspace-'))
   cleanups.push(() => rmSync(workspace, { recursive: true, force: true }))
@@ -210,4 +216,16 @@ test('a run that has used up its budget ends with a sentence that says so, at on
     turns: 2,
   })
   expect(account).toMatchObject({ requests: 3, refusals: 1, answers: 2 })
+})
+
+test('the version that the list of models names goes through, where it is refused without', async () => {
+  const { model, finished } = await runThroughGateway(
+    [textAnswer()],
+    { model: 'gpt-9', form: { minimalClientVersion: '0.166.0' } },
+    undefined,
+    [{ slug: 'gpt-9', gate: { words: 'not-found', version: '0.166.0' } }],
+  )
+
+  expect(finished.status).toBe('done')
+  expect(model.requests.map((request) => request.header('version'))).toEqual([undefined, '0.166.0'])
 })

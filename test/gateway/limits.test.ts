@@ -66,6 +66,7 @@ test.each([
   ['thread-id', ''],
   ['thread-id', 'conversation-1, conversation-2'],
   ['x-openai-internal-codex-responses-lite', 'true'],
+  ['version', '0.171.0'],
 ])('the header %s: %j is refused', async (name, value) => {
   const { gateway, model } = await withModel([])
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { builtInModels } from '../../host/models/built-in-models.ts'
 import { defaultModel, findModel } from '../../host/models/find-model.ts'
-import { requestSettings, settingsFrom } from '../../host/models/request-settings.ts'
+import { type Dialect, requestSettings, settingsFrom } from '../../host/models/request-settings.ts'
 import { ModelForm } from '../../shared/protocol.ts'
 import { aModel } from './a-model.ts'
 
@@ -51,6 +51,16 @@ describe('a request fits the model', () => {
       verbosity: 'low',
       notices: [],
     })
+  })
+
+  test('the version that a listed model asks for is at hand, for that model and service alone', () => {
+    const entry = aModel('gpt-9', { minimalClientVersion: '0.166.0' })
+    const versionFor = (model: string, dialect: Dialect) =>
+      settingsFrom([entry], { model }, dialect).form.minimalClientVersion
+
+    expect(versionFor('gpt-9', 'codex')).toBe('0.166.0')
+    expect(versionFor('gpt-9-mini', 'codex')).toBeUndefined()
+    expect(versionFor('gpt-9', 'plain')).toBeUndefined()
   })
 
   test('and the public API knows neither the lite form nor the sealed compaction', () => {
