@@ -61,14 +61,41 @@ export function factsOfResponse(response: RefusedResponse, now: number): Failure
   }
 }
 
-/** `event`: a parsed `response.failed` or `response.incomplete`. */
-export function factsOfEvent(event: unknown): FailureFacts {
+/** `event`: a parsed `response.failed`, `response.incomplete` or `error`. */
+export function factsOfEvent(event: unknown, now: number): FailureFacts {
+  if (field(event, 'type') === 'error') return factsOfErrorEvent(event, now)
   const response = field(event, 'response')
   if (field(event, 'type') === 'response.incomplete') {
     const reason = string(field(field(response, 'incomplete_details'), 'reason'))
     return { ...nothing, where: 'incomplete', names: reason ? [reason] : [], said: oneLine(reason) }
   }
-  const error = readError(field(response, 'error'))
+  return factsOfError(field(response, 'error'))
+}
+
+/**
+ * The error stands in `error`, or its fields in the event itself. One with a status is the refusal
+ * that the request would have got, had the stream not begun already, headers and all.
+ */
+function factsOfErrorEvent(event: unknown, now: number): FailureFacts {
+  const error = field(event, 'error') ?? withoutType(event)
+  const status = field(event, 'status') ?? field(event, 'status_code')
+  if (typeof status !== 'number' || !(status >= 400 && status <= 599)) return factsOfError(error)
+  const headers = Object.fromEntries(
+    Object.entries(Object(field(event, 'headers')))
+      .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
+      .map(([name, value]) => [name.toLowerCase(), String(value)]),
+  )
+  return factsOfResponse({ status, headers, body: JSON.stringify({ error }) }, now)
+}
+
+/** `error` is the type of the event, and of no failure. */
+function withoutType(event: unknown): unknown {
+  const { type: _, ...error } = Object(event) as Record<string, unknown>
+  return error
+}
+
+function factsOfError(fields: unknown): FailureFacts {
+  const error = readError(fields)
   const text = (error.message ?? error.code ?? '').slice(0, MAX_SEARCHED)
   return {
     ...nothing,

@@ -31,9 +31,9 @@ export function failureOfResponse(response: RefusedResponse, now = Date.now()): 
   return failureOf(factsOfResponse(response, now), now)
 }
 
-/** What `response.failed` or `response.incomplete` mean; `event` is the parsed event. */
+/** What `response.failed`, `response.incomplete` or `error` mean; `event` is the parsed event. */
 export function failureOfEvent(event: unknown, now = Date.now()): ModelFailure {
-  return failureOf(factsOfEvent(event), now)
+  return failureOf(factsOfEvent(event, now), now)
 }
 
 /**

@@ -59,6 +59,7 @@ export async function readReply(
           }
         case 'response.failed':
         case 'response.incomplete':
+        case 'error':
           return { failure: failureOfEvent(event), wantsMore: false }
       }
     }

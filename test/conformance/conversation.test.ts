@@ -12,6 +12,7 @@ import {
   type Exchange,
   itemsAnswer,
   messageItem,
+  type StreamEvent,
   sse,
   startModelServer,
   textAnswer,
@@ -129,7 +130,6 @@ describe.concurrent('the stream', () => {
     const body = [
       '\uFEFF: a comment\nretry: 5000\nid: 7\n\n',
       sse([created, { type: 'response.brand_new', delta: 'no text' }]),
-      sse([{ type: 'error', error: { type: 'usage_limit_reached', resets_at: 1 } }]),
       'data: {"torn":\n\ndata: "a string"\n\ndata: null\n\ndata: []\n\ndata: {"no": "type"}\n\n',
       'data: [DONE]\n\n',
       'event: response.completed\ndata: {"type":"response.in_progress"}\n\n',
@@ -147,6 +147,63 @@ describe.concurrent('the stream', () => {
     expect(eventsOf(agent, 'retry')).toEqual([])
     expect(shownText(agent)).toBe('Done.')
     expect(eventsOf(agent, 'item').map((event) => event.item)).toContainEqual(item)
+  })
+
+  const limit = { type: 'usage_limit_reached', plan_type: 'plus', resets_at: 1_795_209_178 }
+  test.for<[string, StreamEvent]>([
+    ['in `error`', { type: 'error', error: limit }],
+    ['with a status', { type: 'error', status: 429, error: limit }],
+    ['at the top', { ...limit, type: 'error', code: 'usage_limit_reached' }],
+  ])('ends with a usage limit that comes as an event (%s)', async ([, event], t) => {
+    const { agent, finished, server } = await play(t, [
+      { body: sse([created, event]), fault: 'stall' },
+    ])
+
+    expect(finished).toMatchObject({
+      status: 'failed',
+      error: { code: 'usage-limit', resetsAt: 1_795_209_178_000 },
+    })
+    expect(finished.error?.message).toMatch(/^The usage limit of the plus plan is reached\. /)
+    expect(server.requests).toHaveLength(1)
+    expect(eventsOf(agent, 'retry')).toEqual([])
+  })
+
+  test.for<[string, StreamEvent, RegExp]>([
+    [
+      'in `error`',
+      { type: 'error', error: { code: 'server_error', message: 'Fuse.' } },
+      /^The service failed while answering: Fuse\./,
+    ],
+    [
+      'at the top',
+      { type: 'error', code: 'server_error', message: 'Fuse.', param: null, sequence_number: 2 },
+      /^The service failed while answering: Fuse\./,
+    ],
+    [
+      'with a status',
+      { type: 'error', status: 503, error: { message: 'Fuse.' }, headers: { 'CF-Ray': '8f00' } },
+      /^The service failed \(503\): Fuse\..*cf-ray 8f00/,
+    ],
+  ])('asks again after an error event that may pass (%s)', async ([, event, words], t) => {
+    const { agent, finished } = await play(t, [{ body: sse([created, event]) }, textAnswer()])
+
+    expect(finished.status).toBe('done')
+    expect(eventsOf(agent, 'retry')).toMatchObject([
+      { reason: { code: 'model-failed', message: expect.stringMatching(words) } },
+    ])
+  })
+
+  test('is compacted when an error event says that it is too long', async (t) => {
+    const error = { code: 'context_length_exceeded', message: 'Too long.' }
+    const sealed = { type: 'compaction', id: 'cmp_1', encrypted_content: 'gAAAA' }
+    const { agent, finished } = await play(t, [
+      { body: sse([created, { type: 'error', error }]) },
+      itemsAnswer([sealed]),
+      textAnswer(),
+    ])
+
+    expect(finished.status).toBe('done')
+    expect(eventsOf(agent, 'compacted')).toHaveLength(1)
   })
 
   test('gives items by output_item.done alone, not by deltas, added or completed', async (t) => {

@@ -9,6 +9,7 @@ import {
 export type Example =
   | { status: number; headers?: Record<string, string>; body?: unknown }
   | { failed: unknown }
+  | { errorEvent: Record<string, unknown> }
   | { incomplete: string }
   | { connecting: unknown }
   | { reading: unknown }
@@ -23,11 +24,12 @@ export function factsOf(example: Example): FailureFacts {
     return factsOfResponse({ status, headers, body: text }, NOW)
   }
   if ('failed' in example) {
-    return factsOfEvent({ type: 'response.failed', response: { error: example.failed } })
+    return factsOfEvent({ type: 'response.failed', response: { error: example.failed } }, NOW)
   }
+  if ('errorEvent' in example) return factsOfEvent({ type: 'error', ...example.errorEvent }, NOW)
   if ('incomplete' in example) {
     const incomplete_details = { reason: example.incomplete }
-    return factsOfEvent({ type: 'response.incomplete', response: { incomplete_details } })
+    return factsOfEvent({ type: 'response.incomplete', response: { incomplete_details } }, NOW)
   }
   return 'connecting' in example
     ? factsOfConnection(example.connecting, 'connecting')
@@ -103,6 +105,8 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
     limitOf('brand_new_plan'),
     limitOf(null),
     { failed: { code: 'usage_limit_reached', message: 'The usage limit has been reached' } },
+    { errorEvent: { error: { type: 'usage_limit_reached' } } },
+    { errorEvent: { status: 429, error: { type: 'usage_limit_reached' } } },
   ],
   'plan-without-codex': [
     { status: 429, body: error({ type: 'usage_not_included', plan_type: 'free' }) },
@@ -177,6 +181,7 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
   'client-too-old': [
     { status: 400, body: detail(NEWER_CODEX) },
     { failed: { message: NEWER_CODEX } },
+    { errorEvent: { status: 400, error: { type: 'invalid_request_error', message: NEWER_CODEX } } },
   ],
   'client-too-old-or-not-for-account': [
     { status: 400, body: detail(NOT_WITH_CHATGPT) },

@@ -29,6 +29,7 @@ test('whatever comes has a row', () => {
   }
   for (const odd of [undefined, null, 1, 'text', [], {}, { code: 1, message: {} }]) {
     expect(rowOf(factsOf({ failed: odd }))).toBeDefined()
+    expect(rowOf(factsOf({ errorEvent: { error: odd, status: odd, headers: odd } }))).toBeDefined()
     expect(rowOf(factsOf({ connecting: odd }))).toBeDefined()
     expect(rowOf(factsOf({ reading: odd }))).toBeDefined()
   }
