@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { CodexboxError } from '../../shared/errors.ts'
 import { CLIENT_ID } from './client-identity.ts'
+import { errorCodeOf } from './error-code.ts'
 import { postToken, type TokenReply } from './token-endpoint.ts'
 
 export interface DeviceCode {
@@ -53,11 +54,16 @@ export function readDeviceCode(reply: TokenReply): DeviceCode {
 }
 
 /**
- * Undefined: not yet. 404 is as good as 403, which the service uses in turn.
+ * `pending`: the code has not been entered; `too-fast`: the same, and the polls are to come less often.
+ * A code of the service counts before the status, 403 and 404 without one mean pending.
  * @throws CodexboxError `sign-in-failed` when it said no
  */
-export function readDevicePoll(reply: TokenReply): DeviceGrant | undefined {
-  if (reply.status === 403 || reply.status === 404) return undefined
+export function readDevicePoll(reply: TokenReply): DeviceGrant | 'pending' | 'too-fast' {
+  const code = deviceErrorOf(reply)
+  if (code === 'slow_down') return 'too-fast'
+  const end = code && ENDS.get(code)
+  if (end) throw failed(`${end} Start the sign-in again.`)
+  if (code || reply.status === 403 || reply.status === 404) return 'pending'
   const answer = DeviceGrantAnswer.safeParse(reply.json).data
   if (reply.status === 200 && answer) {
     return { code: answer.authorization_code, verifier: answer.code_verifier }
@@ -67,6 +73,19 @@ export function readDevicePoll(reply: TokenReply): DeviceGrant | undefined {
       'in ChatGPT under Settings > Security, or by your workspace. Sign in again, or with --paste.',
   )
 }
+
+/** Undefined where the service answered with something else. Without its prefix, as in RFC 8628. */
+export function deviceErrorOf({ status, json }: TokenReply): string | undefined {
+  const code = status >= 400 ? errorCodeOf(json).replace(/^deviceauth_/, '') : ''
+  return CODES.has(code) ? code : undefined
+}
+
+const ENDS: ReadonlyMap<string, string> = new Map([
+  ['access_denied', 'The sign-in was denied on the page where the code is entered.'],
+  ['expired_token', 'The code has expired before it was entered.'],
+  ['not_found', 'The service does not know the code any more: it has expired, or was used.'],
+])
+const CODES = new Set([...ENDS.keys(), 'slow_down', 'authorization_pending'])
 
 const printable = z.string().regex(/^[\x21-\x7e]{1,256}$/)
 

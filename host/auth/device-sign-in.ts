@@ -5,6 +5,7 @@ import { exchangeCode } from './code-exchange.ts'
 import {
   type DeviceCode,
   type DeviceGrant,
+  deviceErrorOf,
   postDeviceCode,
   postDevicePoll,
   readDeviceCode,
@@ -73,6 +74,8 @@ const FIRST_CODE_MS = 30_000
 /** The person has done all there is to do; the network may take a minute to come back. */
 const EXCHANGE_RETRY_MS = [1000, 2000, 4000, 8000, 16_000, 30_000]
 const MAX_WAIT_MS = 60_000
+/** RFC 8628, 3.5: for this poll and all that follow. */
+const SLOW_DOWN_MS = 5000
 
 function howTo(issuer: URL, { userCode }: DeviceCode): string {
   return [
@@ -91,12 +94,13 @@ async function untilEntered(
   asking: Parameters<typeof postDevicePoll>[0],
   patience: Omit<Patience, 'intervalMs'>,
 ): Promise<DeviceGrant> {
-  const { intervalMs } = device
+  let { intervalMs } = device
   const { endsAt, now, signal, pause = pauseFor } = patience
   for (;;) {
     const reply = await patiently(() => postDevicePoll(asking, device), { ...patience, intervalMs })
-    const grant = readDevicePoll(reply)
-    if (grant) return grant
+    const outcome = readDevicePoll(reply)
+    if (typeof outcome === 'object') return outcome
+    if (outcome === 'too-fast') intervalMs = Math.min(intervalMs + SLOW_DOWN_MS, MAX_WAIT_MS)
     if (now() + intervalMs > endsAt) throw tooLate()
     await pause(intervalMs, signal)
   }
@@ -122,7 +126,8 @@ async function patiently(ask: () => Promise<TokenReply>, patience: Patience): Pr
       if (!(error instanceof NoAnswerError) || signal?.aborted) throw error
       if (now() + waitMs > endsAt) throw error
     }
-    if (reply && reply.status !== 429 && reply.status < 500) return reply
+    const isTrouble = !reply || reply.status === 429 || reply.status >= 500
+    if (reply && (!isTrouble || deviceErrorOf(reply))) return reply
     const asked = reply && retryAfterMs(reply.retryAfter, now())
     const nextMs = Math.max(asked ?? waitMs, intervalMs)
     if (now() + nextMs > endsAt) throw tooLate(reply?.status)

@@ -3,6 +3,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 import { CLIENT_ID, ORIGINATOR } from './client-identity.ts'
 import { codexFileOfSameAccount } from './codex-import.ts'
+import { errorCodeOf } from './error-code.ts'
 import { postToken, type TokenReply } from './token-endpoint.ts'
 import { type DeadReason, type Tokens, tokensFrom } from './tokens.ts'
 
@@ -130,19 +131,4 @@ function readRefusal({ status, json }: TokenReply): RefreshOutcome {
   if (status < 400 || status === 429 || status >= 500) return { status: 'failed', why }
   const reason = REASONS.get(errorCodeOf(json)) ?? (status === 401 ? 'refused' : undefined)
   return reason ? { status: 'dead', reason } : { status: 'failed', why }
-}
-
-const ErrorAnswer = z.object({
-  error: z
-    .union([z.string(), z.object({ code: z.string().optional().catch(undefined) })])
-    .optional()
-    .catch(undefined),
-  code: z.string().optional().catch(undefined),
-})
-
-/** `error.code`, else `error`, else `code`: the service uses all three. */
-function errorCodeOf(json: unknown): string {
-  const { error, code } = ErrorAnswer.safeParse(json).data ?? {}
-  const named = typeof error === 'string' ? error : error?.code
-  return (named ?? code ?? '').toLowerCase()
 }

@@ -80,6 +80,61 @@ test('403 and 404 both mean not yet', async () => {
   expect(polls()).toHaveLength(4)
 })
 
+const refusal = (status: number, code: string): Reply => ({ status, json: { error: { code } } })
+
+test.each([
+  [403, 'deviceauth_authorization_pending'],
+  [400, 'authorization_pending'],
+  [404, 'deviceauth_of_next_year'],
+])('%d %s means not yet', async (status, code) => {
+  issuer.device.pollReplies = [refusal(status, code)]
+
+  await signIn(0)
+
+  expect(waits).toEqual([1000])
+})
+
+test.each([403, 400, 429])(
+  'slow down (%d) makes the polls less frequent, to the end',
+  async (status) => {
+    const slowDown = refusal(status, 'deviceauth_slow_down')
+    issuer.device.pollReplies = [
+      { status: 403 },
+      slowDown,
+      { status: 403 },
+      slowDown,
+      { status: 403 },
+    ]
+
+    await signIn(0)
+
+    expect(waits).toEqual([1000, 6000, 6000, 11_000, 11_000])
+  },
+)
+
+test('slow down, again and again, does not make a minute more than a minute', async () => {
+  issuer.device.pollReplies = Array.from({ length: 14 }, () => refusal(403, 'deviceauth_slow_down'))
+
+  await signIn(0)
+
+  expect(Math.max(...waits)).toBe(60_000)
+})
+
+test.each([
+  [403, 'deviceauth_access_denied', 'was denied'],
+  [404, 'deviceauth_not_found', 'does not know the code'],
+  [404, 'deviceauth_expired_token', 'has expired'],
+  [400, 'expired_token', 'has expired'],
+])('%d %s ends the sign-in at once, and says why', async (status, code, words) => {
+  issuer.device.pollReplies = [{ status: 403 }, refusal(status, code)]
+
+  const error = await signIn(600).catch((thrown: unknown) => thrown)
+
+  expect(error).toMatchObject({ code: 'sign-in-failed' })
+  expect(String(error)).toContain(words)
+  expect(polls()).toHaveLength(2)
+})
+
 test('the person has the full fifteen minutes', async () => {
   expect((await signIn(14 * 60 + 50)).account_id).toBe('account-1')
 })

@@ -230,10 +230,10 @@ export async function startFakeIssuer(): Promise<FakeIssuer> {
   function pollDevice(body: string): Reply {
     const { device_auth_id = '', user_code } = JSON.parse(body) as Record<string, string>
     if (!issuer.secrets.has(device_auth_id) || user_code !== 'ABCD-12345') {
-      return { status: 400, json: { error: { code: 'access_denied' } } }
+      return { status: 404, json: { error: { code: 'deviceauth_not_found' } } }
     }
     if (!issuer.device.approved) {
-      return { status: 403, json: { error: { code: 'deviceauth_authorization_unknown' } } }
+      return { status: 403, json: { error: { code: 'deviceauth_authorization_pending' } } }
     }
     const authorization_code = secret('code')
     const code_verifier = secret('verifier')
