@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../shared/errors.ts'
+import { NOT_A_RESPONSE } from '../../shared/event-stream.ts'
 import { BUDGET_SPENT, POLICY_REFUSED } from '../../shared/gateway-errors.ts'
 
 /**
@@ -725,6 +726,15 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         remedy: 'retry',
       },
       {
+        name: 'not-a-response',
+        where: ['failed'],
+        when: { named: [NOT_A_RESPONSE] },
+        code: 'model-unreachable',
+        says: 'What answers is no model service: {said}',
+        advice: 'Check proxy and base URL.',
+        remedy: 'give-up',
+      },
+      {
         name: 'answer-failed',
         where: ['failed'],
         when: {},
@@ -841,11 +851,21 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
       {
         name: 'not-http',
         where: ['connecting', 'reading'],
-        when: { text: /\bHPE_|Parse Error/ },
+        when: { text: /\bHPE_|Parse Error|\bZ_DATA_ERROR\b|Decompression failed/ },
         code: 'model-unreachable',
         says: 'What answers does not keep to HTTP: {said}',
         advice: 'Check proxy and base URL.',
         remedy: 'retry',
+      },
+      {
+        name: 'coding-unknown',
+        where: ['connecting'],
+        when: { text: /the answer is encoded as / },
+        code: 'model-unreachable',
+        says: 'The answer of the service cannot be read: {said}',
+        advice: 'Nothing asked for that; a proxy on the way is the usual reason.',
+        remedy: 'give-up',
+        why: SAME_AGAIN,
       },
       {
         name: 'silence',

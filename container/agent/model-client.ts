@@ -1,7 +1,10 @@
 import http from 'node:http'
 import https from 'node:https'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { decodeBody } from '../../shared/decode-body.ts'
 import { systemCodeOf } from '../../shared/errors.ts'
+import { eventStream } from '../../shared/event-stream.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import { socketAddress } from '../../shared/socket-address.ts'
@@ -37,19 +40,17 @@ export class ModelClient {
   /** Rejects with the system error when the connection fails. */
   async post(options: PostOptions): Promise<ModelStream> {
     const response = await this.#sendPatiently(options)
+    const { statusCode: status = 0, headers: answered } = response
+    const answer = decodeBody({ status, headers: answered, body: response })
     // A page where a stream was expected is somebody else's answer, whatever its status.
-    const isPage = String(response.headers['content-type']).includes('text/html')
-    if (response.statusCode === 200 && !isPage) {
-      return { status: 'streaming', headers: response.headers, chunks: chunksOf(response) }
+    const type = answered['content-type']
+    if (status === 200 && !type?.includes('text/html')) {
+      return { status: 'streaming', headers: answered, chunks: chunksOf(eventStream(type, answer)) }
     }
     return {
       status: 'refused',
-      headers: response.headers,
-      response: {
-        status: response.statusCode ?? 0,
-        headers: response.headers,
-        body: mask(await readBody(response), options.secrets),
-      },
+      headers: answered,
+      response: { status, headers: answered, body: mask(await readBody(answer), options.secrets) },
     }
   }
 
@@ -104,7 +105,7 @@ const QUEUE_PAUSE_MS = 5
 /** How long the rest of a response may take that nobody waits for; a later request has a new connection. */
 const DRAIN_MS = 1000
 
-async function* chunksOf(response: http.IncomingMessage): AsyncGenerator<Buffer> {
+async function* chunksOf(response: Readable): AsyncGenerator<Buffer> {
   try {
     yield* response.iterator({ destroyOnReturn: false })
   } finally {
@@ -119,7 +120,7 @@ async function* chunksOf(response: http.IncomingMessage): AsyncGenerator<Buffer>
 
 const MAX_ERROR_BODY_BYTES = 64 * 1024
 
-async function readBody(response: http.IncomingMessage): Promise<string> {
+async function readBody(response: Readable): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of response) {

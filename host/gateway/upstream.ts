@@ -1,6 +1,7 @@
 import type http from 'node:http'
 import type { Readable } from 'node:stream'
 import { CodexboxError } from '../../shared/errors.ts'
+import { eventStream } from '../../shared/event-stream.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import type { DebugExchange, DebugLog } from '../debug-log.ts'
 import { type IncomingAnswer, send } from '../net/send.ts'
@@ -75,7 +76,7 @@ async function passOn(
       response.end(refusal, 'latin1')
       return exchange.ended({ refusal })
     }
-    await handOn(answer.body, response, (chunk) => {
+    await handOn(eventStream(answer.headers['content-type'], answer.body), response, (chunk) => {
       exchange.received(chunk.length)
       onPassed(chunk)
     })

@@ -1,3 +1,4 @@
+import { UnknownCodingError } from '../../shared/decode-body.ts'
 import { CodexboxError, type ErrorCode, systemCodeOf } from '../../shared/errors.ts'
 import type { OutgoingProxy } from './proxy.ts'
 
@@ -33,6 +34,9 @@ function explain(attempt: Attempt): { why: string; advice: string } {
       why: `the certificate is of no authority that is trusted here (${why})`,
       advice: 'If your network has its own authority, name its file in NODE_EXTRA_CA_CERTS.',
     }
+  }
+  if (error instanceof UnknownCodingError) {
+    return { why, advice: 'Nothing asked for that; a proxy on the way is the usual reason.' }
   }
   if (!proxy) return { why, advice }
   const { variable, url } = proxy

@@ -1,6 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { Readable } from 'node:stream'
+import { decodeBody } from '../../shared/decode-body.ts'
 import type { ErrorCode } from '../../shared/errors.ts'
 import { NoAnswerError } from './no-answer-error.ts'
 import { CHECKED, proxyFor, tunnelsThrough } from './proxy.ts'
@@ -28,8 +29,10 @@ export interface IncomingAnswer {
 /**
  * The one way out: sends a request to the issuer or the model service, through a proxy where the
  * environment names one, and resolves with the head of the answer. No redirect is followed, for the
- * token would go along; nothing is decoded; no time limit is set beside `signal`.
- * @throws NoAnswerError, also when `signal` fires before there is an answer.
+ * token would go along; the body comes without its content coding; no time limit is set beside
+ * `signal`.
+ * @throws NoAnswerError, also when `signal` fires before there is an answer, or for a body in a coding
+ *   that cannot be undone.
  */
 export async function send(
   url: URL,
@@ -38,12 +41,16 @@ export async function send(
 ): Promise<IncomingAnswer> {
   const proxy = proxyFor(url, env)
   try {
-    if (!proxy) return await sendDirectly(url, request)
+    if (!proxy) return plain(await sendDirectly(url, request))
     if (!proxy.url) throw new Error(`${proxy.variable} is no address of an HTTP proxy`)
-    return await sendThrough(proxy.url, url, request)
+    return plain(await sendThrough(proxy.url, url, request))
   } catch (error) {
     throw new NoAnswerError(request.code, { url, proxy, signal: request.signal, error })
   }
+}
+
+function plain(answer: IncomingAnswer): IncomingAnswer {
+  return { ...answer, body: decodeBody(answer) }
 }
 
 const kept = {

@@ -16,6 +16,7 @@ import {
   sse,
   startModelServer,
   textAnswer,
+  USAGE,
 } from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
 import {
@@ -27,6 +28,7 @@ import {
   play,
   shownText,
   start,
+  usageOf,
 } from './replay.ts'
 
 const delta = (text: string) => ({ type: 'response.output_text.delta', delta: text })
@@ -204,6 +206,55 @@ describe.concurrent('the stream', () => {
 
     expect(finished.status).toBe('done')
     expect(eventsOf(agent, 'compacted')).toHaveLength(1)
+  })
+
+  test.for(['gzip', 'deflate', 'br', 'gzip, br'])(
+    'is read in the coding that something on the way gave it (%s)',
+    async (encoding, t) => {
+      const calls = callsAnswer(['bash', { command: 'echo hi' }])
+      const script = [calls, textAnswer()].map((exchange) => ({ ...exchange, encoding }))
+      const { agent, finished } = await play(t, script)
+
+      expect(finished).toMatchObject({ status: 'done', turns: 2, usage: usageOf(2) })
+      expect(shownText(agent)).toBe('')
+      expect(eventsOf(agent, 'item').at(-1)?.item).toEqual(messageItem('Done.'))
+    },
+  )
+
+  test('is given up at once in a coding that is not known, which is named', async (t) => {
+    const { finished, server } = await play(t, [{ ...textAnswer(), encoding: 'snappy' }])
+
+    expect(finished.error).toMatchObject({
+      code: 'model-unreachable',
+      message: expect.stringMatching(/encoded as "snappy".*a proxy on the way/),
+    })
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('may be a response that comes at once, as JSON', async (t) => {
+    const output = [messageItem('Hi.')]
+    const body = { object: 'response', status: 'completed', output, usage: USAGE }
+    const { agent, finished } = await play(t, [{ body }])
+
+    expect(finished).toMatchObject({ status: 'done', usage: usageOf(1) })
+    expect(shownText(agent)).toBe('Hi.')
+  })
+
+  test('is no stream where JSON comes that is no response: that is said at once', async (t) => {
+    const { finished, server } = await play(t, [{ body: { hello: 'world' } }])
+
+    expect(finished.error).toMatchObject({
+      code: 'model-unreachable',
+      message: expect.stringContaining('What answers is no model service: JSON came'),
+    })
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('is a usage limit where JSON with status 200 says so', async (t) => {
+    const { finished, server } = await play(t, [{ body: { error: limit } }])
+
+    expect(finished.error?.code).toBe('usage-limit')
+    expect(server.requests).toHaveLength(1)
   })
 
   test('gives items by output_item.done alone, not by deltas, added or completed', async (t) => {

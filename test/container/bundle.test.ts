@@ -64,8 +64,10 @@ test('what the bundle needs from outside is these parts of Node', () => {
     'node:net',
     'node:os',
     'node:path',
+    'node:stream',
     'node:timers/promises',
     'node:vm',
+    'node:zlib',
   ])
   expect(imports.filter((path) => !isBuiltin(path))).toEqual([])
   // The text itself, in case the list above is of another build.

@@ -4,6 +4,7 @@ import {
   factsOfEvent,
   factsOfResponse,
 } from '../../container/agent/failure-facts.ts'
+import { UnknownCodingError } from '../../shared/decode-body.ts'
 
 /** One thing that went wrong, as it comes in. */
 export type Example =
@@ -350,6 +351,9 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
   'answer-too-long': [{ incomplete: 'max_output_tokens' }],
   'answer-filtered': [{ incomplete: 'content_filter' }],
   'answer-incomplete': [{ incomplete: 'a_reason_of_next_year' }, { incomplete: '' }],
+  'not-a-response': [
+    { errorEvent: { error: { code: 'not_a_response', message: 'JSON came, and no response' } } },
+  ],
   'answer-failed': [
     { failed: { code: 'server_error', message: 'Something went wrong.' } },
     { failed: { code: null, message: 'Something went wrong.' } },
@@ -414,9 +418,12 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
     gateway('connect ENETUNREACH 192.0.2.1:443'),
   ],
   'not-http': [
+    { reading: systemError('Z_DATA_ERROR', 'incorrect header check') },
+    { reading: systemError('ERR__ERROR_FORMAT_CL_SPACE', 'Decompression failed') },
     { connecting: systemError('HPE_HEADER_OVERFLOW', 'Parse Error: Header overflow') },
     { reading: systemError('HPE_INVALID_CHUNK_SIZE', 'Parse Error: Invalid character in chunk') },
   ],
+  'coding-unknown': [{ connecting: new UnknownCodingError('zstd') }],
   silence: [
     { connecting: systemError('ETIMEDOUT') },
     { connecting: new Error('nothing came for 60 s') },

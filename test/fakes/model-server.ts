@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { finished } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import type { Item } from '../../shared/items.ts'
 import { type KnownModel, refusalOf } from './service-rules.ts'
 
@@ -14,6 +15,8 @@ export interface Exchange {
   headers?: Record<string, string>
   /** Text goes out as it is (see `sse`), anything else as JSON. */
   body?: unknown
+  /** The content coding of the body; what is not known here is only named. */
+  encoding?: string
   /** How the exchange goes wrong, once the body, or `bytes` of it, has been written. */
   fault?: Fault
   /** How much of the body is written before the fault. Default: all of it. */
@@ -146,15 +149,17 @@ async function record(request: IncomingMessage): Promise<RecordedRequest> {
 }
 
 async function answer(response: ServerResponse, exchange: Exchange): Promise<void> {
-  const { status = 200, headers, body, fault, bytes, byteByByte } = exchange
+  const { status = 200, headers, body, encoding, fault, bytes, byteByByte } = exchange
   if (fault === 'no-answer') return void response.destroy()
 
   const isText = typeof body === 'string'
   const type = !isText ? 'application/json' : status === 200 ? 'text/event-stream' : 'text/plain'
-  response.writeHead(status, { 'content-type': type, ...headers })
+  const coding = encoding ? { 'content-encoding': encoding } : {}
+  response.writeHead(status, { 'content-type': type, ...coding, ...headers })
   response.flushHeaders()
 
-  const whole = Buffer.from(isText ? body : body === undefined ? '' : JSON.stringify(body))
+  const plain = Buffer.from(isText ? body : body === undefined ? '' : JSON.stringify(body))
+  const whole = ENCODERS[encoding ?? '']?.(plain) ?? plain
   const sent = whole.subarray(0, bytes)
   const size = byteByByte ? 1 : Math.max(sent.length, 1)
   try {
@@ -169,6 +174,13 @@ async function answer(response: ServerResponse, exchange: Exchange): Promise<voi
   } catch {
     // The client has left: what it thinks of the answer is seen on its own side.
   }
+}
+
+const ENCODERS: Record<string, (plain: Buffer) => Buffer> = {
+  gzip: (plain) => gzipSync(plain),
+  deflate: (plain) => deflateSync(plain),
+  br: (plain) => brotliCompressSync(plain),
+  'gzip, br': (plain) => brotliCompressSync(gzipSync(plain)),
 }
 
 /** Resolves when the bytes are with the kernel, so that closing right after does not lose them. */

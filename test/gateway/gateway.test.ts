@@ -10,7 +10,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import { aModelRequest } from '../fakes/gateway-options.ts'
-import { type Exchange, textAnswer } from '../fakes/model-server.ts'
+import { type Exchange, messageItem, textAnswer, USAGE } from '../fakes/model-server.ts'
 import {
   begin,
   CANARY,
@@ -676,4 +676,49 @@ test('closing ends open streams, at both ends, and removes the folder', async ()
   await cut
   await gone
   expect(existsSync(dirname(gateway.socketFolder))).toBe(false)
+})
+
+test.each(['gzip', 'deflate', 'br', 'gzip, br'])(
+  'an answer that comes as %s is passed on as plain events, and counted',
+  async (encoding) => {
+    const answer = textAnswer()
+    const { gateway } = await withModel([{ ...answer, encoding }])
+
+    const reply = await post(gateway)
+
+    expect(reply.text).toBe(answer.body)
+    expect(reply.headers).not.toHaveProperty('content-encoding')
+    expect(gateway.account('run')).toMatchObject({ tokens: 120, bytesDown: reply.body.length })
+  },
+)
+
+test('a refusal that comes as gzip is passed on in plain words, without the credentials', async () => {
+  const error = { message: `Not with ${REAL.CODEX_ACCESS_TOKEN}.` }
+  const { gateway } = await withModel([{ status: 400, body: { error }, encoding: 'gzip' }])
+
+  expect((await post(gateway)).text).toBe('{"error":{"message":"Not with <token>."}}')
+})
+
+test('an answer in a coding that cannot be undone is refused with its name', async () => {
+  const { gateway } = await withModel([{ ...textAnswer(), encoding: 'snappy' }])
+
+  const { status, text } = await post(gateway)
+
+  expect(status).toBe(502)
+  expect(text).toMatch(/encoded as ..snappy.., which this version of Node cannot read/)
+})
+
+test('a response that comes at once, as JSON, is passed on as events, and counted', async () => {
+  const body = {
+    object: 'response',
+    status: 'completed',
+    output: [messageItem('Hi.')],
+    usage: USAGE,
+  }
+  const { gateway } = await withModel([{ body }])
+
+  const { text } = await post(gateway)
+
+  expect(text).toMatch(/^data: .*output_text.delta.*\n\ndata: .*item.done.*\n\ndata: .*completed/)
+  expect(gateway.account('run')).toMatchObject({ tokens: 120 })
 })

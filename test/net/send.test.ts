@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { inspect } from 'node:util'
+import zlib, { createGzip, gzipSync } from 'node:zlib'
 import { afterEach, expect, test, vi } from 'vitest'
 import { type OutgoingRequest, send } from '../../host/net/send.ts'
 import { packageRoot } from '../../host/package-root.ts'
@@ -142,6 +143,69 @@ test('an answer is handed on as it comes, through a proxy too', async () => {
 
   expect(String(chunk)).toBe('first')
   await expect(once(body, 'end')).rejects.toThrow()
+})
+
+test.each(['directly', 'through a proxy'])(
+  'an encoded answer is decoded as it comes (%s)',
+  async (way) => {
+    const { port } = await startService((_, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' })
+      const gzip = createGzip()
+      gzip.pipe(response)
+      gzip.write('first')
+      gzip.flush()
+    })
+    const proxy = await startProxy({ leadsTo: port })
+    const stop = new AbortController()
+    const url = way === 'directly' ? `http://127.0.0.1:${port}/` : 'http://service.test/'
+
+    const { body } = await ask(url, { HTTP_PROXY: proxy.url }, { signal: stop.signal })
+    const [chunk] = await once(body, 'data')
+
+    expect(String(chunk)).toBe('first')
+    const ended = once(body, 'close').catch(() => {})
+    stop.abort()
+    await ended
+  },
+)
+
+test('zstd is decoded where Node can, and named where it cannot', async () => {
+  const frame = Buffer.from('28b52ffd04581100006869fa3826ea', 'hex')
+  const { port } = await startService((_, response) => {
+    response.writeHead(200, { 'content-encoding': 'zstd' }).end(frame)
+  })
+
+  const answer = ask(`http://127.0.0.1:${port}/`, {}).then(({ body }) => text(body))
+
+  if ('createZstdDecompress' in zlib) expect(await answer).toBe('hi')
+  else {
+    await expect(answer).rejects.toThrow(
+      /encoded as "zstd".*a proxy on the way is the usual reason/,
+    )
+  }
+})
+
+test.each([
+  [304, { etag: '"a"' }],
+  [200, { 'content-length': '0' }],
+])('an answer without a body has nothing to decode (%d)', async (status, headers) => {
+  const { port } = await startService((_, response) => {
+    response.writeHead(status, { 'content-encoding': 'gzip', ...headers }).end()
+  })
+
+  const { body } = await ask(`http://127.0.0.1:${port}/`, {})
+
+  expect(await text(body)).toBe('')
+})
+
+test('an encoded answer that breaks off is an error to its reader', async () => {
+  const { port } = await startService((_, response) => {
+    response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('whole').subarray(0, -9))
+  })
+
+  const { body } = await ask(`http://127.0.0.1:${port}/`, {})
+
+  await expect(text(body)).rejects.toThrow('unexpected end of file')
 })
 
 test('a signal ends the wait at a proxy that does not answer', async () => {
