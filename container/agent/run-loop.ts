@@ -257,7 +257,7 @@ class Run {
       return { ...failure, code: 'model-refused', message }
     }
     this.#clientVersion = version
-    const message = `The service refused ${model}, which it lists for clients from ${version} on; asking again with \`version: ${version}\`.`
+    const message = `The service refused ${model}, which the list of models has for clients from ${version} on; asking again with \`version: ${version}\`.`
     this.#input.emit({ type: 'notice', message })
     return undefined
   }

@@ -1,5 +1,6 @@
 import { oneLine } from '../../shared/visible-text.ts'
 import { readConfig } from '../config.ts'
+import { BUILT_IN_FROM } from '../models/built-in-models.ts'
 import type { Catalogue } from '../models/catalogue.ts'
 import { defaultModel } from '../models/find-model.ts'
 import type { ModelEntry } from '../models/model-entry.ts'
@@ -55,12 +56,21 @@ function table(rows: readonly string[][]): string[] {
   )
 }
 
-function origin({ source, checkedAt, problem }: Catalogue, provider: string, now: number): string {
-  const from = {
-    live: 'as the service has just said',
-    cache: `as the service said ${span(now - (checkedAt ?? now))} ago`,
-    'built-in': `as codexbox knows of itself for ${provider}; others can be asked too`,
-  }[source]
+function origin(catalogue: Catalogue, provider: string, now: number): string {
+  const { problem } = catalogue
   const why = problem ? ` ${problem}` : ''
-  return `* the effort if none is named. The list is ${from}.${why}`
+  return `* the effort if none is named. The list is ${sourceOf(catalogue, provider, now)}.${why}`
+}
+
+function sourceOf({ source, checkedAt }: Catalogue, provider: string, now: number): string {
+  const age = span(now - (checkedAt ?? now))
+  switch (source) {
+    case 'live':
+      return 'as the service has just said'
+    case 'cache':
+      return `as the service said ${age} ago`
+    case 'built-in':
+      if (checkedAt === undefined) return `as codexbox knows of itself for ${provider}`
+      return `built into codexbox, from ${BUILT_IN_FROM.client}, ${age} old; others can be asked too`
+  }
 }

@@ -1,42 +1,56 @@
 import type { ModelEntry } from './model-entry.ts'
 
+/** Where the list below is from, and how old it is. */
+export const BUILT_IN_FROM = {
+  client: 'Codex CLI 0.171.0',
+  /** Epoch ms. */
+  at: Date.UTC(2026, 10, 30),
+}
+
 /**
- * The last resort where the service's own list cannot be had: what was offered in November 2026. It
- * gets old; nothing is refused for not standing here.
+ * The last resort where the service's own list cannot be had: what the official client has built in.
+ * It gets old; nothing is refused for not standing here. `scripts/drift.ts` compares it with the newest.
  */
 export const builtInModels: readonly ModelEntry[] = [
-  model('gpt-6.1-sol', 1, 'low', 'ultra'),
-  model('gpt-6-astra', 2, 'low', 'ultra'),
-  model('gpt-6-sol', 3, 'medium', 'ultra'),
-  model('gpt-6-luna', 4, 'medium', 'max'),
-  model('gpt-5.6-sol', 5, 'low', 'ultra', { upgrade: 'gpt-6-sol' }),
-  model('gpt-6.1-terra', 7, 'low', 'ultra', { contextWindow: 500_000 }),
-  model('gpt-5.6-terra', 8, 'medium', 'ultra', { upgrade: 'gpt-6-sol' }),
-  model('gpt-5.6-luna', 9, 'medium', 'max', { upgrade: 'gpt-6-luna' }),
-  model('gpt-daybreak-blue-latest', 11, 'low', 'ultra', { isListed: false }),
-  model('gpt-daybreak-red-latest', 12, 'medium', 'ultra', {
+  model('gpt-6.2-sol', 'GPT-6.2-Sol', 1, 'low ultra', '0.166.0', { contextWindow: 500_000 }),
+  model('gpt-6.2-astra', 'GPT-6.2-Astra', 2, 'low ultra', '0.166.0'),
+  model('gpt-6.1-terra', 'GPT-6.1 Terra', 3, 'low ultra', '0.153.0', { contextWindow: 500_000 }),
+  model('gpt-6.1-sol', 'GPT-6.1-Sol', 4, 'low ultra', '0.153.0', { contextWindow: 500_000 }),
+  model('gpt-6-astra', 'GPT-6-Astra', 5, 'low ultra', '0.153.0'),
+  model('gpt-6-sol', 'GPT-6-Sol', 6, 'medium ultra', '0.155.0'),
+  model('gpt-6-luna', 'GPT-6-Luna', 7, 'medium max', '0.155.0'),
+  model('gpt-5.6-sol', 'GPT-5.6-Sol', 8, 'low ultra', '0.144.0', { upgrade: 'gpt-6-sol' }),
+  model('gpt-5.6-terra', 'GPT-5.6-Terra', 9, 'medium ultra', '0.144.0', { upgrade: 'gpt-6-sol' }),
+  model('gpt-5.6-luna', 'GPT-5.6-Luna', 10, 'medium max', '0.144.0', { upgrade: 'gpt-6-luna' }),
+  model('gpt-daybreak-blue-latest', 'Daybreak Blue', 11, 'low ultra', '0.144.0', {
+    isListed: false,
+  }),
+  model('gpt-daybreak-red-latest', 'Daybreak Red', 12, 'medium ultra', '0.142.2', {
     isListed: false,
     contextWindow: 372_000,
     defaultVerbosity: 'high',
   }),
-  model('gpt-5.5', 13, 'medium', 'xhigh', { lite: false, upgrade: 'gpt-6-sol' }),
-  model('codex-auto-review', 43, 'medium', 'max', { isListed: false }),
+  model('gpt-5.5', 'GPT-5.5', 13, 'medium xhigh', '0.124.0', { lite: false, upgrade: 'gpt-6-sol' }),
+  model('codex-auto-review', 'Codex Auto Review', 43, 'medium max', '0.98.0', { isListed: false }),
 ]
 
+/** `efforts`: the default one and the highest. */
 function model(
   slug: string,
+  name: string,
   priority: number,
-  defaultEffort: string,
-  highestEffort: string,
+  efforts: string,
+  minimalClientVersion: string,
   about: Partial<ModelEntry> = {},
 ): ModelEntry {
-  const efforts = ['low', 'medium', 'high', 'xhigh', 'max', 'ultra']
+  const all = ['low', 'medium', 'high', 'xhigh', 'max', 'ultra']
+  const [defaultEffort = '', highest = ''] = efforts.split(' ')
   return {
     slug,
-    name: slug,
+    name,
     priority,
     isListed: true,
-    efforts: efforts.slice(0, efforts.indexOf(highestEffort) + 1),
+    efforts: all.slice(0, all.indexOf(highest) + 1),
     defaultEffort,
     hasVerbosity: true,
     defaultVerbosity: 'low',
@@ -46,6 +60,7 @@ function model(
     applyPatch: true,
     images: true,
     webSearch: true,
+    minimalClientVersion,
     ...about,
   }
 }

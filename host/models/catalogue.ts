@@ -3,7 +3,7 @@ import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { UNGATED_CLIENT_VERSION } from '../auth/client-identity.ts'
 import { isWithin } from '../auth/tokens.ts'
 import { type AccountFile, accountFile } from '../storage/account-file.ts'
-import { builtInModels } from './built-in-models.ts'
+import { BUILT_IN_FROM, builtInModels } from './built-in-models.ts'
 import { type GetJsonOptions, getJson } from './get-json.ts'
 import { ModelEntry, readModels } from './model-entry.ts'
 
@@ -12,7 +12,7 @@ export interface Catalogue {
   models: readonly ModelEntry[]
   /** `live`: just asked; `cache`: kept from an earlier time; `built-in`: never heard. */
   source: 'live' | 'cache' | 'built-in'
-  /** When the service last said so, in epoch ms. */
+  /** When the service last said so, in epoch ms; for a built-in list, when the list was made. */
   checkedAt?: number
   /** Why the service could not be asked, if it was tried. */
   problem?: string
@@ -78,7 +78,7 @@ export function modelCatalogue(options: CatalogueOptions): ModelCatalogue {
       const kept = file.read(stamp)
       if (kept && isWithin(LIFE_MS, kept.checkedAt, now())) return fromCache(kept)
       const asked = ask()
-      return kept ? fromCache(kept) : within(patienceMs, asked, BUILT_IN)
+      return kept ? fromCache(kept) : within(patienceMs, asked, { ...BUILT_IN, problem: TOO_LATE })
     },
   }
 }
@@ -92,7 +92,23 @@ const PATIENCE_MS = 2_000
 /** The real one is about a megabyte, for the texts in it that we have no use for. */
 const MAX_BYTES = 8 * 1024 * 1024
 
-const BUILT_IN: Catalogue = { models: builtInModels, source: 'built-in' }
+const TOO_LATE = 'Asked the service for its models: no answer has come yet.'
+
+const BUILT_IN: Catalogue = {
+  models: builtInModels,
+  source: 'built-in',
+  checkedAt: BUILT_IN_FROM.at,
+}
+
+/** What the user should know of where the list is from; undefined where it is the service's own. */
+export function builtInNotice({ source, problem }: Catalogue): string | undefined {
+  if (source !== 'built-in') return undefined
+  const date = new Date(BUILT_IN_FROM.at).toISOString().slice(0, 10)
+  return (
+    `The service's list of models is not known, so the built-in one is used: that of ` +
+    `${BUILT_IN_FROM.client}, of ${date}. ${problem ?? ''}`.trimEnd()
+  )
+}
 
 const Kept = z.object({
   models: z.array(ModelEntry).min(1),

@@ -11,7 +11,7 @@ import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
 import type { Tokens } from '../auth/tokens.ts'
 import { type Route, TokenRefusedError, workspaceRouting } from '../auth/workspace-routing.ts'
 import type { Config } from '../config.ts'
-import { modelCatalogue } from '../models/catalogue.ts'
+import { builtInNotice, modelCatalogue } from '../models/catalogue.ts'
 import { planLimits } from '../models/plan-limits.ts'
 import { settingsFrom, type WantedSettings } from '../models/request-settings.ts'
 import { agentFile } from '../package-root.ts'
@@ -109,8 +109,12 @@ export function codexProvider(options: CodexProviderOptions) {
             ...route.headers,
           }
         },
-        settingsFor: async (wanted: WantedSettings) =>
-          settingsFrom((await models).models, wanted, 'codex'),
+        settingsFor: async (wanted: WantedSettings) => {
+          const known = await models
+          const settings = settingsFrom(known.models, wanted, 'codex')
+          const notice = builtInNotice(known)
+          return notice ? { ...settings, notices: [notice, ...settings.notices] } : settings
+        },
         sawLimits: (limits: Limits) => planLimits({ ...config, owner, now }).saw(limits),
         owner,
         getSecrets: async (rejectedToken?: string) => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { CodexboxError } from '../../shared/errors.ts'
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
 import type { Config } from '../config.ts'
-import { builtInModels } from '../models/built-in-models.ts'
+import { BUILT_IN_FROM, builtInModels } from '../models/built-in-models.ts'
 import { settingsFrom } from '../models/request-settings.ts'
 import { agentFile } from '../package-root.ts'
 import type { ProviderPlugin } from './provider.ts'
@@ -26,7 +26,11 @@ export function openaiProvider(
       key()
     },
     // Its list has names only, and nothing of what they can do.
-    models: async () => ({ models: builtInModels, source: 'built-in' }),
+    models: async () => ({
+      models: builtInModels,
+      source: 'built-in',
+      checkedAt: BUILT_IN_FROM.at,
+    }),
     async connect() {
       return {
         responsesUrl: new URL(`${base}/responses`),

@@ -60,8 +60,8 @@ test('falls back to the list it had, and says how old that is and why', async ()
 test('knows some models of itself, and says so', async () => {
   const { stdout, stderr } = await home.run(['models'], { env: await signedIn(home, service) })
 
-  expect(stdout).toContain('gpt-6.1-sol')
-  expect(stderr).toMatch(/as codexbox knows of itself.*status 404/s)
+  expect(stdout).toContain('gpt-6.2-sol')
+  expect(stderr).toMatch(/built into codexbox, from Codex CLI 0\.171\.0, \d.* old; .*status 404/s)
 })
 
 test('cannot be made to move the cursor', async () => {

@@ -79,7 +79,7 @@ describe.each<NonNullable<KnownModel['gate']>['words']>([
     expect(played.finished).toMatchObject({ status: 'done', turns: 2 })
     expect(versionsOf(played)).toEqual([undefined, '0.166.0', '0.166.0'])
     expect(noticesOf(played)).toEqual([
-      'The service refused gpt-9, which it lists for clients from 0.166.0 on; asking again with `version: 0.166.0`.',
+      'The service refused gpt-9, which the list of models has for clients from 0.166.0 on; asking again with `version: 0.166.0`.',
     ])
   })
 

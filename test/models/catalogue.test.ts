@@ -199,7 +199,7 @@ test.each(failures)(
     const later = await catalogue(options).ask()
 
     expect(first.source).toBe('built-in')
-    expect(slugsOf(first)).toContain('gpt-6.1-sol')
+    expect(slugsOf(first)).toContain('gpt-6.2-sol')
     expect(first.problem).toMatch(/^Asked /)
     expect(later).toMatchObject({ source: 'cache', problem: expect.any(String) })
     expect(slugsOf(later)).toEqual(['kept'])

@@ -38,14 +38,15 @@ describe('a model is found', () => {
 describe('a request fits the model', () => {
   test('without any wish: its own effort, verbosity and form', () => {
     expect(settingsFrom(builtInModels, {}, 'codex')).toEqual({
-      model: 'gpt-6.1-sol',
+      model: 'gpt-6.2-sol',
       form: {
         lite: true,
         applyPatch: true,
         images: true,
         webSearch: false,
         compaction: 'trigger',
-        compactAtTokens: 244_800,
+        compactAtTokens: 450_000,
+        minimalClientVersion: '0.166.0',
       },
       reasoning: { effort: 'low' },
       verbosity: 'low',
@@ -66,7 +67,7 @@ describe('a request fits the model', () => {
   test('and the public API knows neither the lite form nor the sealed compaction', () => {
     const { form } = settingsFrom(builtInModels, {}, 'plain')
 
-    expect(form).toMatchObject({ lite: false, compaction: 'summary', compactAtTokens: 244_800 })
+    expect(form).toMatchObject({ lite: false, compaction: 'summary', compactAtTokens: 450_000 })
   })
 
   test.each([
@@ -184,6 +185,6 @@ describe('a request fits the model', () => {
   })
 
   test('an empty catalogue has the built-in default', () => {
-    expect(settingsFrom([], {}, 'codex').model).toBe('gpt-6.1-sol')
+    expect(settingsFrom([], {}, 'codex').model).toBe('gpt-6.2-sol')
   })
 })

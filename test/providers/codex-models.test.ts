@@ -60,6 +60,32 @@ test('a connection asks the model by what the service says of it', async () => {
   })
 })
 
+test('a run whose list of models is the built-in one is told so, with its age and why', async () => {
+  service.replies[MODELS] = [{ status: 503, text: '' }]
+  const connection = await provider().connect()
+
+  const { model, notices } = await connection.settingsFor({})
+  await connection.close()
+
+  expect(model).toBe('gpt-6.2-sol')
+  expect(notices).toEqual([
+    expect.stringMatching(
+      /^The service's list .* built-in one is used: that of Codex CLI 0\.171\.0, of 2026-11-30\. Asked .*status 503/,
+    ),
+  ])
+})
+
+test('a run whose list is the one that was kept is told nothing', async () => {
+  service.replies[MODELS] = [{ json: { models: [wireModel('kept')] } }, { status: 503, text: '' }]
+  await provider().models()
+  const connection = await provider().connect()
+
+  const { model, notices } = await connection.settingsFor({})
+  await connection.close()
+
+  expect({ model, notices }).toEqual({ model: 'kept', notices: [] })
+})
+
 test('closing a connection leaves no request behind', async () => {
   service.replies[MODELS] = ['hang']
   const connection = await provider().connect()
@@ -69,7 +95,7 @@ test('closing a connection leaves no request behind', async () => {
 
   // Without the end of the request this would take two seconds, and the request three more.
   const before = performance.now()
-  expect((await connection.settingsFor({})).model).toBe('gpt-6.1-sol')
+  expect((await connection.settingsFor({})).model).toBe('gpt-6.2-sol')
   expect(performance.now() - before).toBeLessThan(1500)
 })
 
@@ -120,7 +146,7 @@ test('with a key, a known model has its form and an unknown one the plainest', a
     openaiBaseUrl: service.url,
   }).connect?.()
 
-  expect(await connection?.settingsFor({ model: 'gpt-6.1-sol' })).toMatchObject({
+  expect(await connection?.settingsFor({ model: 'gpt-6.2-sol' })).toMatchObject({
     form: { lite: false, applyPatch: true, compaction: 'summary' },
     notices: [],
   })

@@ -131,7 +131,7 @@ test.each(['/backend-api/codex', '/backend-api/codex/'])(
       'user-agent': expect.stringMatching(/^codexbox\/\d/),
       'x-codex-beta-features': 'remote_compaction_v2',
     })
-    expect((await connection.settingsFor({})).model).toBe('gpt-6.1-sol')
+    expect((await connection.settingsFor({})).model).toBe('gpt-6.2-sol')
     expect(connection.owner).toBe('codex:account-1')
     await connection.close()
   },
