@@ -3,12 +3,12 @@ import type { Item } from '../../shared/items.ts'
 import { itemsAnswer, textAnswer } from '../fakes/model-server.ts'
 import { ConformanceTable } from './conformance-table.ts'
 import { heldAgainst } from './held-against.ts'
+import { outline } from './outline.ts'
 import {
   conversationItems,
   doneItems,
   eventsOf,
   furtherPrompt,
-  outline,
   type Played,
   play,
   shownText,
@@ -19,7 +19,7 @@ const table = new ConformanceTable('Compaction')
 
 /** Less than the 50 000 tokens that the recorded answers count. */
 const EARLY = { compactAtTokens: 20_000 }
-const LITE = { model: 'gpt-6.1-sol', form: { ...EARLY, lite: true } }
+const LITE = { model: 'gpt-6.2-sol', form: { ...EARLY, lite: true } }
 
 const sealed: Item = { type: 'compaction', id: 'cmp_1', encrypted_content: 'gAAAA-compaction' }
 const HUGE = { input_tokens: 50_000, output_tokens: 500, total_tokens: 50_500 }

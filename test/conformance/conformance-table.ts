@@ -2,9 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { packageRoot } from '../../host/package-root.ts'
-
-/** What can be said of a case, by what it is about: `{ requests: '2 requests', end: 'done' }`. */
-export type Facts = Record<string, string>
+import { type Facts, sentence } from './facts.ts'
 
 export interface Case {
   name: string
@@ -63,21 +61,27 @@ export class ConformanceTable {
   }
 }
 
-/** `3 requests`, as a fact. */
-export const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
-
 const FILE = join(packageRoot, 'docs', 'conformance.md')
 const UPDATE = 'UPDATE_DOCS=1 npx vitest run test/conformance --no-file-parallelism'
 
-const HEAD = `# Conformance
+const head = () => `# Conformance
 
 codexbox speaks to the service as the official client does, as far as that is good for a run. Recordings of
-codex-cli 0.169.0 against a stand-in of the service show what it did; the tests play the server's side of each to
+${recordedClient()} against a stand-in of the service show what it did; the tests play the server's side of each to
 codexbox and compare. This page is written by them, with what was seen in the run, and they fail when it is stale, when a
 difference has no reason, or when a recording is not in it.
 
 The stand-in is no evidence of what the real service sends: what is shown is how clients behave. To write this page
-anew: \`${UPDATE}\`.`
+anew: \`${UPDATE}\`.
+
+Whether the newest official client still does what was recorded: \`npm run drift\` takes it from npm, plays every
+recording to it on this machine, and prints what differs.`
+
+/** The one that all recordings are of. */
+function recordedClient(): string {
+  const file = join(packageRoot, 'test/fixtures/recordings/01-text-gpt-5.5.json')
+  return JSON.parse(readFileSync(file, 'utf8')).client.version
+}
 
 /** The names of all cases, of all groups. */
 export function casesInDocs(): string[] {
@@ -105,7 +109,6 @@ function render(group: Group, cases: readonly Case[]): string {
   ].join('\n')
 }
 
-const sentence = (facts: Facts) => Object.values(facts).filter(Boolean).join('; ')
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
 
 function sections(): Map<string, string> {
@@ -122,5 +125,5 @@ function writeSection(group: Group, section: string): void {
   const all = sections().set(group, section)
   const known = Object.keys(GROUPS).filter((name) => all.has(name))
   const parts = known.map((name) => `## ${name}\n\n${all.get(name)}`)
-  writeFileSync(FILE, `${[HEAD, ...parts].join('\n\n')}\n`)
+  writeFileSync(FILE, `${[head(), ...parts].join('\n\n')}\n`)
 }

@@ -19,11 +19,11 @@ import {
   USAGE,
 } from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
+import { outline } from './outline.ts'
 import {
   addedItems,
   eventsOf,
   furtherPrompt,
-  outline,
   outputsSent,
   play,
   shownText,

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { codexProvider } from '../../host/providers/codex.ts'
 import { CodexboxError } from '../../shared/errors.ts'
 import type { FinishedEvent } from '../../shared/protocol.ts'
-import { ConformanceTable, counted, type Facts } from './conformance-table.ts'
+import { ConformanceTable } from './conformance-table.ts'
+import { credentialFacts, type Facts } from './facts.ts'
 import { type HostScene, hostScene, runOnHost } from './host-scene.ts'
 import { recording } from './replay.ts'
 
@@ -15,15 +16,6 @@ async function outcomeOf(played: HostScene): Promise<Pick<FinishedEvent, 'status
   } catch (error) {
     if (!(error instanceof CodexboxError)) throw error
     return { status: 'failed', error: { code: error.code, message: error.message } }
-  }
-}
-
-function facts(requests: number, tokens: number, accounts: number, end: string): Facts {
-  return {
-    requests: counted(requests, 'request'),
-    tokens: `${counted(tokens, 'renewal')} asked for`,
-    workspace: `workspace asked for ${counted(accounts, 'time')}`,
-    end,
   }
 }
 
@@ -70,13 +62,18 @@ describe('a recorded sign-in', () => {
     table.add({
       name,
       about: recorded.about,
-      theirs: facts(
+      theirs: credentialFacts(
         requests,
         credentials?.tokenRequests ?? 0,
         credentials?.accountChecks ?? 0,
         outcome,
       ),
-      ours: facts(service.requests.length, issuer.counts.refresh, service.accountChecks, status),
+      ours: credentialFacts(
+        service.requests.length,
+        issuer.counts.refresh,
+        service.accountChecks,
+        status,
+      ),
       why,
       ...(error ? { note: `error \`${error.code}\`` } : {}),
     })
@@ -110,8 +107,13 @@ test('94d-accounts-check-fails: nothing is sent while it is not known where to',
   table.add({
     name,
     about,
-    theirs: facts(requests, 0, credentials?.accountChecks ?? 0, outcome),
-    ours: facts(service.requests.length, issuer.counts.refresh, service.accountChecks, 'failed'),
+    theirs: credentialFacts(requests, 0, credentials?.accountChecks ?? 0, outcome),
+    ours: credentialFacts(
+      service.requests.length,
+      issuer.counts.refresh,
+      service.accountChecks,
+      'failed',
+    ),
     why: { workspace: NOT_FOUND },
     note: 'error `model-refused`',
   })

@@ -6,6 +6,7 @@ import type { Exchange } from '../fakes/model-server.ts'
 import { failedAnswer, itemsAnswer, textAnswer } from '../fakes/model-server.ts'
 import { ConformanceTable } from './conformance-table.ts'
 import { heldAgainst, PATIENCE_MS, type ReplayOptions } from './held-against.ts'
+import { outline } from './outline.ts'
 import {
   addedItems,
   type Cleanup,
@@ -13,7 +14,6 @@ import {
   eventsOf,
   expectBackoff,
   expectWaited,
-  outline,
   type Played,
   play,
   recording,

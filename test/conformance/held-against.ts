@@ -4,15 +4,15 @@ import type { FinishedEvent, RunRequest } from '../../shared/protocol.ts'
 import type { AgentProcess } from '../fakes/agent-process.ts'
 import type { Exchange } from '../fakes/model-server.ts'
 import type { aRunRequest } from '../fakes/run-request.ts'
-import { type ConformanceTable, counted, type Facts } from './conformance-table.ts'
+import type { ConformanceTable } from './conformance-table.ts'
+import { type Facts, factsOf, recordedOutline, theirFacts } from './facts.ts'
+import { outline } from './outline.ts'
 import {
   addedItems,
   type Cleanup,
   conversationItems,
   eventsOf,
   furtherPrompt,
-  type Outline,
-  outline,
   type Played,
   type RecordedExchange,
   type Recording,
@@ -105,50 +105,11 @@ export function requestLike({ sent }: Recording): Parameters<typeof aRunRequest>
   }
 }
 
-function theirFacts({ requests, outcome, waits, exchanges }: Recording): Facts {
-  const last = exchanges.findLast(({ echoed, conversation }) => echoed ?? conversation)
-  return factsOf(requests, outcome, waits, last ? recordedOutline(last) : [])
-}
-
 function ourFacts(played: Replayed): Facts {
   const { server, finished } = played
   const { length } = server.requests
   const back = length > 1 ? sentBack(played, length - 1) : []
   return factsOf(length, finished.status, waitsOf(played), back)
-}
-
-function factsOf(
-  requests: number,
-  end: string,
-  waits: string | undefined,
-  back: readonly { type: string }[],
-): Facts {
-  return {
-    requests: counted(requests, 'request'),
-    waits: waits ? (WAITS[waits] ?? waits) : '',
-    'sent back': back.length > 0 ? `sends back ${listed(back)}` : '',
-    end,
-  }
-}
-
-/** `message, 2 function_call`: neighbours of one type are counted. */
-function listed(items: readonly { type: string }[]): string {
-  const groups: { type: string; count: number }[] = []
-  for (const { type } of items) {
-    const last = groups.at(-1)
-    if (last?.type === type) last.count++
-    else groups.push({ type, count: 1 })
-  }
-  return groups.map(({ type, count }) => (count > 1 ? `${count} ${type}` : type)).join(', ')
-}
-
-const WAITS: Record<string, string> = {
-  growing: 'waits 0.2 s, then twice as long each time',
-  'as asked': 'waits as long as the service asks',
-}
-
-function recordedOutline({ echoed, conversation = [] }: RecordedExchange): Outline[] {
-  return echoed ?? conversation
 }
 
 function sentBack({ recorded, server }: Replayed, index: number): Item[] {

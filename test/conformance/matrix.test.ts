@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { failedAnswer, textAnswer } from '../fakes/model-server.ts'
 import { eventsOf, expectBackoff, play, start } from './replay.ts'
 
-/** What the official client (codex-cli 0.169.0) did about one bad answer followed by a good one. */
+/** What the official client (codex-cli 0.171.0) did about one bad answer followed by a good one. */
 interface Matrix {
   status: { status: number; body: unknown; requests: number }[]
   failed_code: { code: string | null; message: string; requests: number }[]

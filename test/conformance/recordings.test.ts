@@ -21,7 +21,7 @@ const tools = new ConformanceTable('Tools')
 
 const PATIENTLY = { timeout: PATIENCE_MS }
 
-const LITE = { model: 'gpt-6.1-sol', form: { lite: true } }
+const LITE = { model: 'gpt-6.2-sol', form: { lite: true } }
 
 describe.concurrent('plain answers', PATIENTLY, () => {
   test('01-text: an answer is shown as it comes, kept as an item and counted', async (t) => {

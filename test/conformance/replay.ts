@@ -14,10 +14,11 @@ import {
   startModelServer,
 } from '../fakes/model-server.ts'
 import { aRunRequest } from '../fakes/run-request.ts'
+import type { Outline } from './outline.ts'
 
 /**
  * The server's side of one recorded run of the official client, and what that client made of it.
- * Made from recordings of codex-cli 0.169.0 against a mock; the streams are the mock's, byte for byte.
+ * Made from recordings of codex-cli 0.171.0 against a mock; the streams are the mock's, byte for byte.
  */
 export interface Recording {
   name: string
@@ -74,14 +75,6 @@ export interface RecordedExchange extends Exchange {
   echoed?: Outline[]
   /** All of `input` but what it puts in front of every conversation. */
   conversation?: Outline[]
-}
-
-/** Who and what an item is, without content and without the random part of ids made by a client. */
-export interface Outline {
-  type: string
-  role?: string
-  id?: string
-  call_id?: string
 }
 
 /** A scene that has been played: a conversation of the agent with the server, up to `finished`. */
@@ -177,18 +170,6 @@ export const furtherPrompt = (runId: string, prompt: string) =>
 export function addedItems(server: ModelServer, index: number): Item[] {
   const first = server.requests[0]?.body.input.length ?? 0
   return server.requests[index]?.body.input.slice(first) ?? []
-}
-
-export function outline(item: Item): Outline {
-  const { type, role, id, call_id } = item as Outline
-  const isOutput = type.endsWith('_output')
-  const isOurs = type === 'message' && role !== 'assistant'
-  return {
-    type,
-    ...(isOurs && role ? { role } : {}),
-    ...(id && !isOurs ? { id: isOutput ? id.replace(/_.*/, '_') : id } : {}),
-    ...(call_id ? { call_id } : {}),
-  }
 }
 
 /** All items of request number `index` but those in front of every conversation. */

@@ -15,13 +15,13 @@ import {
   sse,
   textAnswer,
 } from '../fakes/model-server.ts'
+import { outline } from './outline.ts'
 import {
   addedItems,
   type Cleanup,
   conversationItems,
   eventsOf,
   furtherPrompt,
-  outline,
   outputsSent,
   play,
   recording,
@@ -336,7 +336,7 @@ describe.concurrent('silence', () => {
 
 describe.concurrent('the lite form', () => {
   test('06: has the tools as its first item, and its own header', async (t) => {
-    const lite = { model: 'gpt-6.1-sol', form: { lite: true } }
+    const lite = { model: 'gpt-6.2-sol', form: { lite: true } }
     const { server } = await play(t, recording('06-reasoning-roundtrip-lite').exchanges, lite)
 
     for (const { body, header } of server.requests) {

@@ -6,7 +6,7 @@ import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { codexProvider } from '../../host/providers/codex.ts'
 import type { FinishedEvent } from '../../shared/protocol.ts'
 import { unsignedJwt } from '../fakes/issuer.ts'
-import { callsAnswer, itemsAnswer, textAnswer } from '../fakes/model-server.ts'
+import { callsAnswer, itemsAnswer, sse, textAnswer } from '../fakes/model-server.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { ConformanceTable } from './conformance-table.ts'
 import { heldAgainst } from './held-against.ts'
@@ -146,6 +146,19 @@ describe('a run', () => {
 
     const carried = server.requests.map((request) => request.header('x-codex-turn-state'))
     seen('turn-state', `requests carry: ${carried.map((state) => state ?? 'nothing').join(', ')}`)
+  })
+
+  test('ends at an error event, and says what it says', async (t) => {
+    const error = { type: 'usage_limit_reached', message: 'The usage limit has been reached' }
+    const { finished, server } = await play(t, [{ body: sse([{ type: 'error', error }]) }])
+
+    expect(finished.error?.code).toBe('usage-limit')
+    const turn = finished.status === 'failed' ? 'turn fails' : 'turn succeeds'
+    seen(
+      'error-event',
+      `${server.requests.length} request, ${turn}`,
+      'What the service says is read in whatever way it comes: a limit of hours is not lifted by five retries.',
+    )
   })
 
   test('sends reasoning back that is not encrypted', async (t) => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Item } from '../../shared/items.ts'
-import { addedItems, eventsOf, outline, play, start } from '../conformance/replay.ts'
+import { outline } from '../conformance/outline.ts'
+import { addedItems, eventsOf, play, start } from '../conformance/replay.ts'
 import {
   callsAnswer,
   type Exchange,

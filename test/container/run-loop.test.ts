@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { outline } from '../conformance/outline.ts'
 import {
   addedItems,
   type Cleanup,
   eventsOf,
-  outline,
   type Played,
   play,
   start,

@@ -1,0 +1,120 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import type { OfficialClient } from './client.ts'
+import { differences } from './differences.ts'
+import { docDifferences } from './docs.ts'
+import { inParallel } from './in-parallel.ts'
+import { type Matrix, playMatrix } from './matrix.ts'
+import { compareModels } from './models.ts'
+import { playRecording } from './play.ts'
+import { fixture, type Recording, recordings, writeFixture } from './recording.ts'
+import { backgroundOf, reduce } from './reduce.ts'
+import { comparable, playSignIn, SIGN_INS, type SignIn } from './sign-ins.ts'
+import { playChecks, type SmallChecks } from './small-checks.ts'
+
+export interface CompareOptions {
+  isWanted(name: string): boolean
+  /** Writes what was seen in the place of what was recorded. */
+  update: boolean
+  say(line: string): void
+  /** Default: those of test/fixtures. */
+  recorded?: readonly Recording[]
+}
+
+interface Background {
+  about: string
+  client: string
+  seen: string[]
+  /** Of each of them. */
+  headers: Record<string, Record<string, string>>
+}
+
+/** Plays everything that was recorded to `client`; how many differences there are, each said. */
+export async function compareAll(client: OfficialClient, options: CompareOptions): Promise<number> {
+  const { isWanted, update, say, recorded = recordings() } = options
+  let scenarios = 0
+  let found = 0
+  const report = (name: string, lines: readonly string[]) => {
+    scenarios++
+    found += lines.length
+    for (const line of lines) say(`${name}: ${line}`)
+  }
+  const { client: was } = recorded[0] ?? {}
+  say(`${client.version}, held against recordings of ${was?.version ?? 'an unknown version'}`)
+  const models = await bundledModels(client)
+  const of = client.version
+
+  const played = await inParallel(
+    recorded.filter(({ name }) => isWanted(name)),
+    async (recording) => {
+      const play = async () => {
+        const observed = await playRecording(client, recording, models)
+        const now = { ...reduce(recording, observed), client: { ...recording.client, version: of } }
+        // A new version alone is no difference.
+        const then = { ...recording, client: now.client }
+        return { recording, now, observed, lines: differences(then, now) }
+      }
+      const first = await play()
+      // Much of it is a matter of time; what is different for a reason is so again.
+      return first.lines.length > 0 ? play() : first
+    },
+  )
+  for (const { recording, now, lines } of played) {
+    report(recording.name, lines)
+    if (update) writeFixture(`recordings/${recording.name}.json`, now)
+  }
+  report('docs/conformance.md', docDifferences(played.map(({ now }) => now)))
+
+  const beside = played.find(({ recording }) => recording.name.startsWith('02-'))?.observed
+  if (beside && isWanted('background-requests')) {
+    const then = fixture<Background>('recordings/background-requests.json')
+    const headers = backgroundOf(beside.seen)
+    const now = { ...then, client: of, seen: Object.keys(headers), headers }
+    report('background-requests', differences({ ...then, client: of }, now))
+    if (update) writeFixture('recordings/background-requests.json', now)
+  }
+
+  for (const name of Object.keys(SIGN_INS).filter((each) => isWanted(`sign-in/${each}`))) {
+    const then = fixture<SignIn>(`sign-in/${name}.json`)
+    const now = await playSignIn(client, name, then)
+    report(`sign-in/${name}`, differences(comparable(then), comparable(now)))
+    if (update) writeFixture(`sign-in/${name}.json`, { ...masked(now), client: of, date: today() })
+  }
+
+  if (isWanted('matrix-errors')) {
+    const then = fixture<Matrix>('recordings/matrix-errors.json')
+    const now = { ...(await playMatrix(client, then, models)), client: of }
+    report('matrix-errors', differences({ ...then, client: of }, now))
+    scenarios += Object.values(then).flatMap((rows) => (Array.isArray(rows) ? rows : [])).length - 1
+    if (update) writeFixture('recordings/matrix-errors.json', now)
+  }
+  if (isWanted('small-checks')) {
+    const then = fixture<SmallChecks>('recordings/small-checks.json')
+    const now = { ...(await playChecks(client, then, models)), client: of }
+    report('small-checks', differences({ ...then, client: of }, now))
+    scenarios += then.checks.length - 1
+    if (update) writeFixture('recordings/small-checks.json', now)
+  }
+  if (isWanted('models')) report('models', compareModels(models, client.command))
+
+  say(`${scenarios} scenarios played, ${found} differences.`)
+  return found
+}
+
+/** The client's own list, for the service to answer with. */
+async function bundledModels({ command, prefix }: OfficialClient): Promise<unknown> {
+  const { stdout } = await promisify(execFile)(
+    command,
+    [...prefix, 'debug', 'models', '--bundled'],
+    { maxBuffer: 2 ** 28 },
+  )
+  return JSON.parse(stdout)
+}
+
+/** As it may stand in a file: no token, not even one that nobody signed. */
+function masked(signIn: SignIn): SignIn {
+  const text = JSON.stringify(signIn).replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<FAKE_JWT id>')
+  return JSON.parse(text)
+}
+
+const today = () => new Date().toISOString().slice(0, 10)

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  credentialFacts,
+  fieldsOf,
+  REQUESTS_COMPARED,
+  sentence,
+  theirFacts,
+} from '../../test/conformance/facts.ts'
+import type { Recording } from './recording.ts'
+
+const FILE = join(import.meta.dirname, '../../docs/conformance.md')
+
+/** Where docs/conformance.md says another thing of the official client than was seen now. */
+export function docDifferences(seen: readonly Recording[]): string[] {
+  const rows = rowsOf(readFileSync(FILE, 'utf8'))
+  const runs = seen.flatMap((recording) => {
+    const said = rows.filter(({ name }) => name === recording.name).map(({ theirs }) => theirs)
+    const facts = sentence(recording.credentials ? credentialsOf(recording) : theirFacts(recording))
+    // What is said of a WebSocket stands in front.
+    return said.some((theirs) => theirs.endsWith(facts))
+      ? []
+      : [difference(recording.name, said, facts)]
+  })
+  const requests = seen
+    .filter(({ name, sent }) => sent && REQUESTS_COMPARED.includes(name))
+    .flatMap(({ name, sent }) =>
+      sent ? requestDifferences(rows, name.replace(/-.*/, ''), sent) : [],
+    )
+  return [...runs, ...requests]
+}
+
+interface Row {
+  name: string
+  about: string
+  theirs: string
+}
+
+function rowsOf(page: string): Row[] {
+  return page.split('\n').flatMap((line) => {
+    const [, name, about = '', theirs = ''] = line.split(/(?<!\\)\|/).map((cell) => cell.trim())
+    if (!line.startsWith('| ') || !name || name === 'case') return []
+    return [{ name: name.replaceAll('`', ''), about, theirs: theirs.replaceAll('\\|', '|') }]
+  })
+}
+
+function credentialsOf({ requests, credentials, outcome }: Recording) {
+  const { tokenRequests = 0, accountChecks = 0 } = credentials ?? {}
+  return credentialFacts(requests, tokenRequests, accountChecks, outcome)
+}
+
+function requestDifferences(
+  rows: readonly Row[],
+  number: string,
+  sent: NonNullable<Recording['sent']>,
+): string[] {
+  const fields = fieldsOf(sent)
+  const ofThis = rows.filter(
+    ({ about }) => about === 'in all' || about.split(/[ ,]+/).includes(number),
+  )
+  const said = new Map(ofThis.map(({ name, theirs }) => [name, theirs]))
+  const names = new Set([...fields.keys(), ...said.keys()])
+  return [...names].flatMap((name) => {
+    const [theirs = 'none', now = 'none'] = [said.get(name), fields.get(name)]
+    return theirs === now ? [] : [difference(`${number}: ${name}`, [theirs], now)]
+  })
+}
+
+const difference = (name: string, said: readonly string[], now: string) =>
+  `docs/conformance.md: ${name}: "${said.join('" or "') || 'no row'}" → "${now}"`

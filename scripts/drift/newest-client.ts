@@ -1,0 +1,46 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { OfficialClient } from './client.ts'
+
+const run = promisify(execFile)
+const PACKAGE = '@openai/codex'
+
+/**
+ * The newest official client for this machine, from npm, in a folder that goes with this process.
+ * @throws Error when the registry cannot be reached, or has none for this machine
+ */
+export async function newestClient(): Promise<OfficialClient> {
+  const folder = mkdtempSync(join(tmpdir(), 'codexbox-client-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const { stdout } = await npm(['view', `${PACKAGE}@latest`, 'version'], folder)
+  const version = stdout.trim()
+  // The program itself is in a package for each kind of machine.
+  const packed = await npm(
+    ['pack', `${PACKAGE}@${version}-${process.platform}-${process.arch}`, '--silent'],
+    folder,
+  )
+  await run('tar', ['xzf', packed.stdout.trim()], { cwd: folder })
+  const vendor = join(folder, 'package', 'vendor')
+  const [target] = readdirSync(vendor)
+  if (!target) throw new Error(`${PACKAGE} ${version} has no program for this machine`)
+  return clientAt(join(vendor, target, 'bin', process.platform === 'win32' ? 'codex.exe' : 'codex'))
+}
+
+/** The client that is a file here already. */
+export async function clientAt(command: string, prefix: string[] = []): Promise<OfficialClient> {
+  const { stdout } = await run(command, [...prefix, '--version'])
+  return { version: stdout.trim(), command, prefix }
+}
+
+async function npm(args: string[], cwd: string) {
+  try {
+    return await run('npm', args, { cwd, shell: process.platform === 'win32' })
+  } catch (error) {
+    const said = String((error as { stderr?: string }).stderr ?? error)
+    const code = /npm error code (\w+)/.exec(said)?.[1] ?? 'it failed'
+    throw new Error(`the official client cannot be had from npm (${code}). Is there a network?`)
+  }
+}

@@ -1,0 +1,202 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { packageRoot } from '../../host/package-root.ts'
+import { compareAll } from '../../scripts/drift/compare-all.ts'
+import { FIXTURES, fixture, type Recording } from '../../scripts/drift/recording.ts'
+
+/** It is played by a client that does what the recording says, until that is changed. */
+async function compare(name: string, change: (recording: Recording) => void = () => {}) {
+  const file = join(FIXTURES, `recordings/${name}.json`)
+  const client = {
+    version: 'codex-cli 0.0.0',
+    command: process.execPath,
+    prefix: [join(import.meta.dirname, '../fakes/official-client.mjs'), file],
+  }
+  const recorded = fixture<Recording>(`recordings/${name}.json`)
+  change(recorded)
+  const said: string[] = []
+  const found = await compareAll(client, {
+    recorded: [recorded],
+    isWanted: (each) => each === name,
+    update: false,
+    say: (line) => said.push(line),
+  })
+  return { found, said: said.filter((line) => line.startsWith(`${name}:`)) }
+}
+
+const REQUEST = '92-no-compression-flag'
+const RENEWAL = '20b-auth-401-twice-then-refresh'
+const TOOL = '03-one-tool-gpt-5.5'
+
+test.each([REQUEST, RENEWAL, TOOL])(
+  'a client that does what was recorded has no difference (%s)',
+  async (name) => {
+    expect(await compare(name)).toEqual({ found: 0, said: [] })
+  },
+)
+
+type Change = (recording: Recording) => void
+const sent =
+  (change: (sent: NonNullable<Recording['sent']>) => void): Change =>
+  (recording) => {
+    if (recording.sent) change(recording.sent)
+  }
+const refresh =
+  (change: (refresh: Refresh) => void): Change =>
+  ({ credentials }) => {
+    if (credentials?.refresh) change(credentials.refresh as Refresh)
+  }
+interface Refresh {
+  headers: Record<string, string>
+  body: Record<string, unknown>
+}
+
+test.each<[string, string, Change, RegExp]>([
+  [
+    'a header has another value',
+    REQUEST,
+    sent(({ headers }) => {
+      headers.accept = '*/*'
+    }),
+    /sent\.headers\.accept: "\*\/\*" → "text\/event-stream"/,
+  ],
+  [
+    'a header is missing',
+    REQUEST,
+    sent(({ headers }) => {
+      delete headers['thread-id']
+    }),
+    /sent\.headers\.thread-id: none → "…"/,
+  ],
+  [
+    'a header is new',
+    REQUEST,
+    sent(({ headers }) => {
+      headers['x-new'] = '1'
+    }),
+    /sent\.headers\.x-new: "1" → none/,
+  ],
+  [
+    'headers change places',
+    REQUEST,
+    sent((one) => {
+      one.headers = Object.fromEntries(Object.entries(one.headers).reverse())
+    }),
+    /sent\.headers \(order\)/,
+  ],
+  [
+    'a field has another value',
+    REQUEST,
+    sent(({ body }) => {
+      body.store = true
+    }),
+    /sent\.body\.store: true → false/,
+  ],
+  [
+    'a field is missing',
+    REQUEST,
+    sent(({ body }) => {
+      delete body.include
+    }),
+    /sent\.body\.include: none → /,
+  ],
+  [
+    'an item of the input is new',
+    REQUEST,
+    sent(({ layout }) => {
+      layout.push({ type: 'message' })
+    }),
+    /sent\.layout\[4\]: .* → none/,
+  ],
+  [
+    'there is a request more',
+    REQUEST,
+    (one) => {
+      one.requests += 1
+    },
+    /requests: 2 → 1/,
+  ],
+  [
+    'the end is another',
+    REQUEST,
+    (one) => {
+      one.outcome = 'failed'
+    },
+    /outcome: "failed" → "done"/,
+  ],
+  [
+    'an event is another',
+    REQUEST,
+    (one) => {
+      one.said[0] = 'thread.begun'
+    },
+    /said\[0\]: "thread.begun" → "thread.started"/,
+  ],
+  [
+    'a renewal has another field',
+    RENEWAL,
+    refresh(({ body }) => {
+      body.scope = 'openid'
+    }),
+    /credentials\.refresh\.body\.scope: "openid" → none/,
+  ],
+  [
+    'a renewal has another header',
+    RENEWAL,
+    refresh(({ headers }) => {
+      headers['content-type'] = 'text/plain'
+    }),
+    /refresh\.headers\.content-type: "text\/plain" → "application\/json"/,
+  ],
+  [
+    'it is renewed more often',
+    RENEWAL,
+    ({ credentials }) => {
+      if (credentials) credentials.tokenRequests = 2
+    },
+    /tokenRequests: 2 → 1/,
+  ],
+  [
+    'the workspace is asked for more often',
+    RENEWAL,
+    ({ credentials }) => {
+      if (credentials) credentials.accountChecks = 3
+    },
+    /accountChecks: 3 → 2/,
+  ],
+  [
+    'what goes back is another item',
+    TOOL,
+    ({ exchanges }) => {
+      const [item] = exchanges[1]?.echoed ?? []
+      if (item) item.id = 'fc_other'
+    },
+    /exchanges\[1\]\.echoed\[0\]\.id: "fc_other" → /,
+  ],
+])('it is told when in the recording %s', async (_, name, change, line) => {
+  const { found, said } = await compare(name, change)
+
+  expect(found).toBe(1)
+  expect(said).toEqual([expect.stringMatching(line)])
+})
+
+test('without a network nothing is green', async () => {
+  const tsx = join(packageRoot, 'node_modules/tsx/dist/cli.mjs')
+  const env = {
+    ...process.env,
+    // Nothing listens there.
+    npm_config_registry: 'http://127.0.0.1:9/',
+    npm_config_fetch_retries: '0',
+  }
+  const script = join(packageRoot, 'scripts/drift.ts')
+  const failed = await promisify(execFile)(process.execPath, [tsx, script], { env }).catch(
+    (error: unknown) => error,
+  )
+
+  expect(failed).toMatchObject({ code: 2, stdout: '' })
+  expect((failed as { stderr: string }).stderr).toMatch(
+    /^Nothing was compared: the official client cannot be had from npm \(ECONNREFUSED\)\. Is there a network\?\n$/,
+  )
+})
