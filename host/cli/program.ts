@@ -125,7 +125,10 @@ function withRunOptions(command: Command): Command {
     .option('--timeout <seconds>', 'end the run after this time')
     .option('--image <file>', 'show the model an image; may be given several times', append)
     .option('--output-schema <file>', 'JSON Schema that the answer has to follow')
-    .option('--web-search', 'let the service search the web for the model')
+    .option(
+      '--web-search',
+      'let the service search the web for the model: a way out of network none',
+    )
     .option('--continue', 'go on where the session ends, without a prompt')
     .option('--wait-for-limit', 'at the usage limit, wait until it is lifted and go on')
     .option('--min-remaining <percent>', 'do not begin with less than that left of the plan')

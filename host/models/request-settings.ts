@@ -57,7 +57,9 @@ export function requestSettings(
   const effort = fittingEffort(entry, wanted, notices)
   const summary = wanted.summary ?? entry.defaultSummary
   const verbosity = fittingVerbosity(entry, wanted, notices)
-  if (wanted.webSearch && !entry.webSearch) notices.push(`${model} cannot search the web.`)
+  if (wanted.webSearch) {
+    notices.push(entry.webSearch ? WEB_SEARCH : `${model} cannot search the web.`)
+  }
   if (entry.upgrade) {
     notices.push(`${model} is on its way out; the service names ${entry.upgrade} in its place.`)
   }
@@ -81,6 +83,11 @@ export function requestSettings(
   }
 }
 
+/** It needs no network of the container's. */
+const WEB_SEARCH =
+  'The service searches the web for the model (--web-search). That is a way out, of AGENT_NETWORK=none ' +
+  'too: what the model searches for, which may be anything it has read, leaves this machine.'
+
 function unknownModel(wanted: WantedSettings & { model: string }): RequestSettings {
   const { model, effort, summary, verbosity } = wanted
   const upgrade = findModel(builtInModels, model)?.upgrade
@@ -88,6 +95,7 @@ function unknownModel(wanted: WantedSettings & { model: string }): RequestSettin
     `The model ${model} is not in the list of the service; it is asked in the plainest form.` +
       (upgrade ? ` ${upgrade} has taken its place.` : ''),
   ]
+  if (wanted.webSearch) notices.push(WEB_SEARCH)
   if (verbosity) notices.push(`Whether ${model} knows a verbosity is unknown; it is left out.`)
   return {
     model,

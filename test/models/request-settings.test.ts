@@ -123,11 +123,25 @@ describe('a request fits the model', () => {
       requestSettings(entry, { model: 'm', webSearch }, 'codex')
 
     expect(searches(can).form.webSearch).toBe(false)
+    expect(searches(can).notices).toEqual([])
     expect(searches(can, true).form.webSearch).toBe(true)
     expect(searches(aModel('m'), true)).toMatchObject({
       form: { webSearch: false },
       notices: [expect.stringContaining('cannot search the web')],
     })
+  })
+
+  test('a search of the web is said to be a way out, whatever the network of the container is', () => {
+    const asked = { model: 'm', webSearch: true }
+    const wayOut = [
+      expect.stringMatching(/way out, of AGENT_NETWORK=none too.*leaves this machine/),
+    ]
+
+    expect(requestSettings(aModel('m', { webSearch: true }), asked, 'codex').notices).toEqual(
+      wayOut,
+    )
+    const unlisted = requestSettings(undefined, asked, 'codex')
+    expect(unlisted.notices).toEqual([expect.any(String), ...wayOut])
   })
 
   test.each([
