@@ -1,7 +1,7 @@
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import type { Limits } from '../../shared/limits.ts'
+import { localTime, span } from '../format-time.ts'
 import type { ProviderPlugin } from '../providers/provider.ts'
-import { localTime, span } from './when.ts'
 
 /** Too little is left of the plan to begin. */
 export class TooLittleLeftError extends CodexboxError {

@@ -1,5 +1,6 @@
 import { oneLine } from '../../shared/visible-text.ts'
 import { readConfig } from '../config.ts'
+import { span } from '../format-time.ts'
 import { BUILT_IN_FROM } from '../models/built-in-models.ts'
 import type { Catalogue } from '../models/catalogue.ts'
 import { defaultModel } from '../models/find-model.ts'
@@ -8,7 +9,6 @@ import { chooseProvider } from '../providers/choose-provider.ts'
 import { short } from './figures.ts'
 import { print, printJson } from './print.ts'
 import { Screen } from './screen.ts'
-import { span } from './when.ts'
 
 /** Lists the models that can be asked. */
 export async function modelsCommand(options: { json?: boolean }): Promise<void> {

@@ -1,12 +1,10 @@
 import type { WriteStream } from 'node:tty'
 import { styleText } from 'node:util'
-import type { Limits } from '../../shared/limits.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { oneLine, visible } from '../../shared/visible-text.ts'
 import { assistantText } from '../runs/run.ts'
 import { seconds, short, totals } from './figures.ts'
 import { Spinner } from './spinner.ts'
-import { localTime, span } from './when.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -25,7 +23,6 @@ export class Screen {
   #said = ''
   #reasoning = ''
   #lastOutput = ''
-  #scarcity: string | undefined
 
   constructor(words: WriteStream = process.stdout, about: WriteStream = process.stderr) {
     this.#words = words
@@ -83,9 +80,6 @@ export class Screen {
         return
       case 'tool.output':
         this.#lastOutput = event.text.trimEnd().split('\n').at(-1) || this.#lastOutput
-        break
-      case 'limits':
-        this.#showScarcity(event.limits)
         break
       case 'compacted':
         this.note(
@@ -148,13 +142,6 @@ export class Screen {
     )
   }
 
-  /** Nothing as long as there is plenty; then a line when it has become less. */
-  #showScarcity(limits: Limits): void {
-    const text = scarcityText(limits, Date.now())
-    if (text !== undefined && text !== this.#scarcity) this.note(text)
-    this.#scarcity = text
-  }
-
   #finish(event: Extract<RunEvent, { type: 'finished' }>): void {
     this.#endLine()
     if (event.error) this.error(failureText(event.error))
@@ -178,27 +165,6 @@ export class Screen {
   #style(style: Style, text: string): string {
     return this.#about.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text
   }
-}
-
-/** From here on a person wants to know. */
-const SCARCE_PERCENT = 80
-
-/** The window that is used most, if that is much. */
-function scarcityText({ limits }: Limits, now: number): string | undefined {
-  const [most] = limits
-    .flatMap(({ id, name, primary, secondary }) =>
-      [primary, secondary]
-        .filter((window) => window !== undefined)
-        .map((window) => ({ ...window, whose: name ?? (id === 'codex' ? '' : id) })),
-    )
-    .filter(({ usedPercent }) => usedPercent > SCARCE_PERCENT)
-    .toSorted((one, other) => other.usedPercent - one.usedPercent)
-  if (!most) return undefined
-  const { usedPercent, windowMinutes, resetsAt, whose } = most
-  const length = windowMinutes ? ` for ${span(windowMinutes * 60_000)}` : ''
-  const reset = resetsAt && resetsAt > now ? `; resets ${localTime(resetsAt, now)}` : ''
-  const limit = `${whose ? `${whose} ` : ''}limit${length}`
-  return oneLine(`${Math.round(usedPercent)} % of the ${limit} used${reset}`, 200)
 }
 
 /** A failure as a person wants it: when it is over, in local time. */

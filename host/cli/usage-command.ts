@@ -2,12 +2,12 @@ import { CodexboxError } from '../../shared/errors.ts'
 import type { Limit, Limits, LimitWindow } from '../../shared/limits.ts'
 import { oneLine } from '../../shared/visible-text.ts'
 import { type Config, readConfig } from '../config.ts'
+import { localTime, span } from '../format-time.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
 import { codexProvider } from '../providers/codex.ts'
 import type { ProviderPlugin } from '../providers/provider.ts'
 import { print, printJson } from './print.ts'
 import { Screen } from './screen.ts'
-import { localTime, span } from './when.ts'
 
 /** Prints what is left of the plan. */
 export async function usageCommand(options: { json?: boolean }): Promise<void> {

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { localTime, span } from '../format-time.ts'
 import type { Screen } from './screen.ts'
 import { abortOnSignals } from './stop-signals.ts'
-import { localTime, span } from './when.ts'
 
 export interface Parked {
   /** When the limit is lifted, in epoch ms. */

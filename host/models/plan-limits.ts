@@ -5,6 +5,7 @@ import { readLimitsBody } from '../../shared/read-limits.ts'
 import { accountsCheckUrl } from '../auth/workspace-routing.ts'
 import { accountFile } from '../storage/account-file.ts'
 import { getJson } from './get-json.ts'
+import { limitNotices, ToldWindow } from './limit-notices.ts'
 
 /** What the service said about the limits of a plan, and when. */
 export interface SeenLimits {
@@ -32,8 +33,11 @@ export interface PlanLimits {
    * @throws CodexboxError `model-unreachable`, `model-refused` when nothing is known; what `headersFor` throws
    */
   ask(headersFor: (isRetry: boolean) => Promise<Record<string, string>>): Promise<SeenLimits>
-  /** Keeps what came with an answer to a run. Never fails. */
-  saw(limits: Limits): Promise<void>
+  /**
+   * Keeps what came with an answer to a run. What the person is to be told of it, once for each window
+   * over all processes, as whole sentences. Never fails.
+   */
+  saw(limits: Limits): { notices: readonly string[]; kept: Promise<void> }
 }
 
 /** What is left of the plan of an account. */
@@ -41,7 +45,11 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
   const { codexBaseUrl, now = Date.now, timeoutMs = TIMEOUT_MS } = options
   const owner = `${options.owner} ${codexBaseUrl.href}`
   const file = accountFile(options.dataDir, 'codex-limits.json', Kept)
-  const saw = (limits: Limits) => file.write(owner, { limits, at: now() })
+  let told: ToldWindow[] | undefined
+  const keep = (limits: Limits) => {
+    told ??= file.read(owner)?.told ?? []
+    return file.write(owner, { limits, at: now(), told })
+  }
 
   const get = (headers: Record<string, string>) =>
     getJson(usageUrl(codexBaseUrl), {
@@ -51,7 +59,12 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
     })
 
   return {
-    saw,
+    saw: (limits) => {
+      const known = told ?? file.read(owner)?.told ?? []
+      const due = limitNotices(limits, known, now())
+      told = due.told
+      return { notices: due.messages, kept: keep(limits) }
+    },
     ask: async (headersFor) => {
       const headers = await headersFor(false)
       try {
@@ -60,12 +73,12 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
         if (answer.status !== 200) throw notUsed(`status ${answer.status} came back`)
         const limits = readLimitsBody(answer.json, now())
         if (!limits) throw notUsed('an answer without limits came back')
-        await saw(limits)
+        await keep(limits)
         return { limits, at: now() }
       } catch (error) {
         const kept = file.read(owner)
         if (!kept) throw error
-        return { ...kept, problem: messageOf(error) }
+        return { limits: kept.limits, at: kept.at, problem: messageOf(error) }
       }
     },
   }
@@ -74,7 +87,7 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
 const TIMEOUT_MS = 5_000
 const MAX_BYTES = 1024 * 1024
 
-const Kept = z.object({ limits: Limits, at: z.number() })
+const Kept = z.object({ limits: Limits, at: z.number(), told: z.array(ToldWindow).optional() })
 
 /** Beside the workspaces: `…/backend-api/codex` has `…/backend-api/wham/usage`. */
 function usageUrl(codexBaseUrl: URL): URL {

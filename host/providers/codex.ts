@@ -87,6 +87,7 @@ export function codexProvider(options: CodexProviderOptions) {
         signal: closing.signal,
         now,
       })
+      const plan = planLimits({ ...config, owner, now })
       // Asked beside the question where the requests go, so that nobody waits for both.
       const models = catalogue.known()
       let route: Route
@@ -115,7 +116,7 @@ export function codexProvider(options: CodexProviderOptions) {
           const notice = builtInNotice(known)
           return notice ? { ...settings, notices: [notice, ...settings.notices] } : settings
         },
-        sawLimits: (limits: Limits) => planLimits({ ...config, owner, now }).saw(limits),
+        sawLimits: (limits: Limits) => plan.saw(limits),
         owner,
         getSecrets: async (rejectedToken?: string) => {
           const next = await usable(rejectedToken)

@@ -61,8 +61,11 @@ export interface ModelConnection {
    */
   settingsFor(wanted: WantedSettings): Promise<RequestSettings>
 
-  /** Takes what an answer said about the limits of the plan, for `limits` to know. Never fails. */
-  sawLimits?(limits: Limits): Promise<void>
+  /**
+   * Takes what an answer said about the limits of the plan, for `limits` to know; `kept` settles when
+   * it is on the disk. `notices` is what the person is to be told of it. Never fails.
+   */
+  sawLimits?(limits: Limits): { notices: readonly string[]; kept: Promise<void> }
 
   /**
    * The credentials for the next request. `rejectedToken` is a token the service has just refused:

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { CodexboxError } from '../../shared/errors.ts'
+import type { Limits } from '../../shared/limits.ts'
 import type { EventBody, RunLimits, RunRequest } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import type { Secrets } from '../../shared/secrets.ts'
@@ -200,7 +201,7 @@ export class Conversation {
           : { type: 'prompt', runId: run.id, ...asked, secrets },
       limits,
       onEvent: (event) => {
-        if (event.type === 'limits') void connection.sawLimits?.(event.limits)
+        if (event.type === 'limits') this.#tellLimits(run, event.limits, connection)
         const line = lineOf(event)
         if (line) log.append({ ...line, runId: run.id })
       },
@@ -208,6 +209,11 @@ export class Conversation {
     if (end) return end
     await this.#stopAgent('at-once')
     return this.#ask(run, asked, connection)
+  }
+
+  #tellLimits(run: Run, limits: Limits, connection: ModelConnection): void {
+    const { notices = [] } = connection.sawLimits?.(limits) ?? {}
+    for (const message of notices) run.emit({ type: 'notice', message })
   }
 
   async #connect(): Promise<ModelConnection> {

@@ -2,7 +2,6 @@ import { PassThrough } from 'node:stream'
 import type { WriteStream } from 'node:tty'
 import { afterEach, expect, test, vi } from 'vitest'
 import { Screen } from '../../host/cli/screen.ts'
-import type { LimitWindow } from '../../shared/limits.ts'
 import type { EventBody, RunEvent } from '../../shared/protocol.ts'
 
 afterEach(() => {
@@ -24,54 +23,14 @@ function aScreen({ isTerminal }: { isTerminal: boolean }) {
   return { screen, said, show }
 }
 
-const limits = (...windows: [id: string, usedPercent: number, about?: Partial<LimitWindow>][]) =>
-  ({
-    type: 'limits',
-    limits: {
-      limits: windows.map(([id, usedPercent, about]) => ({
-        id,
-        primary: { usedPercent, ...about },
-      })),
-    },
-  }) as const
-
-test('limits are spoken of only when little is left, and when it has become less', () => {
+test('limits are no line: what a person is to know of them is a notice', () => {
   const { said, show } = aScreen({ isTerminal: false })
 
-  show(limits(['codex', 80]))
+  show({ type: 'limits', limits: { limits: [{ id: 'codex', primary: { usedPercent: 99 } }] } })
   expect(said.about).toBe('')
-  for (const percent of [81, 81.2, 81, 90]) show(limits(['codex', percent, { windowMinutes: 300 }]))
-  show(limits())
-  show(limits(['codex', 85], ['astra', 99]))
+  show({ type: 'notice', message: '99 % of the limit is used.' })
 
-  expect(said.about.split('\n')).toEqual([
-    '81 % of the limit for 5 h used',
-    '90 % of the limit for 5 h used',
-    '99 % of the astra limit used',
-    '',
-  ])
-  expect(said.words).toBe('')
-})
-
-test('and when they begin anew', () => {
-  const { said, show } = aScreen({ isTerminal: false })
-  const now = new Date(2026, 10, 21, 10, 0).getTime()
-  vi.useFakeTimers({ now })
-
-  show(limits(['codex', 90, { resetsAt: now + 60 * 60_000 }]))
-  show(limits(['codex', 91, { resetsAt: now - 1 }]))
-
-  expect(said.about).toMatch(/^90 % of the limit used; resets .*11:00.*\n91 % of the limit used\n$/)
-})
-
-test('a limit cannot move the cursor or fill the screen by its name', () => {
-  const { said, show } = aScreen({ isTerminal: false })
-
-  show(limits([`\x1b]0;owned\x07\n${'x'.repeat(5000)}`, 100]))
-
-  expect(said.about.match(/(?!\n)\p{Cc}/gu)).toBeNull()
-  expect(said.about.length).toBeLessThan(250)
-  expect(said.about.match(/\n/g)).toHaveLength(1)
+  expect(said).toEqual({ words: '', about: '99 % of the limit is used.\n' })
 })
 
 test('a conversation that was shortened is a line', () => {

@@ -56,7 +56,8 @@ export async function startRecordedService(recorded: Recording): Promise<Recorde
       await service.beforeAnswer?.()
       if (!exchange) response.writeHead(400).end('The recording holds no more answers.')
       else if (exchange.events) {
-        response.writeHead(200, { 'content-type': 'text/event-stream' }).end(sse(exchange.events))
+        const type = { 'content-type': 'text/event-stream' }
+        response.writeHead(200, { ...type, ...exchange.headers }).end(sse(exchange.events))
       } else response.writeHead(exchange.status ?? 200, json).end(JSON.stringify(exchange.body))
     } else response.writeHead(404).end()
   })

@@ -211,6 +211,26 @@ describe.concurrent('what a WebSocket brought', () => {
   )
 })
 
+test('01-text: a run tells that a limit is nearly used up, and only the first one does', async (t) => {
+  const recorded = recording('01-text-gpt-5.5')
+  const headers = {
+    ...recorded.exchanges[0]?.headers,
+    'x-codex-primary-used-percent': '85.5',
+    'x-codex-primary-reset-at': String(Math.floor(Date.now() / 1000) + 7200),
+  }
+  const exchange = { ...recorded.exchanges[0], headers }
+  const host = await hostScene(t, { ...recorded, exchanges: [exchange, exchange] })
+  const toldIn = async () =>
+    (await runOnHost(host)).flatMap((event) =>
+      event.type === 'notice' && event.message.includes('% of') ? [event.message] : [],
+    )
+
+  expect(await toldIn()).toEqual([
+    expect.stringMatching(/^85 % of the limit for 5 h is used; it begins anew at /),
+  ])
+  expect(await toldIn()).toEqual([])
+})
+
 test('beside answers, a run asks for the models and the workspace and nothing else', async (t) => {
   const { about, seen: theirs } = fixture<{ about: string; seen: string[] }>('background-requests')
   const host = await hostScene(t, oneAnswer())

@@ -104,13 +104,30 @@ test('what a run was told of limits is known when the service cannot be asked', 
   const connection = await provider().connect()
   const limits = { plan: 'plus', limits: [{ id: 'codex', primary: { usedPercent: 42 } }] }
 
-  await connection.sawLimits(limits)
+  await connection.sawLimits(limits).kept
   await connection.close()
 
   expect(await provider().limits()).toMatchObject({
     limits,
     problem: expect.stringContaining('status 500'),
   })
+})
+
+test('what was told of a limit is told by no later connection, nor after the plan was asked for', async () => {
+  const limits = { plan: 'plus', limits: [{ id: 'codex', primary: { usedPercent: 85 } }] }
+  service.replies[USAGE] = [usage]
+  const say = async () => {
+    const connection = await provider().connect()
+    const { notices, kept } = connection.sawLimits(limits)
+    await kept
+    await connection.close()
+    return notices
+  }
+
+  expect(await say()).toEqual(['85 % of the limit is used.'])
+  expect(await say()).toEqual([])
+  await provider().limits()
+  expect(await say()).toEqual([])
 })
 
 test('a token that is refused is renewed for the question what is left of the plan', async () => {

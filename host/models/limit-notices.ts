@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import type { Limit, Limits, LimitWindow } from '../../shared/limits.ts'
+import { oneLine } from '../../shared/visible-text.ts'
+import { localTime, span } from '../format-time.ts'
+
+/** What a person was told of a window of a limit, so that it is told once. */
+export const ToldWindow = z.object({
+  /** The limit and which of its windows. */
+  key: z.string(),
+  /** The highest of `MARKS` that was told. */
+  percent: z.number(),
+  /** When that window ends, in epoch ms. */
+  resetsAt: z.number().optional(),
+})
+export type ToldWindow = z.infer<typeof ToldWindow>
+
+/** Percent of a window; each is told once, as long as the window lasts. */
+const MARKS = [95, 80]
+
+/** What is to be told now, as whole sentences, and what has been told then. */
+export function limitNotices(
+  { limits }: Limits,
+  told: readonly ToldWindow[],
+  now: number,
+): { messages: string[]; told: ToldWindow[] } {
+  const messages: string[] = []
+  const seen = limits.flatMap(windowsOf)
+  const after = seen.flatMap(({ key, limit, window }) => {
+    const { usedPercent, resetsAt } = window
+    const mark = MARKS.find((percent) => usedPercent >= percent)
+    if (!mark) return []
+    const before = told.find((one) => one.key === key && isSameWindow(one, window))
+    if (mark <= (before?.percent ?? 0)) return before ? [before] : []
+    messages.push(messageOf(limit, window, now))
+    return [{ key, percent: mark, ...(resetsAt === undefined ? {} : { resetsAt }) }]
+  })
+  // An answer may say nothing of a limit that was told; it is told all the same.
+  const unseen = told.filter(({ key }) => !seen.some((one) => one.key === key))
+  return { messages, told: [...unseen, ...after] }
+}
+
+function windowsOf(limit: Limit) {
+  return (['primary', 'secondary'] as const).flatMap((which) => {
+    const window = limit[which]
+    return window ? [{ key: `${limit.id} ${which}`, limit, window }] : []
+  })
+}
+
+/** The service counts the seconds to the end, and the point in time shifts a little. */
+const SHIFT_MS = 5 * 60_000
+
+function isSameWindow(told: ToldWindow, { resetsAt }: LimitWindow): boolean {
+  if (told.resetsAt === undefined || resetsAt === undefined) return true
+  return resetsAt <= told.resetsAt + SHIFT_MS
+}
+
+function messageOf({ id, name }: Limit, window: LimitWindow, now: number): string {
+  const { usedPercent, windowMinutes, resetsAt } = window
+  const whose = name ?? (id === 'codex' ? '' : id)
+  const length = windowMinutes ? ` for ${span(windowMinutes * 60_000)}` : ''
+  const reset =
+    resetsAt && resetsAt > now
+      ? `; it begins anew at ${localTime(resetsAt, now)}, in ${span(resetsAt - now)}`
+      : ''
+  return `${Math.floor(usedPercent)} % of the ${oneLine(`${oneLine(whose, 50)} limit`, 60)}${length} is used${reset}.`
+}
