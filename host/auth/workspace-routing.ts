@@ -96,7 +96,7 @@ export function readAccountsCheck(reply: TokenReply, accountId: string): Workspa
   }
 }
 
-const SERVICE_ORIGIN = 'https://chatgpt.com'
+export const SERVICE_ORIGIN = 'https://chatgpt.com'
 const OVERRIDE_HEADER = 'x-openai-account-routing-override'
 const NO_CONSTRAINT = 'NO_CONSTRAINT'
 const ASKED = 'Asked the service which workspaces the account has;'

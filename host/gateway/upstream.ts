@@ -4,6 +4,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { eventStream } from '../../shared/event-stream.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import type { DebugExchange, DebugLog } from '../debug-log.ts'
+import { encodeBody } from '../net/encode-body.ts'
 import { type IncomingAnswer, send } from '../net/send.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { CLIENT_VERSION_HEADER, LITE_HEADER } from './body-policy.ts'
@@ -173,13 +174,20 @@ function allowed(headers: http.IncomingHttpHeaders, secrets: Secrets): http.Outg
 const valuesOf = (secrets: Secrets) =>
   Object.values(secrets).filter((value): value is string => Boolean(value))
 
+/** A service that does not take encoded bodies says so (415), and is not asked so again. */
+const refusesZstd = new WeakSet<ModelConnection>()
+
 async function post(
-  { responsesUrl: url, headers: identity }: ModelConnection,
-  { body, headers: given, signal }: ContainerRequest,
+  connection: ModelConnection,
+  asked: ContainerRequest,
   secrets: Secrets,
   debug: DebugLog,
   rejected?: Secrets,
 ): Promise<Posted> {
+  const { body, headers: given, signal } = asked
+  const { responsesUrl: url, headers: identity } = connection
+  const isEncoded = connection.takesZstd && !refusesZstd.has(connection)
+  const encoded = isEncoded ? await encodeBody(body) : undefined
   const headers: Record<string, string> = {}
   for (const name of FROM_CONTAINER) {
     const value = given[name]
@@ -188,6 +196,7 @@ async function post(
   Object.assign(headers, identity, authorizationHeaders(secrets), {
     accept: 'text/event-stream',
     'content-type': 'application/json',
+    ...(encoded ? { 'content-encoding': 'zstd' } : {}),
   })
   const method = 'POST'
   const exchange = debug.request({
@@ -197,19 +206,18 @@ async function post(
     body,
     secrets: [secrets, rejected].flatMap((some) => some && Object.values(some)),
   })
+  const request = { method, headers, signal, keepsAlive: true, code: 'model-unreachable' } as const
+  let answer: IncomingAnswer
   try {
-    const answer = await send(url, {
-      method,
-      headers,
-      body,
-      signal,
-      keepsAlive: true,
-      code: 'model-unreachable',
-    })
+    answer = await send(url, { ...request, body: encoded ?? body })
     exchange.answered(answer)
-    return { answer, secrets, exchange }
   } catch (error) {
     exchange.ended({ error })
     throw error
   }
+  if (!encoded || answer.status !== 415) return { answer, secrets, exchange }
+  answer.body.resume()
+  exchange.ended()
+  refusesZstd.add(connection)
+  return post(connection, asked, secrets, debug, rejected)
 }

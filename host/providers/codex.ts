@@ -9,7 +9,12 @@ import { renewApart } from '../auth/renew-apart.ts'
 import type { SignInOptions } from '../auth/sign-in.ts'
 import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
 import type { Tokens } from '../auth/tokens.ts'
-import { type Route, TokenRefusedError, workspaceRouting } from '../auth/workspace-routing.ts'
+import {
+  type Route,
+  SERVICE_ORIGIN,
+  TokenRefusedError,
+  workspaceRouting,
+} from '../auth/workspace-routing.ts'
 import type { Config } from '../config.ts'
 import { builtInNotice, modelCatalogue } from '../models/catalogue.ts'
 import { planLimits } from '../models/plan-limits.ts'
@@ -30,7 +35,8 @@ export function codexProvider(options: CodexProviderOptions) {
   const store = fileTokenStore(dataDir)
   const tokens = usableTokens({ store, renew: renewApart({ dataDir, issuer }), now })
   const { codexBaseUrl } = config
-  const routeOf = workspaceRouting({ codexBaseUrl, serviceOrigin: options.serviceOrigin })
+  const { serviceOrigin = SERVICE_ORIGIN } = options
+  const routeOf = workspaceRouting({ codexBaseUrl, serviceOrigin })
 
   return {
     name: 'codex',
@@ -117,6 +123,8 @@ export function codexProvider(options: CodexProviderOptions) {
           return notice ? { ...settings, notices: [notice, ...settings.notices] } : settings
         },
         sawLimits: (limits: Limits) => plan.saw(limits),
+        // What is set by hand may be anything.
+        takesZstd: codexBaseUrl.origin === serviceOrigin,
         owner,
         getSecrets: async (rejectedToken?: string) => {
           const next = await usable(rejectedToken)

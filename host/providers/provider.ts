@@ -49,6 +49,8 @@ export interface ModelConnection {
   readonly responsesUrl: URL
   /** Who we are, to the service: `originator`, `user-agent`. Never a secret. */
   readonly headers: Record<string, string>
+  /** Whether bodies may be sent as zstd; not every server of this interface knows it. Default: no. */
+  readonly takesZstd?: boolean
   /**
    * Whom encrypted reasoning belongs to: it is only sent back under the same stamp. Provider and
    * account, never a secret.

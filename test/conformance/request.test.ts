@@ -33,7 +33,7 @@ const WHY: Record<string, string> = {
   'header x-client-request-id': ONE_NAME,
   'header x-codex-turn-metadata': TELLS_TOO_MUCH,
   'header content-encoding':
-    'The body is sent as it is: zstd is not in every Node that we support, and the official client can do without as well.',
+    'Long bodies alone are sent as zstd, and where Node can (22.15): a short one is on its way as fast.',
   'body client_metadata': TELLS_TOO_MUCH,
   'body service_tier': 'There is no such setting.',
   'body text.format.name': 'The name is free.',

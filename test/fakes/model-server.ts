@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { finished } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import { plainBody } from '../../scripts/drift/plain-body.ts'
 import type { Item } from '../../shared/items.ts'
 import { type KnownModel, refusalOf } from './service-rules.ts'
 
@@ -143,7 +144,7 @@ async function record(request: IncomingMessage): Promise<RecordedRequest> {
     path: request.url ?? '',
     headers,
     header: (name) => headers.find(([key]) => key.toLowerCase() === name)?.[1],
-    body: JSON.parse(Buffer.concat(chunks).toString('utf8')),
+    body: JSON.parse(plainBody(Buffer.concat(chunks), request.headers['content-encoding'])),
     at,
   }
 }

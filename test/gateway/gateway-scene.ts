@@ -50,16 +50,18 @@ interface Reply {
 
 interface OpenOptions extends NonNullable<Parameters<typeof someGatewayOptions>[0]> {
   getSecrets?: ModelConnection['getSecrets']
+  takesZstd?: boolean
 }
 
 export async function open(
   responsesUrl: URL,
-  { getSecrets = async () => REAL, ...options }: OpenOptions = {},
+  { getSecrets = async () => REAL, takesZstd = false, ...options }: OpenOptions = {},
 ): Promise<Gateway> {
   const connection = {
     responsesUrl,
     headers: { originator: 'codexbox', 'user-agent': 'codexbox/test' },
     settingsFor: () => Promise.reject(new Error('The gateway has no use for them.')),
+    takesZstd,
     owner: 'test',
     getSecrets,
     close: async () => {},

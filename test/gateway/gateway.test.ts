@@ -5,12 +5,19 @@ import type http from 'node:http'
 import net from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, expect, test } from 'vitest'
+import zlib from 'node:zlib'
+import { afterEach, describe, expect, test } from 'vitest'
 import { CodexboxError } from '../../shared/errors.ts'
 import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import { aModelRequest } from '../fakes/gateway-options.ts'
-import { type Exchange, messageItem, textAnswer, USAGE } from '../fakes/model-server.ts'
+import {
+  type Exchange,
+  type ModelServer,
+  messageItem,
+  textAnswer,
+  USAGE,
+} from '../fakes/model-server.ts'
 import {
   begin,
   CANARY,
@@ -721,4 +728,38 @@ test('a response that comes at once, as JSON, is passed on as events, and counte
 
   expect(text).toMatch(/^data: .*output_text.delta.*\n\ndata: .*item.done.*\n\ndata: .*completed/)
   expect(gateway.account('run')).toMatchObject({ tokens: 120 })
+})
+
+describe('a long body', () => {
+  const canEncode = 'zstdCompress' in zlib
+  const long = () => aModelRequest({ input: [says('x'.repeat(100_000))] })
+  const encodings = ({ requests }: ModelServer) =>
+    requests.map((request) => request.header('content-encoding'))
+
+  test('goes out as zstd where Node can and the service takes it, and arrives as it was', async () => {
+    const { gateway, model } = await withModel([textAnswer(), textAnswer()], { takesZstd: true })
+
+    expect((await post(gateway, { body: long() })).status).toBe(200)
+    expect((await post(gateway, { body: aModelRequest() })).status).toBe(200)
+
+    expect(encodings(model)).toEqual([canEncode ? 'zstd' : undefined, undefined])
+    expect(JSON.stringify(model.requests[0]?.body)).toBe(long())
+  })
+
+  test('goes out as it is to a server of which that is not known', async () => {
+    const { gateway, model } = await withModel([textAnswer()])
+
+    expect((await post(gateway, { body: long() })).status).toBe(200)
+    expect(encodings(model)).toEqual([undefined])
+  })
+
+  test.runIf(canEncode)('goes out as it is once the service has refused the coding', async () => {
+    const script = [{ status: 415, body: { detail: 'zstd?' } }, textAnswer(), textAnswer()]
+    const { gateway, model } = await withModel(script, { takesZstd: true })
+
+    expect((await post(gateway, { body: long() })).status).toBe(200)
+    expect((await post(gateway, { body: long() })).status).toBe(200)
+
+    expect(encodings(model)).toEqual(['zstd', undefined, undefined])
+  })
 })
