@@ -169,7 +169,7 @@ describe.concurrent('what a command starts', linux, () => {
     const begun = ['one', 'two'].map((name) => join(worker.workspace, name))
     const command = (file?: string) => `${tree} echo $$; touch ${file}; sleep 60`
     const calls = begun.map((file) => worker.call('bash', { command: command(file) }))
-    await vi.waitFor(() => expect(readdirSync(worker.workspace)).toHaveLength(2))
+    await vi.waitFor(() => expect(readdirSync(worker.workspace)).toHaveLength(2), 10_000)
     worker.cancel()
 
     for (const result of await Promise.all(calls)) {

@@ -69,14 +69,14 @@ const filesIn = (path: string) =>
 describe('the package', () => {
   test('holds what is needed to run and to read, and nothing else', () => {
     const wanted =
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|container\/Dockerfile|docs\/.+|dist\/container\/agent\.(cjs|meta\.json)|dist\/(host|setup|shared)\/.+\.(js|d\.ts))$/
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|container\/Dockerfile|docs\/.+|dist\/container\/(agent\.cjs|agent\.meta\.json|report\.cjs)|dist\/(host|setup|shared)\/.+\.(js|d\.ts))$/
     const files = filesIn(installed)
 
     expect(files.filter((file) => !wanted.test(file))).toEqual([])
     const needed = ['index.js', 'index.d.ts', 'auth/renewal-process.js'].map(
       (file) => `dist/host/${file}`,
     )
-    for (const file of [...needed, 'dist/container/agent.cjs']) {
+    for (const file of [...needed, 'dist/container/agent.cjs', 'dist/container/report.cjs']) {
       expect(files).toContain(file)
     }
   })
