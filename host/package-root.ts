@@ -15,6 +15,9 @@ export const agentFile = join(packageRoot, 'dist', 'container', 'agent.cjs')
 /** What has to stand ahead of any other script that is started in the place of the container script. */
 export const reportFile = join(packageRoot, 'dist', 'container', 'report.cjs')
 
+/** The process that looks at workspaces as one file. `npm run build` makes it. */
+export const scanFile = join(packageRoot, 'dist', 'autorun', 'scan-process.cjs')
+
 /** The command that runs a setup step, as the person at this installation has to type it. */
 export function setupCommand(step: string): string {
   return isCheckout ? `npx tsx setup/index.ts --step ${step}` : `codexbox-setup --step ${step}`

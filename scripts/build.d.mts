@@ -1,1 +1,2 @@
 export function buildAgent(): Promise<void>
+export function buildScan(): Promise<void>

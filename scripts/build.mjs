@@ -1,4 +1,4 @@
-// Builds dist/: the host and the setup steps with tsc, the container script as one file with esbuild.
+// Builds dist/: the host and the setup steps with tsc, what runs as a process of its own as one file with esbuild.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -15,6 +15,12 @@ export async function buildAgent() {
   replaceFile(join(root, 'dist/container/agent.meta.json'), JSON.stringify(metafile))
   // In a scope of its own, since it stands ahead of other code.
   await bundle('container/report.ts', 'dist/container/report.cjs', 'iife')
+}
+
+/** Started from here also where the host runs from its source. */
+export async function buildScan() {
+  mkdirSync(join(root, 'dist/autorun'), { recursive: true })
+  await bundle('host/autorun/scan-process.ts', 'dist/autorun/scan-process.cjs')
 }
 
 async function bundle(entry, outfile, format = 'cjs') {
@@ -59,4 +65,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   mkdirSync(join(root, 'dist'))
   buildHost()
   await buildAgent()
+  await buildScan()
 }

@@ -253,14 +253,19 @@ export const RunEvent = z.discriminatedUnion('type', [
   z.object({ ...head, type: z.literal('secrets.needed') }),
   /**
    * Files that changed in the run and from which the user's own tools may run commands later, without
-   * being told to. Said by the host, just before the end.
+   * being told to, and what could not be looked at. Said by the host, just before the end.
    */
   z.object({
     ...head,
     type: z.literal('planted'),
-    /** Below the workspace; `why` is who runs it and when. */
-    paths: z.array(z.object({ path: z.string(), why: z.string() })),
-    /** How many more there are. */
+    /**
+     * The most dangerous first, and of each kind at least one. `path` is below the workspace; `why` is who runs it and
+     * when, or why it was not read to its end (of the kind `unread`).
+     */
+    paths: z.array(z.object({ path: z.string(), why: z.string(), kind: z.string() })),
+    /** How many there are of each kind, in the same order. */
+    kinds: z.array(z.object({ kind: z.string(), count })),
+    /** How many are not in `paths`. */
     more: count,
   }),
   /** The one terminal event of a run. */

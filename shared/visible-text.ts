@@ -40,6 +40,14 @@ export function oneLine(text: string, length: number): string {
   return line.length > length ? `${line.slice(0, Math.max(0, length - 1))}…` : line
 }
 
+/** What a file is called, in at most `length` characters; where it is cut, its end can still be read. */
+export function visibleName(name: string, length: number): string {
+  const shown = name.replace(SHOWN_AS_ESCAPES, escapeOf).replace(/[\n\t]/g, escapeOf)
+  if (shown.length <= length) return shown
+  const head = Math.ceil((length - 1) / 3)
+  return `${shown.slice(0, head)}…${shown.slice(head + 1 - length)}`
+}
+
 /** Of a longer quotation there are the head and the tail: an error is at the one or at the other. */
 const MAX_QUOTED = 200
 

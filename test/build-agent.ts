@@ -1,6 +1,7 @@
-import { buildAgent } from '../scripts/build.mjs'
+import { buildAgent, buildScan } from '../scripts/build.mjs'
 
-/** Tests run the container script as the file that ships, so it is built from what is on disk now. */
+/** Tests run these scripts as the files that ship, so they are built from what is on disk now. */
 export async function setup(): Promise<void> {
   await buildAgent()
+  await buildScan()
 }

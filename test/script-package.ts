@@ -31,7 +31,7 @@ export async function scriptPackage(script: string): Promise<string> {
     external: ['*.node'],
     banner: { js: OLD_FORMAT },
   })
-  for (const path of ['package.json', join('dist', 'container')]) {
+  for (const path of ['package.json', join('dist', 'container'), join('dist', 'autorun')]) {
     symlinkSync(join(root, path), join(folder, path))
   }
   return join(outdir, `${name}.js`)

@@ -5,7 +5,7 @@ import { openConversation } from '../runs/open-conversation.ts'
 import type { Run } from '../runs/run.ts'
 import { exitCodeOfError } from './exit-code.ts'
 import { conversationOptions, type OneRunOptions, oneRunOnly } from './options.ts'
-import { introduce, oneRun } from './run-command.ts'
+import { closeAndTell, introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
 import { tellWhatIsTyped } from './tell-what-is-typed.ts'
 
@@ -26,7 +26,7 @@ export async function chatCommand(options: OneRunOptions): Promise<number> {
         else await runTalkingAlong(conversation.run(prompt), screen)
       }
     } finally {
-      await conversation.close()
+      await closeAndTell(conversation, screen)
       screen.note(`The session is kept; go on with it: --session ${conversation.session}`)
     }
     return 0

@@ -45,7 +45,7 @@ export async function runCommand(
       }
       return end.exitCode
     } finally {
-      await conversation.close()
+      await closeAndTell(conversation, screen)
     }
   } catch (error) {
     if (!(error instanceof CodexboxError)) throw error
@@ -110,6 +110,12 @@ export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunE
     screen?.still()
     signals.release()
   }
+}
+
+/** With `--json` as well on stderr: no event comes behind the last one of a run. */
+export async function closeAndTell(conversation: Conversation, screen: Screen): Promise<void> {
+  const left = await conversation.close()
+  if (left) screen.planted(left, 'since the last run ended')
 }
 
 /** Says what will run where, and what the user should know about it. */

@@ -3,7 +3,9 @@ import { styleText } from 'node:util'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { oneLine, visible } from '../../shared/visible-text.ts'
 import { assistantText } from '../runs/run.ts'
+import type { Planted } from '../runs/workspace-watch.ts'
 import { seconds, short, totals } from './figures.ts'
+import { plantedLines } from './planted-lines.ts'
 import { Spinner } from './spinner.ts'
 
 type Style = Parameters<typeof styleText>[0]
@@ -87,20 +89,22 @@ export class Screen {
         )
         break
       case 'planted':
-        this.note(
-          'These files can run commands on your machine later and changed in this run:',
-          'yellow',
-        )
-        for (const { path, why } of event.paths) {
-          this.note(`  ${oneLine(path, 120)}: ${why}`, 'yellow')
-        }
-        if (event.more > 0) this.note(`  and ${event.more} more`, 'yellow')
+        this.planted(event)
         break
       case 'usage':
         break
     }
     const output = this.#tools.size > 0 ? oneLine(this.#lastOutput, 100) : ''
     this.#spinner?.show(this.#activity(), output)
+  }
+
+  /** Files that may run by themselves later, a line a kind. */
+  planted(planted: Planted, when = 'in this run'): void {
+    const isChanged = planted.kinds.some(({ kind }) => kind !== 'unread')
+    const what = isChanged ? `These files changed ${when} and can` : 'What could'
+    const rest = isChanged ? ':' : ' was not all looked at:'
+    this.note(`${what} run commands on your machine later${rest}`, 'yellow')
+    for (const line of plantedLines(planted)) this.note(`  ${line}`, 'yellow')
   }
 
   /** Takes the moving line away; the next event brings it back. */

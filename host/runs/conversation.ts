@@ -17,7 +17,6 @@ import { type Ledger, openLedger } from '../gateway/ledger.ts'
 import { budgetOf } from '../gateway/run-account.ts'
 import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
-import { changedPlants, lookForPlants, type Plants } from '../workspace/look-for-plants.ts'
 import { type MountSource, releaseSources } from '../workspace/mount-source.ts'
 import { holdWorkspace, type Workspace } from '../workspace/open-workspace.ts'
 import { pinGit } from '../workspace/pin-git.ts'
@@ -27,9 +26,7 @@ import { LiveAgent } from './live-agent.ts'
 import type { OutputSchema } from './output-schema.ts'
 import { type Finished, Run, type RunOptions } from './run.ts'
 import type { SessionLog } from './session-log.ts'
-
-/** More are counted only: whoever reads it has to look anyway. */
-const MAX_PLANTS_SHOWN = 50
+import type { Planted, WorkspaceWatch } from './workspace-watch.ts'
 
 /** What a run begins with. */
 type Asked = Pick<RunRequest, 'prompt' | 'images'>
@@ -38,6 +35,7 @@ type Asked = Pick<RunRequest, 'prompt' | 'images'>
 export interface Parts {
   config: Config
   workspace: Workspace
+  watch: WorkspaceWatch
   provider: ProviderPlugin
   engine: Engine
   log: SessionLog
@@ -59,13 +57,11 @@ export class Conversation {
   #connection: ModelConnection | undefined
   /** Chosen with the first run. */
   #settings!: RequestSettings
-  /** As they were when the last run had ended. */
-  #plants: Plants | undefined
   #live: LiveAgent | undefined
   /** The way out of its tools, where some hosts are allowed. */
   #egress: Egress | undefined
   #current: Run | undefined
-  #closing: Promise<void> | undefined
+  #closing: Promise<Planted | undefined> | undefined
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -136,13 +132,16 @@ export class Conversation {
     return run
   }
 
-  /** Ends what runs, removes the container and gives the session back. May be called often. */
-  close(): Promise<void> {
+  /**
+   * Ends what runs, removes the container and gives the session back. May be called often. Resolves with what has changed
+   * since the end of the last run and may run commands on the user's machine: what a tool left running can have written.
+   */
+  close(): Promise<Planted | undefined> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
-  async #close(): Promise<void> {
+  async #close(): Promise<Planted | undefined> {
     const current = this.#current
     current?.interrupt()
     await current?.result
@@ -151,17 +150,18 @@ export class Conversation {
     await this.#parts.log.close()
     this.#ledger?.close()
     this.#debug.close()
+    return this.#parts.watch.containerGone()
   }
 
   /** Never rejects: every way out is a `finished` event, said when all is cleaned up behind the run. */
   async #drive(run: Run, asked: Asked): Promise<void> {
     let end: Finished
     try {
-      this.#plants ??= lookForPlants(this.#parts.workspace.path)
+      const toolsMayStart = this.#parts.watch.runBegins(run)
       const connection = await this.#connect()
       await this.#settle(run, connection)
       this.#logRun(run, connection)
-      end = this.#checked(await this.#ask(run, asked, connection), run)
+      end = this.#checked(await this.#ask(run, asked, connection, toolsMayStart), run)
     } catch (error) {
       end = run.failure(error)
       await this.#stopAgent('at-once')
@@ -171,24 +171,18 @@ export class Conversation {
     } catch {
       // The session can go on without this line, and whatever else could not be kept has failed the run.
     }
-    this.#reportPlants(run)
+    await this.#parts.watch.runOver(run)
     this.#current = undefined
     run.emit(end)
   }
 
-  /** Compared with the end of the run before: what an agent has left running may plant in between. */
-  #reportPlants(run: Run): void {
-    const before = this.#plants
-    if (!before) return
-    this.#plants = lookForPlants(this.#parts.workspace.path)
-    const changed = changedPlants(before, this.#plants)
-    if (changed.length === 0) return
-    const paths = changed.slice(0, MAX_PLANTS_SHOWN)
-    run.emit({ type: 'planted', paths, more: changed.length - paths.length })
-  }
-
   /** Has the agent do the run: the one that is still there from the run before, or a new one. */
-  async #ask(run: Run, asked: Asked, connection: ModelConnection): Promise<Finished> {
+  async #ask(
+    run: Run,
+    asked: Asked,
+    connection: ModelConnection,
+    toolsMayStart: Promise<void>,
+  ): Promise<Finished> {
     const { limits, log } = this.#parts
     if (this.#live?.hasExited) await this.#stopAgent('at-once')
     this.#live ??= await this.#startAgent(run, connection)
@@ -200,6 +194,7 @@ export class Conversation {
           ? this.#request(run, asked, secrets, live, connection)
           : { type: 'prompt', runId: run.id, ...asked, secrets },
       limits,
+      toolsMayStart,
       onEvent: (event) => {
         if (event.type === 'limits') this.#tellLimits(run, event.limits, connection)
         const line = lineOf(event)
@@ -208,7 +203,7 @@ export class Conversation {
     })
     if (end) return end
     await this.#stopAgent('at-once')
-    return this.#ask(run, asked, connection)
+    return this.#ask(run, asked, connection, toolsMayStart)
   }
 
   #tellLimits(run: Run, limits: Limits, connection: ModelConnection): void {
@@ -265,6 +260,7 @@ export class Conversation {
       if (agent.sharedWith?.length) {
         run.emit({ type: 'notice', message: sharingNotice(agent.sharedWith, agent.unpinned ?? []) })
       }
+      void agent.exited.then(() => this.#leftByItself())
       return new LiveAgent(agent, gateway, connection)
     } catch (error) {
       await gateway?.close()
@@ -272,6 +268,11 @@ export class Conversation {
     } finally {
       releaseSources(held)
     }
+  }
+
+  /** Between two runs, an agent that is idle for long leaves, and takes what its tools left running along. */
+  #leftByItself(): void {
+    if (!this.#current && !this.#closing) void this.#parts.watch.containerGone()
   }
 
   #openGateway(connection: ModelConnection): Promise<Gateway> {

@@ -28,6 +28,8 @@ export interface FollowOptions {
   /** The line that begins the run. */
   line: (secrets: Secrets) => RunRequest | HostLine
   limits: Pick<RunLimits, 'runMs' | 'maxTurns'>
+  /** No tool is started before. */
+  toolsMayStart: Promise<void>
   /**
    * Gets each event before the run hands it on; throwing ends the run. What it has to keep is on the
    * disk when it returns.
@@ -116,7 +118,7 @@ export class LiveAgent {
 
   async #readToEnd(
     run: Run,
-    { limits: { runMs, maxTurns }, onEvent }: FollowOptions,
+    { limits: { runMs, maxTurns }, toolsMayStart, onEvent }: FollowOptions,
     renewSecrets: () => Promise<void>,
   ): Promise<Finished> {
     let hasBegun = false
@@ -148,7 +150,10 @@ export class LiveAgent {
           throw violation(`events of more than ${MAX_EVENT_CHARS / 1024 / 1024} MB in one run`)
         }
         onEvent(body)
-        if (body.type === 'item' && isCall(body.item)) this.#write({ type: 'kept', seq })
+        if (body.type === 'item' && isCall(body.item)) {
+          await toolsMayStart
+          this.#write({ type: 'kept', seq })
+        }
         run.emit(body)
         // Rejects with the reason when there are none, which tells more than the service's refusal.
         if (body.type === 'secrets.needed') await renewSecrets()

@@ -1,5 +1,6 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import { RunLimits } from '../../shared/protocol.ts'
+import { watchAutorun } from '../autorun/watch.ts'
 import { type Config, readConfig } from '../config.ts'
 import { chooseEngine } from '../engine/choose-engine.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
@@ -55,6 +56,7 @@ export async function openConversation(options: ConversationOptions = {}): Promi
   return new Conversation({
     config,
     workspace,
+    watch: watchAutorun(workspace.path),
     provider,
     engine,
     log,

@@ -56,6 +56,7 @@ export class Run implements AsyncIterable<RunEvent> {
   #text = ''
   #finished = false
   #stopped: 'interrupted' | undefined
+  readonly #stopListeners = new Set<() => void>()
 
   constructor(id: string, { oneShot = false }: RunOptions = {}) {
     this.id = id
@@ -90,6 +91,7 @@ export class Run implements AsyncIterable<RunEvent> {
   interrupt(): void {
     this.#stopped = 'interrupted'
     this.#control?.send({ type: 'interrupt' })
+    for (const act of this.#stopListeners) act()
     setTimeout(() => this.kill(), INTERRUPT_MS).unref()
   }
 
@@ -97,6 +99,7 @@ export class Run implements AsyncIterable<RunEvent> {
   kill(): void {
     this.#stopped = 'interrupted'
     if (!this.#finished) this.#control?.kill()
+    for (const act of this.#stopListeners) act()
   }
 
   /** The model's last words so far. */
@@ -105,6 +108,12 @@ export class Run implements AsyncIterable<RunEvent> {
   }
 
   // ---- for the conversation that drives the run ----
+
+  /** Has `act` called at each interruption that is still to come. Returns how to end that. */
+  whenStopped(act: () => void): () => void {
+    this.#stopListeners.add(act)
+    return () => this.#stopListeners.delete(act)
+  }
 
   /** To a process that has been given the run. Another takes its place where it has not begun with it. */
   attach(control: RunControl): void {

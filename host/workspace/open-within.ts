@@ -11,6 +11,9 @@ import {
 import { join } from 'node:path'
 import { systemCodeOf } from '../../shared/errors.ts'
 
+/** What a file is called; as bytes where it may be no text. */
+export type FileName = string | Buffer
+
 /** Windows has but the first; `checkWhere` does there what it can. */
 const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_DIRECTORY = 0 } = constants
 
@@ -45,20 +48,23 @@ export function release({ descriptor }: HeldFolder): void {
  * A link is an `ELOOP`, and a FIFO does not hold us.
  * @throws the system's error
  */
-export function openIn(folder: HeldFolder, name: string): number {
+export function openIn(folder: HeldFolder, name: FileName): number {
   return openEntry(folder, name, 0)
 }
 
 /** Like `openIn`, for a folder (`ENOTDIR` otherwise). */
-export function holdIn(folder: HeldFolder, name: string): HeldFolder {
+export function holdIn(folder: HeldFolder, name: FileName): HeldFolder {
   const descriptor = openEntry(folder, name, O_DIRECTORY)
-  return { descriptor, path: join(folder.path, name) }
+  return { descriptor, path: join(folder.path, String(name)) }
 }
 
 /** Where the system finds what is in a folder: by the descriptor if it can, which no rename leads astray. */
-export function pathIn(folder: HeldFolder, name = ''): string {
+export function pathIn(folder: HeldFolder, name?: string): string
+export function pathIn(folder: HeldFolder, name: FileName): FileName
+export function pathIn(folder: HeldFolder, name: FileName = ''): FileName {
   const held = process.platform === 'linux' ? `/proc/self/fd/${folder.descriptor}` : folder.path
-  return name ? `${held}/${name}` : held
+  if (typeof name === 'string') return name ? `${held}/${name}` : held
+  return Buffer.concat([Buffer.from(`${held}/`), name])
 }
 
 /**
@@ -106,8 +112,8 @@ export function readRegular(descriptor: number, maxBytes: number): Buffer | unde
   return bytes.subarray(0, length)
 }
 
-function openEntry(folder: HeldFolder, name: string, flags: number): number {
-  if (process.platform !== 'linux') return openByPath(join(folder.path, name), flags)
+function openEntry(folder: HeldFolder, name: FileName, flags: number): number {
+  if (process.platform !== 'linux') return openByPath(join(folder.path, String(name)), flags)
   // The first part is followed to the folder itself; O_NOFOLLOW is about the name.
   return openSync(pathIn(folder, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | flags)
 }

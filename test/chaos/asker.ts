@@ -87,7 +87,7 @@ export function hostAsker(folder: string, url: string): Asker {
       const { status, error, text } = await run.result
       return { status, error, text }
     },
-    stop: async () => conversation?.close(),
+    stop: async () => void (await conversation?.close()),
   }
 }
 

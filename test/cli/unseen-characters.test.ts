@@ -104,7 +104,7 @@ describe('characters that are not seen', () => {
     const missing = await home.run(['run', '-w', join(home.workspace, `x${EVIL}`), 'Go.'], { env })
     const missingJson = await home.run(['run', '--json', '--image', EVIL, 'Go.'], { env })
 
-    expect(run.stderr).toContain('These files can run commands on your machine later')
+    expect(run.stderr).toContain('can run commands on your machine later:')
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining(SHOWN) })
     expect(missingJson.code).toBe(2)
     printed(run, missing, missingJson)

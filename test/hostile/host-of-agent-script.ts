@@ -4,6 +4,7 @@
  * `node host-of-agent-script.js '{"agentFile": …, "workspace": …, "dataDir": …, "image": …}'`
  */
 import { readFileSync } from 'node:fs'
+import { watchAutorun } from '../../host/autorun/watch.ts'
 import { readConfig } from '../../host/config.ts'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { createDocker } from '../../host/engine/docker-host.ts'
@@ -17,6 +18,7 @@ const { docker, source } = createDocker()
 const conversation = new Conversation({
   config: { ...readConfig({}, dataDir), dataDir },
   workspace: openWorkspace(workspace, dataDir),
+  watch: watchAutorun(workspace),
   provider: { ...demoProvider({ paceMs: 0 }), containerProvider: agentFile },
   engine: dockerEngine(docker, image, source),
   log: await SessionLog.open(dataDir, 'hostile'),

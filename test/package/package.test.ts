@@ -69,14 +69,15 @@ const filesIn = (path: string) =>
 describe('the package', () => {
   test('holds what is needed to run and to read, and nothing else', () => {
     const wanted =
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|container\/Dockerfile|docs\/.+|dist\/container\/(agent\.cjs|agent\.meta\.json|report\.cjs)|dist\/(host|setup|shared)\/.+\.(js|d\.ts))$/
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|container\/Dockerfile|docs\/.+|dist\/container\/(agent|report)\.(cjs|meta\.json)|dist\/autorun\/scan-process\.cjs|dist\/(host|setup|shared)\/.+\.(js|d\.ts))$/
     const files = filesIn(installed)
 
     expect(files.filter((file) => !wanted.test(file))).toEqual([])
     const needed = ['index.js', 'index.d.ts', 'auth/renewal-process.js'].map(
       (file) => `dist/host/${file}`,
     )
-    for (const file of [...needed, 'dist/container/agent.cjs', 'dist/container/report.cjs']) {
+    const scripts = ['container/agent.cjs', 'container/report.cjs', 'autorun/scan-process.cjs']
+    for (const file of [...needed, ...scripts.map((file) => `dist/${file}`)]) {
       expect(files).toContain(file)
     }
   })
@@ -118,6 +119,13 @@ describe('installed in another project', () => {
     expect(stdout).toContain('This was a scripted demo')
     expect(readFileSync(join(elsewhere, 'made.txt'), 'utf8')).toBe('made\n')
     expect(readdirSync(join(home, '.codexbox', 'sessions'))).toEqual(['mine.jsonl'])
+  })
+
+  test('what an agent has planted is found by the process that comes with it', async () => {
+    const { stderr } = await run('codexbox', 'run', 'run: echo x > .envrc')
+
+    expect(stderr).toContain('.envrc: it runs when the folder is entered')
+    expect(stderr).not.toContain('not all looked at')
   })
 
   test('a sign-in is renewed by the process that comes with it', async () => {

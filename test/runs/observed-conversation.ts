@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import { watchAutorun } from '../../host/autorun/watch.ts'
 import { readConfig } from '../../host/config.ts'
 import type { AgentProcess, AgentSpec, Engine } from '../../host/engine/engine.ts'
 import { processEngine } from '../../host/engine/process-engine.ts'
@@ -81,6 +82,7 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
         config,
         // As whoever the tests run as.
         workspace: openWorkspace(workspace, dataDir),
+        watch: watchAutorun(workspace),
         provider: { ...provider, ...(agentFile ? { containerProvider: agentFile } : {}) },
         engine: { ...observed(processEngine, starts), ...engine },
         log,

@@ -14,7 +14,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { lookForPlants } from '../../host/workspace/look-for-plants.ts'
+import { scan } from '../../host/autorun/scan.ts'
 import { readWithin } from '../../host/workspace/open-within.ts'
 import { openWorkspace } from '../../host/workspace/open-workspace.ts'
 import { isFull } from '../chaos/seeded.ts'
@@ -133,7 +133,7 @@ describe.skipIf(process.platform === 'win32')('F2: while links are swapped in', 
   test('the look for plants takes nothing from outside', () => {
     writeFileSync(join(box, 'outside', '.envrc'), SECRET)
     for (let i = 0; i < TRIES / 10; i++) {
-      for (const path of lookForPlants(work).places.keys()) expect(path).not.toContain('.envrc')
+      for (const place of scan(work).found.keys()) expect(place).not.toContain('.envrc')
     }
   }, 120_000)
 

@@ -16,8 +16,9 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { reportOf } from '../../host/autorun/report.ts'
+import { scan } from '../../host/autorun/scan.ts'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
-import { changedPlants, lookForPlants } from '../../host/workspace/look-for-plants.ts'
 import { type MountSource, releaseSources } from '../../host/workspace/mount-source.ts'
 import { holdWorkspace, openWorkspace } from '../../host/workspace/open-workspace.ts'
 import { type Pin, pinGit } from '../../host/workspace/pin-git.ts'
@@ -272,27 +273,27 @@ describeWithEngine('in a container, a tool', ({ docker, image, source }) => {
   })
 
   test('may make a repository of its own, and what could run from it is reported', async () => {
-    const before = lookForPlants(work)
+    const before = scan(work)
 
     const printed = await inContainer(`git init -q -b main . && git config user.name a &&
       git -c user.email=a@b commit -q --allow-empty -m one && git log --format=%s
       git config core.fsmonitor 'touch ../canary; false #'`)
 
     expect(printed).toBe('one')
-    expect(changedPlants(before, lookForPlants(work)).map(({ path }) => path)).toEqual([
+    expect(reportOf(before.states, scan(work))?.paths.map(({ path }) => path)).toEqual([
       '.git/config',
     ])
   })
 
   test('can lead git elsewhere by a way that cannot be closed, which is reported', async () => {
     repository()
-    const before = lookForPlants(work)
+    const before = scan(work)
 
     await inContainer(`cp -r .git other; echo '[core] fsmonitor = "touch ../canary; false #"' >> other/config
       printf ../other > .git/commondir`)
 
     expect(canaryFires()).toBe(true)
-    expect(changedPlants(before, lookForPlants(work)).map(({ path }) => path)).toEqual([
+    expect(reportOf(before.states, scan(work))?.paths.map(({ path }) => path)).toEqual([
       '.git/commondir',
       'other/config',
     ])

@@ -17,6 +17,7 @@ import type { Item } from '../../../shared/items.ts'
 import { NO_USAGE } from '../../../shared/no-usage.ts'
 import type { RunEvent } from '../../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../../shared/protocol-version.ts'
+import { watchAutorun } from '../../autorun/watch.ts'
 import { type Config, type CredentialsMode, readConfig } from '../../config.ts'
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import { createDocker } from '../../engine/docker-host.ts'
@@ -186,6 +187,7 @@ class Scene {
     const conversation = new Conversation({
       config,
       workspace,
+      watch: watchAutorun(workspace.path),
       provider,
       engine: watchedEngine(engine, {
         onStart: ({ name }) => {

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { endOfLinks } from '../../host/workspace/end-of-links.ts'
+import { Budget, LIMITS } from '../../host/autorun/budget.ts'
+import { resolveLink } from '../../host/autorun/resolve-link.ts'
 
 let work: string
 
@@ -20,6 +21,8 @@ function link(path: string, target: string) {
   symlinkSync(target, join(work, path))
 }
 
+const resolve = (path: string) => resolveLink(work, path, new Budget(LIMITS))
+
 describe.skipIf(process.platform === 'win32')('the end of links', () => {
   test.each([
     ['a/file', 'a/file'],
@@ -31,7 +34,7 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
   ])('to %s is %s', (target, path) => {
     link('link', target)
 
-    expect(endOfLinks(work, 'link')).toEqual(
+    expect(resolve('link')).toEqual(
       path === undefined ? { status: 'outside' } : { status: 'inside', path },
     )
   })
@@ -40,13 +43,13 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
     link('one', join(work, 'a'))
     link('two', 'one/b/../file')
 
-    expect(endOfLinks(work, 'two')).toEqual({ status: 'inside', path: 'a/file' })
+    expect(resolve('two')).toEqual({ status: 'inside', path: 'a/file' })
   })
 
   test.each(['missing/x', 'a/file/x', 'link'])('is nowhere: %s', (target) => {
     link('link', target)
 
-    expect(endOfLinks(work, 'link')).toEqual({ status: 'nowhere' })
+    expect(resolve('link')).toEqual({ status: 'nowhere' })
   })
 
   test.each(['missing/../../x', `a${'/a'.repeat(200)}/..`.concat('/..'.repeat(210))])(
@@ -54,7 +57,7 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
     (target) => {
       link('link', target)
 
-      expect(endOfLinks(work, 'link')).toEqual({ status: 'outside' })
+      expect(resolve('link')).toEqual({ status: 'outside' })
     },
   )
 
@@ -69,7 +72,7 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
         const placed = made.filter(([at], i) => made.findIndex(([other]) => other === at) === i)
         for (const [at, target] of placed) link(at, target.join('/'))
         try {
-          const found = endOfLinks(work, asked.join('/'))
+          const found = resolve(asked.join('/'))
           const real = realpathOf(`${work}/${asked.join('/')}`)
           if (real === undefined) return
           const below = relative(work, real)
@@ -81,7 +84,39 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
           for (const [at] of placed) rmSync(join(work, at), { force: true })
         }
       }),
+      { numRuns: process.env.CHAOS === 'full' ? 100_000 : 100 },
     )
+  }, 3_600_000)
+
+  test('is found by bytes, where a name is no text', () => {
+    const name = Buffer.from('\xff\xfe', 'latin1')
+    mkdirSync(Buffer.concat([Buffer.from(`${work}/`), name]))
+    symlinkSync(name, join(work, 'link'))
+
+    expect(resolve('link/x')).toEqual({ status: 'inside', path: '\xff\xfe/x' })
+  })
+
+  test('is not known where it lies too deep', () => {
+    mkdirSync(join(work, 'd/'.repeat(70)), { recursive: true })
+    link('link', 'd/'.repeat(70))
+
+    expect(resolve('link')).toEqual({ status: 'unknown' })
+  })
+
+  test('costs what its steps cost, and ends the look where there are too many', () => {
+    for (let i = 0; i < 30; i++) link(`l${i + 1}`, `l${i}/l${i}`)
+    link('l0', 'a')
+    const few = new Budget({ ...LIMITS, steps: 1000 })
+
+    for (let i = 0; i < 100; i++) {
+      try {
+        resolveLink(work, 'l30', few)
+      } catch (error) {
+        expect(error).toMatchObject({ name: 'CutShortError' })
+        return
+      }
+    }
+    expect.unreachable()
   })
 })
 

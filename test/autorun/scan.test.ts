@@ -14,7 +14,10 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { changedPlants, lookForPlants, type Plants } from '../../host/workspace/look-for-plants.ts'
+import { LIMITS } from '../../host/autorun/budget.ts'
+import type { Findings } from '../../host/autorun/findings.ts'
+import { reportOf } from '../../host/autorun/report.ts'
+import { scan } from '../../host/autorun/scan.ts'
 
 let work: string
 
@@ -31,16 +34,26 @@ function put(path: string, text = 'x'): string {
   return file
 }
 
-/** The paths that are reported when `act` has happened in between. */
+/** The paths that are reported as changed when `act` has happened in between. */
 function changedBy(act: () => unknown): string[] {
-  return reportOf(act).map(({ path }) => path)
+  return changesBy(act).map(({ path }) => path)
 }
 
-function reportOf(act: () => unknown) {
-  const before = lookForPlants(work)
+function changesBy(act: () => unknown) {
+  const before = scan(work)
   act()
-  return changedPlants(before, lookForPlants(work))
+  return changes(before, scan(work))
 }
+
+function changes(before: Findings, after: Findings) {
+  const paths = reportOf(before.states, after)?.paths ?? []
+  return paths.filter(({ kind }) => kind !== 'unread').sort(byPath)
+}
+
+const byPath = (one: { path: string }, other: { path: string }) => (one.path < other.path ? -1 : 1)
+
+/** What is said to be unread. */
+const unread = () => Object.fromEntries(scan(work).unread)
 
 const git = (...args: string[]) =>
   execFileSync('git', ['-c', 'user.name=me', '-c', 'user.email=me@localhost', ...args], {
@@ -80,7 +93,9 @@ test.each([
   '.git/hooks/post-checkout',
   '.git/commondir',
 ])('%s is reported when it is new, and when it is changed, with why', (path) => {
-  expect(reportOf(() => put(path))).toEqual([{ path, why: expect.stringMatching(/^\w+ .+[^.]$/) }])
+  expect(changesBy(() => put(path))).toEqual([
+    { path, why: expect.stringMatching(/^\w.+ \w.+[^.]$/), kind: expect.any(String) },
+  ])
   expect(changedBy(() => put(path, 'y'))).toEqual([path])
   expect(changedBy(() => rmSync(join(work, path)))).toEqual([])
 })
@@ -94,7 +109,6 @@ test.each([
   '.git/index',
   '.editorconfig',
   'node_modules/a/.envrc',
-  'a/b/c/d/e/f/g/.envrc',
 ])('%s is not', (path) => {
   expect(changedBy(() => put(path))).toEqual([])
 })
@@ -268,7 +282,7 @@ describe('a repository that git finds by itself', () => {
       put('docs/commondir', '../x\n')
     }
 
-    expect(changedBy(act)).toEqual(['docs/commondir', 'docs/config.worktree'])
+    expect(changedBy(act)).toEqual(['docs/commondir', 'docs/config.worktree', 'x/config'])
     git('-C', 'docs', 'status')
     expect(existsSync(join(work, 'docs/ran'))).toBe(true)
   })
@@ -277,12 +291,12 @@ describe('a repository that git finds by itself', () => {
     put('a/.git', 'gitdir: ../evil')
     mkdirSync(join(work, 'b'))
     symlinkSync('../evil', join(work, 'b', '.git'))
-    const before = lookForPlants(work)
+    const before = scan(work)
 
     put('a/.git', 'gitdir: ../worse')
 
-    expect(changedPlants(before, lookForPlants(work))).toMatchObject([{ path: 'a/.git' }])
-    expect([...before.places.keys()].sort()).toEqual(['a/.git', 'b/.git'])
+    expect(changes(before, scan(work))).toMatchObject([{ path: 'a/.git' }])
+    expect([...before.found.values()].map(({ path }) => path).sort()).toEqual(['a/.git', 'b/.git'])
   })
 
   test('does not keep the rest of the workspace from being looked at', () => {
@@ -300,7 +314,7 @@ describe('a link', () => {
   test.each(['/etc', '/etc/shadow', '..', '../x', 'a/../../x', '/workspace/x', '/nowhere'])(
     'to %s leads out of the workspace and is reported',
     (target) => {
-      expect(reportOf(() => link(target))).toMatchObject([
+      expect(changesBy(() => link(target))).toMatchObject([
         { path: 'link', why: expect.stringContaining('link out of the workspace') },
       ])
     },
@@ -376,7 +390,7 @@ describe('a link', () => {
     mkdirSync(join(work, 'deep'))
     symlinkSync('..', join(work, 'deep', 'up'))
 
-    expect(lookForPlants(work)).toMatchObject({ isComplete: true })
+    expect(unread()).toEqual({})
   })
 })
 
@@ -433,7 +447,7 @@ describe('a large workspace', () => {
     for (let i = 0; i < 10; i++) flood(join(work, `packages/p${i}/src/deep`), 1000)
     const tookMs = () => {
       const startedAt = performance.now()
-      expect(lookForPlants(work).isComplete).toBe(true)
+      expect(unread()).toEqual({})
       return performance.now() - startedAt
     }
 
@@ -443,20 +457,20 @@ describe('a large workspace', () => {
 
   test('F6: the well-known names are found among a flood of files, in bounded time', () => {
     flood(work, process.env.CHAOS === 'full' ? 100_000 : 12_000)
-    const before = lookForPlants(work)
+    const before = scan(work)
 
     put('.envrc')
     put('.vscode/tasks.json')
     put('.git/hooks/pre-commit')
     const startedAt = performance.now()
-    const after = lookForPlants(work)
+    const after = scan(work)
 
     expect(performance.now() - startedAt).toBeLessThan(2000)
-    expect(
-      changedPlants(before, after)
-        .map(({ path }) => path)
-        .sort(),
-    ).toEqual(['.envrc', '.git/hooks/pre-commit', '.vscode/tasks.json'])
+    expect(changes(before, after).map(({ path }) => path)).toEqual([
+      '.envrc',
+      '.git/hooks/pre-commit',
+      '.vscode/tasks.json',
+    ])
   })
 
   test('F6: folders that matter are looked into before any number of others', () => {
@@ -470,25 +484,27 @@ describe('a large workspace', () => {
     expect(changedBy(act)).toEqual(['.cargo/config', '.husky/pre-commit', '.vscode/tasks.json'])
   })
 
-  test('becoming so is reported: something may be hidden there', () => {
-    expect(reportOf(() => flood(join(work, 'src'), 6000))).toEqual([
-      { path: '.', why: 'the workspace has become too large to look at all of it' },
-    ])
+  test('is said to be so in every look, with what the bound was', () => {
+    flood(join(work, 'src'), 50)
+    put('.envrc')
+    const limits = { ...LIMITS, entries: 40 }
+
+    const looks = [scan(work, { limits }), scan(work, { limits })]
+
+    for (const { unread, found, isCutShort } of looks) {
+      expect(Object.fromEntries(unread)).toEqual({
+        '.': 'the look was cut short: there are more than 40 entries',
+      })
+      expect(isCutShort).toBe(true)
+      expect([...found.values()]).toMatchObject([{ path: '.envrc' }])
+    }
   })
 })
 
 test('a workspace that is gone, or none, fails nothing', () => {
-  const before = lookForPlants(work)
   rmSync(work, { recursive: true })
 
-  expect(lookForPlants(work)).toMatchObject({ isComplete: false })
-  expect(changedPlants(before, lookForPlants(work))).toHaveLength(1)
+  expect(unread()).toEqual({ '.': 'it was replaced while it was looked at' })
   writeFileSync(work, '')
-  expect(lookForPlants(work).places.size).toBe(0)
-})
-
-test('what is the same twice is no change', () => {
-  const one: Plants = { isComplete: true, places: new Map([['a', { why: 'w', state: 's' }]]) }
-
-  expect(changedPlants(one, structuredClone(one))).toEqual([])
+  expect(scan(work).found.size).toBe(0)
 })

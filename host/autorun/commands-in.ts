@@ -1,0 +1,153 @@
+import { gitConfigPairs, type Pair } from './git-config.ts'
+
+// What of a file can run something. Bytes are one character each (latin1), so that no byte is lost. Each of these takes
+// time in proportion to the bytes, whatever they are, and in doubt takes a file as a whole.
+
+/**
+ * What of a git config can make git run something: all of it but the keys that are known to be harmless. Not the
+ * other way round, because git learns to run new things. Undefined when there is nothing.
+ */
+export function gitConfig(bytes: string): string | undefined {
+  const { pairs, isBroken } = gitConfigPairs(bytes)
+  // Git refuses such a config as a whole; another program, or a later git, may not.
+  if (isBroken) return bytes
+  const found = pairs.filter((pair) => !isHarmless(pair))
+  return found.length > 0 ? found.map(({ key, value }) => `${key}=${value}`).join('\n') : undefined
+}
+
+/** Whether git runs nothing because of it. */
+export function isHarmless({ key, value }: Pair): boolean {
+  const dot = key.indexOf('.')
+  const name = `${key.slice(0, dot)}${key.slice(key.lastIndexOf('.'))}`
+  // An option, a command, or an address that a program of that name is called for.
+  return HARMLESS.has(name) && !/^[!-]|::/.test(value)
+}
+
+const HARMLESS = new Set(
+  Object.entries({
+    core: 'repositoryformatversion filemode bare logallrefupdates ignorecase precomposeunicode symlinks autocrlf eol safecrlf quotepath abbrev compression untrackedcache sparsecheckout sparsecheckoutcone',
+    extensions: 'objectformat refstorage partialclone',
+    branch: 'remote merge rebase description',
+    remote:
+      'url pushurl fetch push tagopt prune promisor partialclonefilter gh-resolved skipfetchall',
+    submodule: 'url active branch ignore',
+    user: 'name email signingkey',
+    lfs: 'repositoryformatversion',
+    color: 'ui',
+    commit: 'gpgsign',
+    tag: 'gpgsign',
+    gc: 'auto prune',
+    rerere: 'enabled',
+    fetch: 'prune',
+    index: 'threads version sparse',
+    feature: 'manyfiles',
+    status: 'branch short showstash',
+    log: 'date',
+    advice: 'detachedhead',
+    pull: 'rebase ff',
+    push: 'default autosetupremote',
+    init: 'defaultbranch',
+  }).flatMap(([section, keys]) => keys.split(' ').map((key) => `${section}.${key}`)),
+)
+
+/** The lines of a `.gitattributes` that choose a program of the config. */
+export const attributes = linesWith('filter=', 'diff=', 'merge=')
+
+/** A build script has any name. */
+export const cargo = linesWith('build', 'proc-macro', 'proc_macro', 'plugin')
+
+export const pythonTools = linesWith(
+  'build-backend',
+  'backend-path',
+  'requires',
+  'plugin',
+  'addopts',
+  'init-hook',
+  'init_hook',
+  'commands',
+  '-p ',
+)
+
+export const pom = (bytes: string) => wholeIf(bytes, '<plugin', '<extension', '<parent')
+
+export const msbuild = (bytes: string) =>
+  wholeIf(bytes, 'Exec', 'UsingTask', 'Import', 'Target', 'BuildEvent', 'Analyzer', 'Sdk Name')
+
+export const rebaseTodo = linesWith('exec', 'x ')
+
+/** What of a package.json runs or loads something without being named. */
+export const packageJson = (bytes: string) =>
+  jsonParts(bytes, (json) => ({ ...only(json.scripts, LIFECYCLE), ...only(json, LOADED) }))
+
+const LIFECYCLE = [
+  'preinstall',
+  'install',
+  'postinstall',
+  'preprepare',
+  'prepare',
+  'postprepare',
+  'prepublish',
+  'dependencies',
+]
+
+/** Configs of tools that stand in a package.json, and which package manager is fetched. */
+const LOADED = [
+  'packageManager',
+  'devEngines',
+  'lint-staged',
+  'simple-git-hooks',
+  'husky',
+  'eslintConfig',
+  'prettier',
+  'stylelint',
+  'jest',
+  'babel',
+  'mocha',
+  'ava',
+  'commitlint',
+  'gypfile',
+]
+
+/** Composer's own events; other scripts run by their name. */
+export const composerJson = (bytes: string) =>
+  jsonParts(bytes, ({ scripts }) =>
+    only(
+      scripts,
+      Object.keys(Object(scripts)).filter((name) => /^(pre|post)-|^(init|command)$/.test(name)),
+    ),
+  )
+
+/** A tsconfig.json may have comments, so it is not read as JSON. */
+export const tsPlugins = (bytes: string) => wholeIf(bytes, 'plugins', '\\u')
+
+function linesWith(...words: string[]): (bytes: string) => string | undefined {
+  return (bytes) => {
+    // Most have none.
+    if (!words.some((word) => bytes.includes(word))) return undefined
+    const found = bytes.split('\n').filter((line) => words.some((word) => line.includes(word)))
+    return found.map((line) => line.trim()).join('\n')
+  }
+}
+
+function wholeIf(bytes: string, ...words: string[]): string | undefined {
+  return words.some((word) => bytes.includes(word)) ? bytes : undefined
+}
+
+function jsonParts(
+  bytes: string,
+  choose: (json: Record<string, unknown>) => Record<string, unknown>,
+): string | undefined {
+  let json: unknown
+  try {
+    json = JSON.parse(bytes)
+  } catch {
+    // Perhaps a program that is less strict can read it.
+    return bytes
+  }
+  const found = Object.entries(choose(Object(json)))
+  return found.length > 0 ? JSON.stringify(found.sort()) : undefined
+}
+
+function only(from: unknown, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(Object(from)).filter(([name]) => names.includes(name)))
+}

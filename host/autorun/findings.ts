@@ -1,0 +1,52 @@
+import type { Kind } from './kinds.ts'
+import type { Place } from './places.ts'
+
+export interface Found {
+  kind: Kind
+  /** Below the workspace. Bytes, one character each (latin1). */
+  path: string
+  why: string
+}
+
+/** What tells the content of a place from another one, by place. */
+export type States = Record<string, string>
+
+/** More of one kind are only counted as unread, so that those of one kind leave room for the others. */
+const MAX_OF_KIND = 5000
+
+/** What a look has found. */
+export class Findings {
+  readonly found = new Map<string, Found & { state: string }>()
+  /** What was not read to its end, with the reason. */
+  readonly unread = new Map<string, string>()
+  /** Files that tools cannot write, which another name leads to that they can. */
+  readonly hardLinks = new Set<string>()
+  /** Whether the look has ended before it was through. */
+  isCutShort = false
+  readonly #counts = new Map<Kind, number>()
+
+  note({ kind, why }: Place, path: string, state: string): void {
+    const key = `${kind} ${path}`
+    if (!this.found.has(key)) {
+      const count = (this.#counts.get(kind) ?? 0) + 1
+      this.#counts.set(kind, count)
+      if (count > MAX_OF_KIND) {
+        this.noteUnread('.', `there are more than ${MAX_OF_KIND} files of which is said: ${why}`)
+        return
+      }
+    }
+    this.found.set(key, { kind, path, why, state })
+  }
+
+  noteUnread(path: string, reason: string): void {
+    if (this.unread.size < MAX_OF_KIND || path === '.') this.unread.set(path || '.', reason)
+  }
+
+  /** What the next look is compared with; what was not read as well, to tell what is new of it. */
+  get states(): States {
+    return Object.fromEntries([
+      ...[...this.found].map(([key, { state }]) => [key, state]),
+      ...[...this.unread].map(([path, reason]) => [`unread ${path}`, reason]),
+    ])
+  }
+}

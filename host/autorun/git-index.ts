@@ -1,0 +1,260 @@
+import { bitsOfEwah } from './ewah.ts'
+
+/** What of a git index decides what git runs in a folder. Names are bytes, one character each (latin1). */
+export interface GitIndex {
+  /** Repositories of their own (submodules): git asks each for its state, wherever it lies and whatever is ignored. */
+  gitlinks: string[]
+  /** Folders that stand for all that is in them (a sparse index). */
+  folders: string[]
+  /** `.gitattributes`, which git reads from here where the files lack it; with the id of the content. */
+  attributes: [name: string, id: string][]
+  /** The id in the name of the file `sharedindex.…` that has the other entries (a split index). */
+  shared?: string
+  /** Why it cannot be said what else git would find. */
+  unread?: string
+}
+
+/**
+ * Reads an index of version 2, 3 or 4 as git does: gitformat-index(5). How long an id is stands in the config; both
+ * ways are tried, and what either finds counts. `shared` gives the bytes of the file that a split index is based on.
+ * Takes time in proportion to the bytes.
+ */
+export function readGitIndex(
+  index: Buffer,
+  shared: (id: string) => Buffer | undefined = () => undefined,
+): GitIndex {
+  const readings = [20, 32].map((idBytes) => {
+    const reading = new Reading(index, idBytes)
+    reading.readAll(shared)
+    return reading
+  })
+  const whole = readings.filter(({ found }) => !found.unread)
+  if (whole.length === 1 && whole[0]) return whole[0].found
+  const all = readings.map(({ found }) => found)
+  return {
+    gitlinks: all.flatMap(({ gitlinks }) => gitlinks),
+    folders: all.flatMap(({ folders }) => folders),
+    attributes: all.flatMap(({ attributes }) => attributes),
+    ...(whole.length === 0 ? { unread: all[0]?.unread ?? '' } : {}),
+  }
+}
+
+const HEADER_BYTES = 12
+const STAT_BYTES = 40
+const MODE_AT = 24
+const GITLINK = 0o160000
+const FOLDER = 0o040000
+const TYPE_BITS = 0o170000
+const NAME_BITS = 0xfff
+const EXTENDED = 0x4000
+
+/** Longer ones no file system has; a name made of names before it could grow without end. */
+const MAX_NAME_BYTES = 4096
+
+/** More is taken for an attack: names that are made of others can be many times as long as the index. */
+const MAX_FOUND = 10_000
+
+const MISFIT = 'its parts do not fit together'
+
+class UnreadError extends Error {}
+
+class Reading {
+  readonly found: GitIndex = { gitlinks: [], folders: [], attributes: [] }
+  readonly #index: Buffer
+  readonly #idBytes: number
+  readonly #name = Buffer.alloc(MAX_NAME_BYTES)
+  #nameBytes = 0
+  /** Of the name before. */
+  #kept = 0
+  #at = HEADER_BYTES
+  /** Of a split index: the entries without a name, which are those of the shared index with another content. */
+  readonly #nameless: number[] = []
+
+  constructor(index: Buffer, idBytes: number) {
+    this.#index = index
+    this.#idBytes = idBytes
+  }
+
+  readAll(shared: (id: string) => Buffer | undefined): void {
+    try {
+      this.#eachEntry((mode, idAt) => this.#meet(mode, idAt))
+      this.#readExtensions(shared)
+    } catch (error) {
+      // Beyond the end: Node says so.
+      if (!(error instanceof UnreadError || error instanceof RangeError)) throw error
+      this.found.unread = error instanceof UnreadError ? error.message : 'it ends too early'
+    }
+  }
+
+  #eachEntry(meet: (mode: number, idAt: number, number: number, start: number) => void): void {
+    const index = this.#index
+    if (index.length < HEADER_BYTES + this.#idBytes) throw new UnreadError('it is too short')
+    if (index.toString('latin1', 0, 4) !== 'DIRC') throw new UnreadError('it is no index')
+    const version = index.readUInt32BE(4)
+    if (version < 2 || version > 4) throw new UnreadError(`it has the unknown version ${version}`)
+    this.#at = HEADER_BYTES
+    this.#nameBytes = 0
+    const count = index.readUInt32BE(8)
+    for (let number = 0; number < count; number++) {
+      const start = this.#at
+      this.#readEntry(version)
+      meet(index.readUInt32BE(start + MODE_AT), start + STAT_BYTES, number, start)
+    }
+  }
+
+  #readEntry(version: number): void {
+    const index = this.#index
+    const start = this.#at
+    const flagsAt = start + STAT_BYTES + this.#idBytes
+    const flags = index.readUInt16BE(flagsAt)
+    if (flags & EXTENDED && version < 3) throw new UnreadError('it has flags of a later version')
+    let at = flagsAt + (flags & EXTENDED ? 4 : 2)
+    let kept = 0
+    if (version === 4) [kept, at] = this.#prefix(at)
+    // As git does it: a name ends where its flags say, and a longer one at the next zero.
+    let length = (flags & NAME_BITS) - kept
+    if ((flags & NAME_BITS) === NAME_BITS) length = index.indexOf(0, at) - at
+    if (length < 0 || at + length >= index.length) throw new UnreadError('it ends too early')
+    // Git would take what stands behind it for a part of it.
+    if (index[at + length] !== 0) throw new UnreadError('it has a name that does not end')
+    if (kept + length > MAX_NAME_BYTES) throw new UnreadError('it has a name that is too long')
+    index.copy(this.#name, kept, at, at + length)
+    this.#nameBytes = kept + length
+    this.#kept = kept
+    // Before version 4, entries are filled up to a multiple of eight, with at least one zero.
+    this.#at = version === 4 ? at + length + 1 : start + ((at - start + length + 8) & ~7)
+  }
+
+  /** Version 4 says how much of the name before is dropped. How much is kept, and where the rest begins. */
+  #prefix(at: number): [kept: number, next: number] {
+    let next = at
+    let byte = this.#index.readUInt8(next++)
+    let dropped = byte & 0x7f
+    while (byte & 0x80) {
+      byte = this.#index.readUInt8(next++)
+      dropped = (dropped + 1) * 128 + (byte & 0x7f)
+      if (dropped > MAX_NAME_BYTES) break
+    }
+    if (dropped > this.#nameBytes) throw new UnreadError('it has a name that cannot be')
+    return [this.#nameBytes - dropped, next]
+  }
+
+  #meet(mode: number, idAt: number): void {
+    if (this.#nameBytes === 0) {
+      this.#nameless.push(mode)
+      return
+    }
+    const { gitlinks, folders, attributes } = this.found
+    const type = mode & TYPE_BITS
+    const isAttributes = this.#endsWith(ATTRIBUTES)
+    if (type !== GITLINK && type !== FOLDER && !isAttributes) return
+    if (gitlinks.length + folders.length + attributes.length >= MAX_FOUND) {
+      throw new UnreadError(`it names more than ${MAX_FOUND} repositories`)
+    }
+    // To git it ends with a zero.
+    const [name = ''] = this.#name.toString('latin1', 0, this.#nameBytes).split('\0', 1)
+    if (type === GITLINK) gitlinks.push(name)
+    else if (type === FOLDER) folders.push(name.replace(/\/$/, ''))
+    else attributes.push([name, this.#index.toString('hex', idAt, idAt + this.#idBytes)])
+  }
+
+  #endsWith(end: Buffer): boolean {
+    const start = this.#nameBytes - end.length
+    return start >= 0 && end.compare(this.#name, start, this.#nameBytes) === 0
+  }
+
+  /**
+   * Threads of git begin to read entries at these places, and none of them knows the name before: it must come to the
+   * same as reading one entry after the other.
+   */
+  #checkBlocks(table: Buffer): void {
+    const blocks = new Map<number, number>()
+    let entries = 0
+    for (let at = 4; at + 8 <= table.length; at += 8) {
+      blocks.set(entries, table.readUInt32BE(at))
+      entries += table.readUInt32BE(at + 4)
+    }
+    this.#eachEntry((_mode, _idAt, number, start) => {
+      const place = blocks.get(number)
+      if (place === undefined) return
+      blocks.delete(number)
+      if (place !== start || this.#kept !== 0) throw new UnreadError(MISFIT)
+    })
+    if (blocks.size > 0) throw new UnreadError(MISFIT)
+  }
+
+  /** Where git takes the entries to end, if it finds this at its fixed place. */
+  #checkEndOfEntries(end: number): void {
+    const at = this.#index.length - this.#idBytes - (12 + this.#idBytes)
+    if (at < HEADER_BYTES || this.#index.toString('latin1', at, at + 4) !== 'EOIE') return
+    if (this.#index.readUInt32BE(at + 8) !== end) throw new UnreadError(MISFIT)
+  }
+
+  #readExtensions(shared: (id: string) => Buffer | undefined): void {
+    let at = this.#at
+    this.#checkEndOfEntries(at)
+    const end = this.#index.length - this.#idBytes
+    while (at + 8 <= end) {
+      const name = this.#index.toString('latin1', at, at + 4)
+      const from = at + 8
+      const bytes = this.#index.readUInt32BE(at + 4)
+      if (from + bytes > end) throw new UnreadError('it ends too early')
+      const data = this.#index.subarray(from, from + bytes)
+      if (name === 'link') this.#readLink(data, shared)
+      else if (name === 'IEOT') this.#checkBlocks(data)
+      else if (name !== 'sdir' && !/^[A-Z]/.test(name)) {
+        // What begins with a capital letter changes nothing for who does not know it.
+        throw new UnreadError(`it has the unknown part ${JSON.stringify(name)}`)
+      }
+      at = from + bytes
+    }
+    if (at !== end) throw new UnreadError('it does not end where it should')
+  }
+
+  /** A split index: an id, which entries of the shared one are gone, and which have another content. */
+  #readLink(data: Buffer, shared: (id: string) => Buffer | undefined): void {
+    const id = data.toString('hex', 0, this.#idBytes)
+    if (/^0*$/.test(id)) return
+    this.found.shared = id
+    const bytes = shared(id)
+    if (!bytes) throw new UnreadError(`the sharedindex.${id} that it is based on cannot be read`)
+    const base = new Reading(bytes, this.#idBytes)
+    // One that is based on another again, git refuses.
+    base.readAll(() => undefined)
+    const { gitlinks, folders, attributes, unread } = base.found
+    if (unread) throw new UnreadError(`of the sharedindex.${id} that it is based on, ${unread}`)
+    // Those that are gone count as well, which can only be too many.
+    this.found.gitlinks.push(...gitlinks)
+    this.found.folders.push(...folders)
+    this.found.attributes.push(...attributes)
+    const changed = this.#nameless.flatMap((mode, i) =>
+      (mode & TYPE_BITS) === GITLINK || (mode & TYPE_BITS) === FOLDER ? [i] : [],
+    )
+    if (changed.length === 0) return
+    const replaced = replacedEntries(data.subarray(this.#idBytes), new Set(changed))
+    if (!replaced) throw new UnreadError(MISFIT)
+    this.found.gitlinks.push(...base.namesOf(replaced))
+  }
+
+  /** The names of entries, by number. */
+  namesOf(wanted: ReadonlySet<number>): string[] {
+    const names: string[] = []
+    this.#eachEntry((_mode, _idAt, number) => {
+      if (wanted.has(number)) names.push(this.#name.toString('latin1', 0, this.#nameBytes))
+    })
+    return names
+  }
+}
+
+const ATTRIBUTES = Buffer.from('.gitattributes')
+
+/** The numbers, in the shared index, of the nameless entries with the given numbers. */
+function replacedEntries(bitmaps: Buffer, wanted: ReadonlySet<number>): Set<number> | undefined {
+  const deleted = bitsOfEwah(bitmaps, 0)
+  const replaced = deleted && bitsOfEwah(bitmaps, deleted.end)
+  if (!replaced) return undefined
+  const numbers = new Set<number>()
+  let nth = 0
+  for (const bit of replaced.bits) if (wanted.has(nth++)) numbers.add(bit)
+  return numbers.size === wanted.size ? numbers : undefined
+}

@@ -1,0 +1,19 @@
+/** What runs a file, the most dangerous first: the fewer things a person has to do for it, the earlier. */
+export const KINDS = {
+  git: 'git runs commands from it, also for `git status`',
+  hook: 'git runs it at a commit, merge, checkout or push',
+  enter: 'it runs when the folder is entered',
+  editor: 'an editor, linter, test runner or build tool runs it when the folder is opened or used',
+  unread: 'it was not looked at to its end: anything may be hidden there',
+  shell: 'a shell runs it when it starts',
+  program: 'a program loads it when it starts here',
+  package: 'a package manager runs it',
+  agent: 'other agents take instructions or commands from it',
+  link: 'it leads out of the workspace',
+  pushed: 'it runs elsewhere when it is pushed',
+} as const
+
+export type Kind = keyof typeof KINDS
+
+/** By weight: what is named first, and cut last. */
+export const kindsByWeight = Object.keys(KINDS) as readonly Kind[]

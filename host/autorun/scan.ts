@@ -1,0 +1,194 @@
+import { systemCodeOf } from '../../shared/errors.ts'
+import { CutShortError, LIMITS, type Limits } from './budget.ts'
+import type { Findings } from './findings.ts'
+import { GitScan, type UserConfig } from './git-scan.ts'
+import { below, Look, parentOf } from './look.ts'
+import { fold, leadsToPlace, type Place, placeOfFile, placeOfFolder, WAY_OUT } from './places.ts'
+import { TooDeepError } from './tree.ts'
+
+export interface ScanOptions {
+  user?: UserConfig
+  limits?: Limits
+}
+
+/**
+ * Looks at everything in a workspace from which the user's own tools would run something without being told to by
+ * name. What is in a workspace is not to be trusted: everything is opened before it is judged, no link is followed
+ * out of it, and there are bounds to what a look may cost. What was not read to its end is found as well. Never throws.
+ */
+export function scan(root: string, options: ScanOptions = {}): Findings {
+  const { user = { pairs: [], files: [], home: '' }, limits = LIMITS } = options
+  return new Scan(root, user, limits).run()
+}
+
+/**
+ * Made by tools in great numbers; what is in them runs when it is called by name. Their own files are looked at, the
+ * folders in them are not.
+ */
+const LEFT_OUT = new Set([
+  'node_modules',
+  'bower_components',
+  '.venv',
+  'venv',
+  '.tox',
+  '__pycache__',
+  'target',
+  'dist',
+  'build',
+  'out',
+  '.next',
+  '.cache',
+  '.gradle',
+  '.pnpm-store',
+])
+
+/** Of a repository: they hold what git has, not what it runs, or are looked at as what they are. */
+const OF_REPOSITORY = new Set(['objects', 'refs', 'logs', 'hooks', 'info', 'lfs'])
+
+interface Folder {
+  path: string
+  /** Set where every file in it is a place. */
+  inherited?: Place | undefined
+  /** Of one that is left out, only its own files count. */
+  isLeftOut?: boolean
+  /** Nothing is left out below it: it is git's own. */
+  isGits?: boolean
+}
+
+class Scan {
+  readonly #look: Look
+  readonly #git: GitScan
+  /** Still to be looked into, the upper ones first. */
+  readonly #folders: Folder[] = []
+  /** Those before all others, or an agent could make so many others that it comes to none of them. */
+  readonly #first: Folder[] = []
+  readonly #entered = new Set<string>()
+
+  constructor(root: string, user: UserConfig, limits: Limits) {
+    this.#look = new Look(root, limits)
+    this.#git = new GitScan(this.#look, user, {
+      enter: (path, place) => this.#enter(path, place),
+      search: (path) => this.#enter(path, undefined),
+    })
+  }
+
+  run(): Findings {
+    const { findings, tree } = this.#look
+    try {
+      this.#folders.push({ path: '' })
+      for (let next = 0; ; ) {
+        const folder = this.#first.pop() ?? this.#folders[next++]
+        if (!folder) break
+        this.#guard(folder.path, () => this.#lookInto(folder))
+      }
+    } catch (error) {
+      findings.isCutShort = true
+      const reason = error instanceof CutShortError ? error.message : String(error)
+      findings.noteUnread('.', `the look was cut short: ${reason}`)
+    } finally {
+      tree.end()
+    }
+    return findings
+  }
+
+  /** What cannot be read here is noted; only the end of the whole look is passed on. */
+  #guard(path: string, act: () => void): void {
+    try {
+      act()
+    } catch (error) {
+      const code = systemCodeOf(error)
+      if (error instanceof TooDeepError) this.#look.findings.noteUnread(path, 'it lies too deep')
+      else if (code !== undefined) {
+        const isGone = ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(code)
+        const reason = isGone
+          ? 'it was replaced while it was looked at'
+          : `it cannot be read (${code})`
+        this.#look.findings.noteUnread(path, reason)
+      } else throw error
+    }
+  }
+
+  #lookInto(folder: Folder): void {
+    const { path } = folder
+    const names = new Set<string>()
+    const inside: Folder[] = []
+    const files: [at: string, place: Place][] = []
+    const links: string[] = []
+    this.#look.tree.list(path, ({ name, kind }) => {
+      if (REPOSITORY_NAMES.has(fold(name))) names.add(fold(name))
+      if (fold(name) === '.git') return
+      if (kind === 'link') links.push(name)
+      else if (kind === 'folder') {
+        const next = this.#nextFolder(name, folder)
+        if (next) inside.push(next)
+      } else {
+        const place = folder.inherited ?? placeOfFile(name, path)
+        if (place) files.push([below(path, name), place])
+      }
+    })
+    if (names.has('.git')) this.#guard(below(path, '.git'), () => this.#git.lookAtDotGit(path))
+    const isRepository = isOfRepository(names)
+    if (isRepository) this.#git.lookAtRepository(path)
+    // Git itself puts samples there, which do nothing.
+    for (const [at, place] of files) if (!isSample(at, place)) this.#look.lookAt(at, place)
+    for (const name of links) this.#guard(below(path, name), () => this.#lookAtLink(name, folder))
+    for (const next of inside) {
+      const name = next.path.slice(path === '' ? 0 : path.length + 1)
+      if (isRepository && OF_REPOSITORY.has(name)) continue
+      if (next.inherited) this.#first.push(next)
+      else this.#folders.push(next)
+    }
+  }
+
+  #nextFolder(name: string, { path, inherited, isLeftOut, isGits }: Folder): Folder | undefined {
+    const place = placeOfFolder(name, path) ?? inherited
+    const next = { path: below(path, name), inherited: place, isGits: isGits ?? false }
+    if (place) return next
+    if (isLeftOut) return leadsToPlace(name, path) ? { ...next, isLeftOut } : undefined
+    return { ...next, isLeftOut: !isGits && LEFT_OUT.has(fold(name)) }
+  }
+
+  #lookAtLink(name: string, { path, inherited }: Folder): void {
+    const at = below(path, name)
+    const end = this.#look.resolveLinks(at)
+    if (end.status === 'outside') {
+      this.#look.findings.note(WAY_OUT, at, `link ${this.#look.tree.target(at)}`)
+    }
+    const ofFolder = inherited ?? placeOfFolder(name, path)
+    const place = ofFolder ?? placeOfFile(name, path)
+    if (place) this.#look.lookAt(at, place)
+    if (ofFolder && end.status === 'inside') this.#enter(end.path, ofFolder)
+  }
+
+  /** Looks into what may be a link to a folder: the files in it are those that run, wherever they are. */
+  #enter(path: string, inherited: Place | undefined): void {
+    const end = this.#look.resolveLinks(path)
+    if (end.status !== 'inside') {
+      if (end.status === 'outside' && inherited) this.#look.lookAt(path, inherited)
+      return
+    }
+    if (end.path !== path && inherited) this.#look.lookAt(path, inherited)
+    // Some lead back to where they are.
+    const key = `${inherited?.kind} ${end.path}`
+    if (this.#entered.has(key)) return
+    this.#entered.add(key)
+    if (this.#look.kindOf(end.path) === 'folder') {
+      this.#first.push({ path: end.path, inherited, isGits: true })
+    }
+  }
+}
+
+/**
+ * A folder that git takes for a repository even without a `.git`. What it has may be elsewhere, where its
+ * `commondir` says, and so the config.
+ */
+function isOfRepository(names: ReadonlySet<string>): boolean {
+  if (!names.has(fold('HEAD'))) return false
+  return names.has('commondir') || (names.has('objects') && names.has('refs'))
+}
+
+const REPOSITORY_NAMES = new Set(['.git', fold('HEAD'), 'commondir', 'objects', 'refs'])
+
+function isSample(path: string, { kind }: Place): boolean {
+  return kind === 'hook' && path.endsWith('.sample') && parentOf(path).endsWith('hooks')
+}

@@ -1,0 +1,149 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, expect, test } from 'vitest'
+import { gitConfigPairs } from '../../host/autorun/git-config.ts'
+
+const isFull = process.env.CHAOS === 'full'
+const folder = mkdtempSync(join(tmpdir(), 'codexbox-config-'))
+const file = join(folder, 'config')
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** What git makes of it; undefined when it refuses it. */
+function asGitReads(bytes: Buffer): string[] | undefined {
+  writeFileSync(file, bytes)
+  const { status, stdout } = spawnSync(
+    'git',
+    ['config', '-f', file, '--no-includes', '-z', '--list'],
+    {
+      env: { PATH: process.env.PATH },
+      encoding: 'latin1',
+    },
+  )
+  if (status !== 0) return undefined
+  return stdout
+    .split('\0')
+    .slice(0, -1)
+    .map((pair) => pair.replace('\n', '='))
+}
+
+/** A key without a value is given none by git, and an empty one by us. */
+const withoutEnd = (pair: string) => pair.replace(/=$/, '')
+
+const part = fc.constantFrom(
+  ...[
+    '[core]',
+    '[a "b"]',
+    '[a "b\\"c\\\\"]',
+    '[A.B]',
+    '[a\t"b"]',
+    '[a "b" ]',
+    '[]',
+    '[ a]',
+    '[a',
+    ']',
+    '"',
+    "'",
+    '\\',
+    '\\\n',
+  ],
+  ...[
+    '\n',
+    '\r',
+    '\r\n',
+    '\t',
+    ' ',
+    '=',
+    '#',
+    ';',
+    '\0',
+    '\xff',
+    '\xef\xbb\xbf',
+    '\\n',
+    '\\t',
+    '\\b',
+    '\\"',
+    '\\x',
+    '\\\r\n',
+  ],
+  ...[
+    'fsmonitor',
+    'hooksPath = x',
+    'a=b',
+    'a = "b',
+    'k',
+    'K-1',
+    '1',
+    '-',
+    '_',
+    '.',
+    '!cmd',
+    '[include]\npath=x\n',
+  ],
+)
+const text = fc.array(part, { maxLength: 25 }).map((parts) => Buffer.from(parts.join(''), 'latin1'))
+
+test('a config is read as git reads it', () => {
+  let accepted = 0
+  fc.assert(
+    fc.property(text, (bytes) => {
+      const read = asGitReads(bytes)
+      const { pairs, isBroken } = gitConfigPairs(bytes.toString('latin1'))
+
+      // What git takes, we must: the other way round more is reported than needs to be.
+      if (read) {
+        accepted++
+        expect(isBroken).toBe(false)
+        expect(pairs.map(({ key, value }) => withoutEnd(`${key}=${value}`))).toEqual(
+          read.map(withoutEnd),
+        )
+      }
+    }),
+    { numRuns: isFull ? 100_000 : 300 },
+  )
+  expect(accepted).toBeGreaterThan(10)
+}, 3_600_000)
+
+test('whatever a config holds, it is read in time, and no memory is kept', () => {
+  let longestMs = 0
+  fc.assert(
+    fc.property(text, fc.nat(50), (bytes, times) => {
+      const repeated = Buffer.concat(Array.from({ length: times }, () => bytes)).toString('latin1')
+      const startedAt = performance.now()
+      gitConfigPairs(repeated)
+      longestMs = Math.max(longestMs, performance.now() - startedAt)
+    }),
+    { numRuns: isFull ? 100_000 : 1000 },
+  )
+  expect(longestMs).toBeLessThan(3000)
+}, 600_000)
+
+test.each([
+  '[',
+  ' ',
+  '"',
+  '\\',
+  '\\\n',
+  '=',
+  'a',
+  '[a "',
+  '\0',
+  ' \\',
+  '"a\\',
+  '[a]b=',
+  '[a]b='.padEnd(50),
+])('a config of 1 MiB of %j is read in time in proportion to it', (piece) => {
+  const bytes = piece.repeat(Math.floor((1024 * 1024) / piece.length))
+  const tookMs = () => {
+    const startedAt = performance.now()
+    gitConfigPairs(bytes)
+    gitConfigPairs(`[a]\nb = ${bytes}`)
+    return performance.now() - startedAt
+  }
+
+  // Quadratic it would take an hour; of several, as tests share the machine.
+  expect(Math.min(tookMs(), tookMs())).toBeLessThan(2000)
+})

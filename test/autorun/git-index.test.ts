@@ -1,0 +1,249 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readGitIndex } from '../../host/autorun/git-index.ts'
+import { reportOf } from '../../host/autorun/report.ts'
+import { scan } from '../../host/autorun/scan.ts'
+
+let work: string
+
+beforeEach(() => {
+  work = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-gitlinks-')))
+})
+
+afterEach(() => rmSync(work, { recursive: true, force: true }))
+
+const git = (...args: string[]) =>
+  execFileSync('git', args, {
+    cwd: work,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: { PATH: process.env.PATH, GIT_CONFIG_GLOBAL: '/dev/null' },
+  })
+
+const hash = (digits: number) => '1'.repeat(digits)
+const HIDDEN = 'node_modules/a/b/c/d/e/f/g'
+
+test.each([
+  [2, 'sha1'],
+  [3, 'sha1'],
+  [4, 'sha1'],
+  [2, 'sha256'],
+  [4, 'sha256'],
+] as const)('are found in an index of version %i with %s', (version, format) => {
+  git('init', `--object-format=${format}`)
+  git('config', 'index.version', String(version))
+  for (const name of ['a', 'a-file-with-a-name', 'b', 'sub-file', 'z'])
+    writeFileSync(join(work, name), name)
+  const id = hash(format === 'sha1' ? 40 : 64)
+  for (const path of ['sub', 'sub-2/deep', `x${'y'.repeat(300)}`]) {
+    git('update-index', '--add', '--cacheinfo', `160000,${id},${path}`)
+  }
+  git('add', '--intent-to-add', 'b')
+  git('add', 'a', 'a-file-with-a-name', 'sub-file', 'z')
+  if (version !== 3) git('update-index', '--index-version', String(version))
+
+  const index = readFileSync(join(work, '.git/index'))
+
+  expect(index.readUInt32BE(4)).toBe(version === 2 ? 3 : version)
+  expect(readGitIndex(index).gitlinks).toEqual(['sub', 'sub-2/deep', `x${'y'.repeat(300)}`])
+})
+
+const isFull = process.env.CHAOS === 'full'
+
+/** An index of git's own making, in all its forms, for others to be made of it. */
+function realIndexes(): Buffer[] {
+  git('init', '-q')
+  for (const name of ['a', 'b', 'deep/c']) {
+    mkdirSync(join(work, 'deep'), { recursive: true })
+    writeFileSync(join(work, name), name)
+  }
+  git('add', '.')
+  for (const path of ['sub', 'sub-2/deep']) {
+    git('update-index', '--add', '--cacheinfo', `160000,${hash(40)},${path}`)
+  }
+  return [2, 4].map((version) => {
+    git('update-index', '--index-version', String(version))
+    return readFileSync(join(work, '.git/index'))
+  })
+}
+
+/** The gitlinks that git finds; undefined when it refuses the index. */
+function asGitReads(index: Buffer): string[] | undefined {
+  writeFileSync(join(work, '.git/index'), index)
+  const { status, stdout } = spawnSync('git', ['ls-files', '-s', '-z'], {
+    cwd: work,
+    env: { PATH: process.env.PATH, GIT_CONFIG_GLOBAL: '/dev/null' },
+    encoding: 'latin1',
+  })
+  if (status !== 0) return undefined
+  return stdout
+    .split('\0')
+    .flatMap((line) => (line.startsWith('160000') ? [line.slice(line.indexOf('\t') + 1)] : []))
+}
+
+const edit = fc.record({ at: fc.nat(), byte: fc.nat(255), isCut: fc.nat(40).map((n) => n === 0) })
+
+test('of an index that was tampered with, what git finds is found or it is said to be unread', () => {
+  const indexes = realIndexes()
+  let accepted = 0
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...indexes),
+      fc.array(edit, { minLength: 1, maxLength: 4 }),
+      (real, edits) => {
+        let index = Buffer.from(real)
+        for (const { at, byte, isCut } of edits) {
+          if (isCut) index = index.subarray(0, at % index.length)
+          else if (index.length > 0) index[at % index.length] = byte
+        }
+
+        const found = asGitReads(index)
+        const { gitlinks, unread } = readGitIndex(index)
+
+        if (!found || unread !== undefined) return
+        accepted++
+        expect(gitlinks).toEqual(expect.arrayContaining(found))
+      },
+    ),
+    { numRuns: isFull ? 100_000 : 200 },
+  )
+  expect(accepted).toBeGreaterThan(10)
+}, 3_600_000)
+
+test('whatever stands in an index, reading it ends, and throws nothing', () => {
+  const indexes = realIndexes()
+  let longestMs = 0
+  const read = (index: Buffer) => {
+    const startedAt = performance.now()
+    readGitIndex(index, () => index)
+    longestMs = Math.max(longestMs, performance.now() - startedAt)
+  }
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.constantFrom(2, 3, 4),
+      fc.constantFrom(...indexes),
+      fc.nat(),
+      (bytes, version, real, at) => {
+        const header = Buffer.from('DIRC\0\0\0\0\xff\xff\xff\xff', 'latin1')
+        header.writeUInt32BE(version, 4)
+        read(Buffer.concat([header, bytes]))
+        read(Buffer.from(bytes))
+        read(
+          Buffer.concat([
+            real.subarray(0, at % real.length),
+            bytes,
+            real.subarray(at % real.length),
+          ]),
+        )
+      },
+    ),
+    { numRuns: isFull ? 100_000 : 500 },
+  )
+  expect(longestMs).toBeLessThan(3000)
+}, 600_000)
+
+test('an index whose parts say different things about where its entries are is unread', () => {
+  const [index = Buffer.alloc(0)] = realIndexes()
+  const end = index.length - 20
+  const extension = (name: string, data: Buffer) => {
+    const head = Buffer.alloc(8)
+    head.write(name, 'latin1')
+    head.writeUInt32BE(data.length, 4)
+    return Buffer.concat([head, data])
+  }
+  const numbers = (...values: number[]) => Buffer.from(Uint32Array.from(values).buffer).swap32()
+  const withParts = (...parts: Buffer[]) =>
+    Buffer.concat([index.subarray(0, end), ...parts, index.subarray(end)])
+
+  expect(readGitIndex(withParts(extension('IEOT', numbers(1, 12, 5)))).unread).toBeUndefined()
+  for (const parts of [
+    extension('IEOT', numbers(1, 84, 5)),
+    extension('IEOT', numbers(1, 12, 1, 12, 4)),
+    extension('EOIE', Buffer.concat([numbers(12), Buffer.alloc(20)])),
+    extension('abcd', Buffer.alloc(0)),
+  ]) {
+    expect(readGitIndex(withParts(parts)).unread).toMatch(/fit together|unknown part/)
+  }
+})
+
+test('an index of 16 MB of nothing but submodules with long names takes little time and memory', () => {
+  // Version 4: each name is all of the one before and a few bytes.
+  const entry = Buffer.alloc(40 + 20 + 2 + 1 + 2)
+  entry.writeUInt32BE(0o160000, 24)
+  entry.writeUInt16BE(0xfff, 60)
+  entry.write('a', 63)
+  const count = Math.floor((16 * 1024 * 1024) / entry.length)
+  const header = Buffer.from('DIRC\0\0\0\x04\0\0\0\0', 'latin1')
+  header.writeUInt32BE(count, 8)
+  const index = Buffer.concat([
+    header,
+    ...Array.from({ length: count }, () => entry),
+    Buffer.alloc(20),
+  ])
+  const before = process.memoryUsage().rss
+  const startedAt = performance.now()
+
+  const { unread } = readGitIndex(index)
+
+  expect(unread).toMatch(/too long|more than/)
+  expect(performance.now() - startedAt).toBeLessThan(2000)
+  expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024)
+})
+
+test('what git runs of a repository that the index names is reported, however well it is hidden', () => {
+  git('init')
+  const before = scan(work)
+
+  mkdirSync(join(work, HIDDEN), { recursive: true })
+  writeFileSync(join(work, '.gitignore'), 'node_modules')
+  git('init', HIDDEN)
+  git(
+    '-C',
+    HIDDEN,
+    '-c',
+    'user.name=a',
+    '-c',
+    'user.email=a@b',
+    'commit',
+    '--allow-empty',
+    '-m',
+    'x',
+  )
+  git('-C', HIDDEN, 'config', 'core.fsmonitor', `touch ${work}/canary; false #`)
+  const id = String(git('-C', HIDDEN, 'rev-parse', 'HEAD')).trim()
+  rmSync(join(work, 'canary'), { force: true })
+  git('update-index', '--add', '--cacheinfo', `160000,${id},${HIDDEN}`)
+  git('status')
+
+  // The attack is real, and nothing of the repository itself was touched.
+  expect(existsSync(join(work, 'canary'))).toBe(true)
+  // With the file that its command names.
+  expect(reportOf(before.states, scan(work))?.paths.map(({ path }) => path)).toEqual([
+    'canary',
+    `${HIDDEN}/.git/config`,
+  ])
+})
+
+test('repositories that name each other are looked at once', () => {
+  git('init')
+  git('init', 'a')
+  for (let i = 0; i < 3; i++) {
+    git('update-index', '--add', '--cacheinfo', `160000,${hash(40)},a`)
+    git('-C', 'a', 'update-index', '--add', '--cacheinfo', `160000,${hash(40)},b`)
+  }
+  writeFileSync(join(work, 'a', 'b'), '')
+
+  expect([...scan(work).unread]).toEqual([])
+})

@@ -1,0 +1,418 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { reportOf } from '../../host/autorun/report.ts'
+import { scan } from '../../host/autorun/scan.ts'
+import { readUserConfig } from '../../host/autorun/user-config.ts'
+
+// What git itself runs is the judge: each plant runs a program that leaves a mark.
+
+let box: string
+let work: string
+let home: string
+
+beforeEach(() => {
+  box = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-git-runs-')))
+  work = join(box, 'work')
+  home = join(box, 'home')
+  for (const folder of [work, home]) mkdirSync(folder)
+})
+
+afterEach(() => rmSync(box, { recursive: true, force: true }))
+
+const env = () => ({
+  PATH: process.env.PATH,
+  HOME: home,
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_AUTHOR_NAME: 'a',
+  GIT_AUTHOR_EMAIL: 'a@b',
+  GIT_COMMITTER_NAME: 'a',
+  GIT_COMMITTER_EMAIL: 'a@b',
+})
+
+const git = (...args: string[]) =>
+  execFileSync('git', args, {
+    cwd: work,
+    env: env(),
+    stdio: ['ignore', 'pipe', 'ignore'],
+    encoding: 'utf8',
+  }).trim()
+
+const mark = () => join(box, 'mark')
+
+/** A command for a config: it leaves a mark, and lies nowhere in the workspace. */
+const command = () => `touch ${mark()}; false`
+
+function put(path: string, text: string | Buffer): string {
+  const file = path.startsWith('/') ? path : join(work, path)
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, text)
+  return file
+}
+
+/** A program that leaves a mark and hands on what it is given. */
+function program(path: string): string {
+  const file = put(
+    path,
+    `#!/bin/sh\ntouch ${mark()}\nif [ -n "$1" ]; then cat "$1"; else cat; fi\n`,
+  )
+  chmodSync(file, 0o755)
+  return file
+}
+
+/** What a person does first. Whether something ran. */
+function somethingRan(): boolean {
+  rmSync(mark(), { force: true })
+  for (const args of [
+    ['status'],
+    ['diff'],
+    ['log', '-p', '--all'],
+    ['diff', '--cached'],
+    ['blame', 'file'],
+  ]) {
+    spawnSync('git', ['--no-pager', ...args], { cwd: work, env: env(), stdio: 'ignore' })
+  }
+  return existsSync(mark())
+}
+
+const look = () => scan(work, { user: readUserConfig(env(), work) })
+
+function repository(): void {
+  git('init', '-q', '-b', 'main')
+  put('file', 'one\n')
+  put('file.bin', 'one\n')
+  git('add', '.')
+  git('commit', '-q', '-m', 'one')
+  put('file', 'two\n')
+}
+
+function subRepository(path: string): string {
+  git('init', '-q', path)
+  git('-C', path, 'commit', '-q', '--allow-empty', '-m', 'one')
+  return git('-C', path, 'rev-parse', 'HEAD')
+}
+
+/** Adds a submodule to the index by bytes: a name need not be text. */
+function addGitlink(path: Buffer | string, id: string): void {
+  spawnSync('git', ['update-index', '-z', '--index-info'], {
+    cwd: work,
+    env: env(),
+    input: Buffer.concat([Buffer.from(`160000 ${id}\t`), Buffer.from(path), Buffer.of(0)]),
+  })
+}
+
+/** Plants, by what they need before (`prepare`) and what the tools of an agent do (`plant`). */
+const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
+  'fsmonitor of the repository': { plant: () => git('config', 'core.fsmonitor', command()) },
+  'a config that is included': {
+    prepare: () => {
+      git('config', 'include.path', '../settings/git')
+      put('settings/git', '[user]\n\tname = a\n')
+    },
+    plant: () => put('settings/git', `[core]\n\tfsmonitor = "${command()}"\n`),
+  },
+  'a config that is included by an included one, on a branch': {
+    prepare: () => {
+      git('config', 'includeIf.onbranch:main.path', '../one')
+      put('one', '[include]\n\tpath = deep/two\n')
+      put('deep/two', '')
+    },
+    plant: () => put('deep/two', `[core]\n\tfsmonitor = "${command()}"\n`),
+  },
+  'a config that is included by its absolute path, for this folder': {
+    prepare: () => {
+      git('config', `includeIf.gitdir:${work}/.path`, join(work, 'abs'))
+      put('abs', '')
+    },
+    plant: () => put('abs', `[core]\n\tfsmonitor = "${command()}"\n`),
+  },
+  "a config that the user's own includes": {
+    prepare: () => {
+      put(join(home, '.gitconfig'), `[includeIf "gitdir:${work}/"]\n\tpath = ${work}/.team\n`)
+      put('.team', '')
+    },
+    plant: () => put('.team', `[core]\n\tfsmonitor = "${command()}"\n`),
+  },
+  "a filter that the user's own config names": {
+    prepare: () => {
+      put(join(home, '.gitconfig'), '[filter "x"]\n\tclean = ./tools/clean.sh --a\n')
+      put('.gitattributes', 'file filter=x\n')
+      put('tools/clean.sh', '#!/bin/sh\ncat\n')
+      chmodSync(join(work, 'tools/clean.sh'), 0o755)
+    },
+    plant: () => put('tools/clean.sh', `#!/bin/sh\ntouch ${mark()}; cat\n`),
+  },
+  "a textconv by way of a shell, which the user's own config names": {
+    prepare: () => {
+      put(join(home, '.gitconfig'), '[diff "x"]\n\ttextconv = sh tools/text.sh\n')
+      put('.gitattributes', 'file diff=x\n')
+      put('tools/text.sh', 'cat "$1"\n')
+    },
+    plant: () => program('tools/text.sh'),
+  },
+  "fsmonitor that the user's own config names": {
+    prepare: () => {
+      put(join(home, '.gitconfig'), '[core]\n\tfsmonitor = .tools/fsm\n')
+      put('.tools/fsm', '')
+    },
+    plant: () => program('.tools/fsm'),
+  },
+  'a diff driver of the repository that lies in the workspace': {
+    prepare: () => {
+      git('config', 'diff.x.command', '"$(git rev-parse --show-toplevel)/tools/diff"')
+      put('.gitattributes', '*.none diff=x\n')
+      put('file.none', 'a')
+      git('add', '.')
+      put('file.none', 'b')
+    },
+    plant: () => program('tools/diff'),
+  },
+  'attributes in the index, without a file': {
+    prepare: () => {
+      git('config', 'diff.x.textconv', `touch ${mark()}; cat`)
+      git('commit', '-q', '-a', '-m', 'two')
+      put('file', 'three\n')
+    },
+    plant: () => {
+      put('.gitattributes', 'file diff=x\n')
+      git('add', '.gitattributes')
+      rmSync(join(work, '.gitattributes'))
+    },
+  },
+  'attributes of the repository': {
+    prepare: () => git('config', 'diff.x.textconv', `touch ${mark()}; cat`),
+    plant: () => put('.git/info/attributes', 'file diff=x\n'),
+  },
+  'attributes behind a link': {
+    prepare: () => git('config', 'diff.x.textconv', `touch ${mark()}; cat`),
+    plant: () => {
+      put('a/attributes', 'file diff=x\n')
+      rmSync(join(work, '.git/info'), { recursive: true })
+      symlinkSync('../a', join(work, '.git/info'))
+    },
+  },
+  'a commondir': {
+    plant: () => {
+      execFileSync('cp', ['-r', '.git', 'other'], { cwd: work })
+      git('config', '-f', 'other/config', 'core.fsmonitor', command())
+      put('.git/commondir', '../other')
+    },
+  },
+  'a config whose name is no text, which another one includes': {
+    prepare: () => {
+      put(
+        '.git/config',
+        Buffer.concat([
+          readFileSync(join(work, '.git/config')),
+          Buffer.from('[include]\n\tpath = "../\xe4\xff"\n', 'latin1'),
+        ]),
+      )
+    },
+    plant: () =>
+      writeFileSync(
+        Buffer.concat([Buffer.from(`${work}/`), Buffer.from('\xe4\xff', 'latin1')]),
+        `[core]\n\tfsmonitor = "${command()}"\n`,
+      ),
+  },
+  'a hook that runs when the index is written': {
+    plant: () => program('.git/hooks/post-index-change'),
+  },
+  'a hook by core.hooksPath, behind a link': {
+    prepare: () => {
+      git('config', 'core.hooksPath', '.hooks')
+      mkdirSync(join(work, 'real/hooks'), { recursive: true })
+      symlinkSync('real/hooks', join(work, '.hooks'))
+    },
+    plant: () => program('real/hooks/post-index-change'),
+  },
+  "hooks by the user's own core.hooksPath": {
+    prepare: () => put(join(home, '.gitconfig'), '[core]\n\thooksPath = dist/hooks\n'),
+    plant: () => program('dist/hooks/post-index-change'),
+  },
+  'a repository in the place of this one, by a file': {
+    plant: () => {
+      renameSync(join(work, '.git'), join(work, 'node_modules.git'))
+      git('config', '-f', 'node_modules.git/config', 'core.fsmonitor', command())
+      put('.git', 'gitdir: node_modules.git\n')
+    },
+  },
+}
+
+/** A submodule in all forms of an index. */
+for (const [name, rewrite] of Object.entries<() => unknown>({
+  'version 2': () => git('update-index', '--index-version', '2'),
+  'version 3': () => git('add', '-N', 'file.new'),
+  'version 4': () => git('update-index', '--index-version', '4'),
+  split: () => git('update-index', '--split-index'),
+  'split, and replaced': () => {
+    git('update-index', '--split-index')
+    git('update-index', '--cacheinfo', `160000,${git('-C', SUB, 'rev-parse', 'HEAD')},${SUB}`)
+  },
+  sparse: () => git('sparse-checkout', 'set', '--cone', '--sparse-index', 'node_modules'),
+})) {
+  plants[`a submodule of an index of the form: ${name}`] = {
+    plant: () => {
+      put('file.new', '')
+      put('.gitignore', 'node_modules\n')
+      const id = subRepository(SUB)
+      git('-C', SUB, 'config', 'core.fsmonitor', command())
+      addGitlink(SUB, id)
+      rewrite()
+    },
+  }
+}
+const SUB = 'node_modules/a/b'
+
+plants['a submodule whose name is no text'] = {
+  plant: () => {
+    const id = subRepository('sub')
+    git('-C', 'sub', 'config', 'core.fsmonitor', command())
+    const name = Buffer.from('s\xff\xfe', 'latin1')
+    renameSync(join(work, 'sub'), Buffer.concat([Buffer.from(`${work}/`), name]))
+    addGitlink(name, id)
+  },
+}
+plants['a submodule in the folder that a sparse index has as a whole'] = {
+  prepare: () => {
+    const id = subRepository('deep/sub')
+    addGitlink('deep/sub', id)
+    put('kept/file', 'a')
+    git('add', 'kept')
+    git('commit', '-q', '-m', 'two')
+    git('sparse-checkout', 'set', '--cone', '--sparse-index', 'kept')
+  },
+  plant: () => {
+    mkdirSync(join(work, 'deep/sub'), { recursive: true })
+    git('-C', 'deep/sub', 'config', 'core.fsmonitor', command())
+  },
+}
+plants['a submodule whose repository lies elsewhere, by a file'] = {
+  plant: () => {
+    const id = subRepository('dist/x')
+    renameSync(join(work, 'dist/x/.git'), join(work, 'dist/y'))
+    put('dist/x/.git', 'gitdir: ../y\n')
+    git('config', '-f', 'dist/y/config', 'core.fsmonitor', command())
+    addGitlink('dist/x', id)
+  },
+}
+plants['a submodule of a submodule'] = {
+  plant: () => {
+    const id = subRepository('node_modules/one')
+    const other = subRepository('node_modules/one/node_modules/two')
+    git(
+      '-C',
+      'node_modules/one',
+      'update-index',
+      '--add',
+      '--cacheinfo',
+      `160000,${other},node_modules/two`,
+    )
+    git('-C', 'node_modules/one/node_modules/two', 'config', 'core.fsmonitor', command())
+    addGitlink('node_modules/one', id)
+  },
+}
+
+describe('what git runs on the host is reported, or said to be unread:', () => {
+  test.each(Object.keys(plants))('%s', (name) => {
+    repository()
+    plants[name]?.prepare?.()
+    expect(somethingRan()).toBe(false)
+    const before = look()
+
+    plants[name]?.plant()
+    const report = reportOf(before.states, look())
+
+    // Looked at before anything is run, which may remove its traces.
+    expect(somethingRan()).toBe(true)
+    expect(report?.kinds.map(({ kind }) => kind)).toContainEqual(
+      expect.stringMatching(/^(git|hook|unread)$/),
+    )
+  })
+
+  test('a repository with sha256 has its submodules found', () => {
+    git('init', '-q', '--object-format=sha256')
+    const id = subRepositoryOf('sha256')
+    const before = look()
+
+    git('-C', SUB, 'config', 'core.fsmonitor', command())
+    addGitlink(SUB, id)
+    const report = reportOf(before.states, look())
+
+    expect(somethingRan()).toBe(true)
+    expect(report?.paths).toMatchObject([{ path: `${SUB}/.git/config`, kind: 'git' }])
+  })
+
+  test('a worktree is looked at with its own config', () => {
+    repository()
+    git('worktree', 'add', '-q', 'build/tree')
+    const before = look()
+
+    git('config', 'extensions.worktreeConfig', 'true')
+    put('.git/worktrees/tree/config.worktree', `[core]\n\tfsmonitor = "${command()}"\n`)
+    const report = reportOf(before.states, look())
+
+    rmSync(mark(), { force: true })
+    git('-C', 'build/tree', 'status')
+    expect(existsSync(mark())).toBe(true)
+    expect(report?.paths.map(({ path }) => path)).toEqual([
+      '.git/config',
+      '.git/worktrees/tree/config.worktree',
+    ])
+  })
+
+  const subRepositoryOf = (format: string) => {
+    git('init', '-q', `--object-format=${format}`, SUB)
+    git('-C', SUB, 'commit', '-q', '--allow-empty', '-m', 'one')
+    return git('-C', SUB, 'rev-parse', 'HEAD')
+  }
+})
+
+test('several plants at once are each found, whichever they are', () => {
+  const names = Object.keys(plants).filter((name) => !/user's own|sparse|in the place/.test(name))
+  const runs = process.env.CHAOS === 'full' ? 300 : 5
+  fc.assert(
+    fc.property(fc.subarray(names, { minLength: 1, maxLength: 4 }), (chosen) => {
+      rmSync(box, { recursive: true, force: true })
+      for (const folder of [work, home]) mkdirSync(folder, { recursive: true })
+      repository()
+      const before = look()
+      for (const name of chosen) {
+        try {
+          plants[name]?.prepare?.()
+          plants[name]?.plant()
+        } catch {
+          // Git does not do it in this state; what is planted by then counts.
+        }
+      }
+
+      const report = reportOf(before.states, look())
+
+      if (somethingRan()) expect(report).toBeDefined()
+    }),
+    { numRuns: runs },
+  )
+}, 600_000)
+
+test('hard links to what tools can only read are found', () => {
+  repository()
+  linkSync(join(work, '.git/config'), join(work, 'innocent'))
+  program('.git/hooks/pre-commit')
+  linkSync(join(work, '.git/hooks/pre-commit'), join(work, 'too'))
+
+  expect([...look().hardLinks].sort()).toEqual(['.git/config', '.git/hooks/pre-commit'])
+})

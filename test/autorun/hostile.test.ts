@@ -1,0 +1,145 @@
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { LIMITS } from '../../host/autorun/budget.ts'
+import { scanInProcess } from '../../host/autorun/scan-in-process.ts'
+import { asking, type Home, openHome, type RunningCli, said } from '../cli/cli-process.ts'
+import {
+  callsAnswer,
+  type ModelServer,
+  startModelServer,
+  textAnswer,
+} from '../fakes/model-server.ts'
+import { largeIndex, linkChains, quadraticTexts } from './hostile-folders.ts'
+
+const KINDS = { linkChains, quadraticTexts, largeIndex }
+
+const never = new AbortController().signal
+
+describe.each(Object.entries(KINDS))('a folder of %s', (_name, make) => {
+  let folder: string
+
+  beforeEach(() => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-hostile-')))
+    make(folder)
+  })
+
+  afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+  test('is looked at within the deadline, with little memory, beside the event loop', async () => {
+    let mostMs = 0
+    let last = performance.now()
+    const timer = setInterval(() => {
+      mostMs = Math.max(mostMs, performance.now() - last)
+      last = performance.now()
+    }, 5)
+    const startedAt = performance.now()
+
+    const result = await scanInProcess({ root: folder, onlyNews: false }, undefined, never)
+
+    clearInterval(timer)
+    const scanner = ownChildren().find((pid) => commandOf(pid).includes('scan-process'))
+    expect(performance.now() - startedAt).toBeLessThan(LIMITS.ms + 3000)
+    expect(mostMs).toBeLessThan(1000)
+    expect(result).toMatchObject({ status: 'looked' })
+    if (scanner) expect(peakMemory(scanner)).toBeLessThan(400 * 1024)
+  }, 60_000)
+
+  test('is left at once when the look is to end', async () => {
+    const stop = new AbortController()
+    const looking = scanInProcess({ root: folder, onlyNews: false }, undefined, stop.signal)
+    await expect.poll(() => ownChildren().length).toBeGreaterThan(0)
+
+    stop.abort()
+
+    expect(await looking).toMatchObject({ status: expect.stringMatching(/failed|looked/) })
+  })
+})
+
+describe('while a hostile folder is looked at, the command', () => {
+  let home: Home
+  let server: ModelServer
+
+  beforeEach(async () => {
+    home = openHome()
+    server = await startModelServer([])
+    linkChains(home.workspace)
+  })
+
+  afterEach(async () => {
+    await server.close()
+    home.clear()
+  })
+
+  const start = (...args: string[]): RunningCli =>
+    home.start(['run', ...args, 'Go.'], { env: asking(server) })
+
+  const looks = ({ child }: RunningCli) =>
+    childrenOf(child.pid ?? 0).some((pid) => commandOf(pid).includes('scan-process') && isBusy(pid))
+
+  test.each(['SIGINT', 'SIGTERM'] as const)(
+    'heeds %s before the first tool',
+    async (signal) => {
+      server.play(callsAnswer(['bash', { command: 'touch ran' }]), textAnswer('Done.'))
+      const running = start()
+      await expect.poll(() => looks(running) && server.requests.length, { timeout: 20_000 }).toBe(1)
+      const stopping = said(running, 'Stopping')
+      const signalledAt = performance.now()
+
+      running.child.kill(signal)
+      await stopping
+
+      expect(performance.now() - signalledAt).toBeLessThan(100)
+      expect((await running.result).code).toBe(signal === 'SIGINT' ? 130 : 143)
+      expect(readdirSync(home.workspace)).not.toContain('ran')
+    },
+    60_000,
+  )
+
+  test.each(['SIGINT', 'SIGTERM'] as const)(
+    'heeds %s at the end of a run',
+    async (signal) => {
+      // The tool waits for the first look to be done.
+      server.play(callsAnswer(['bash', { command: 'true' }]), textAnswer('Done.'))
+      const running = start('--json')
+      const lines: string[] = []
+      running.child.stdout?.on('data', (chunk) => lines.push(String(chunk)))
+      const hasSaid = (words: string) => () => lines.join('').includes(words)
+      await expect.poll(hasSaid('"text":"Done."'), { timeout: 20_000 }).toBe(true)
+      await expect.poll(() => looks(running), { timeout: 20_000 }).toBe(true)
+      const signalledAt = performance.now()
+
+      running.child.kill(signal)
+      await expect.poll(hasSaid('"type":"finished"'), { interval: 5, timeout: 20_000 }).toBe(true)
+
+      expect(performance.now() - signalledAt).toBeLessThan(100)
+      expect(lines.join('')).toContain('the look did not come to its end: it was stopped')
+      expect((await running.result).code).toBe(signal === 'SIGINT' ? 130 : 143)
+      // It is not looked once more.
+      expect(performance.now() - signalledAt).toBeLessThan(2000)
+    },
+    60_000,
+  )
+})
+
+const childrenOf = (pid: number) =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+
+const ownChildren = () => childrenOf(process.pid)
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** At work, and not waiting for its next order. */
+const isBusy = (pid: number) => / R /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+
+/** In KiB. */
+function peakMemory(pid: number): number {
+  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+}

@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest'
+import { Findings } from '../../host/autorun/findings.ts'
+import { KINDS, kindsByWeight } from '../../host/autorun/kinds.ts'
+import {
+  allPlaces,
+  HOOK,
+  type Place,
+  placeOfFile,
+  placeOfFolder,
+} from '../../host/autorun/places.ts'
+import { reportOf, shownName } from '../../host/autorun/report.ts'
+import { plantedLines } from '../../host/cli/planted-lines.ts'
+import { visibleName } from '../../shared/visible-text.ts'
+
+const place = (kind: Place['kind']): Place => ({ ...HOOK, kind })
+
+test('decoys push no other kind away, and the dangerous ones are first', () => {
+  const findings = new Findings()
+  for (let i = 0; i < 300; i++) findings.note(place('pushed'), `decoy${i}`, 's')
+  for (let i = 0; i < 300; i++) findings.note(place('editor'), `a/decoy${i}`, 's')
+  findings.note(place('git'), 'deep/down/.git/config', 's')
+  findings.noteUnread('index', 'it has the unknown version 9')
+  findings.note(place('agent'), 'AGENTS.md', 's')
+
+  const report = reportOf({}, findings)
+
+  expect(report?.paths).toHaveLength(50)
+  expect(report?.more).toBe(553)
+  expect(report?.kinds).toEqual([
+    { kind: 'git', count: 1 },
+    { kind: 'editor', count: 300 },
+    { kind: 'unread', count: 1 },
+    { kind: 'agent', count: 1 },
+    { kind: 'pushed', count: 300 },
+  ])
+  const kinds = report?.paths.map(({ kind }) => kind)
+  expect(kinds?.filter((kind) => kind !== 'editor')).toEqual(['git', 'unread', 'agent', 'pushed'])
+  expect(kinds?.[0]).toBe('git')
+  const lines = report ? plantedLines(report) : []
+  expect(lines[0]).toBe('deep/down/.git/config: git runs commands from it, also for `git status`')
+  expect(lines[1]).toMatch(/^a\/decoy0, .* and 296 more: an editor/)
+  expect(lines[2]).toMatch(/^index \(it has the unknown version 9\): /)
+  expect(lines).toHaveLength(5)
+})
+
+test('what was not read is said each time, and where only news are wanted once', () => {
+  const findings = new Findings()
+  findings.noteUnread('a', 'it lies too deep')
+
+  expect(reportOf(findings.states, findings)?.paths).toMatchObject([{ path: 'a', kind: 'unread' }])
+  expect(reportOf(findings.states, findings, { onlyNews: true })).toBeUndefined()
+})
+
+test('more files of a kind than are kept are said to be so', () => {
+  const findings = new Findings()
+  for (let i = 0; i < 6000; i++) findings.note(place('hook'), `h${i}`, 's')
+
+  expect(findings.found.size).toBe(5000)
+  expect([...findings.unread.values()]).toEqual([expect.stringContaining('more than 5000')])
+})
+
+test('each place says who runs it and when, where that is documented, and has a kind with a weight', () => {
+  for (const { kind, why, source } of allPlaces) {
+    expect(kindsByWeight).toContain(kind)
+    expect(why).toMatch(/^\S.* (runs|loads|takes \w+ or \w+ from) it when .+[^.]$/)
+    expect(new URL(source).protocol).toBe('https:')
+  }
+  expect(Object.values(KINDS).every((text) => /^\w.*[^.]$/.test(text))).toBe(true)
+})
+
+test.each([
+  ['vitest.config.mts', '', 'editor'],
+  ['.lintstagedrc.mjs', 'a/b', 'hook'],
+  ['lefthook-local.yml', '', 'hook'],
+  ['hgrc', '.hg', 'git'],
+  ['.mise.production.toml', '', 'enter'],
+  ['config.toml', '.config/mise', 'enter'],
+  ['.pnp.cjs', '', 'program'],
+  ['gradle-wrapper.jar', 'gradle/wrapper', 'editor'],
+  ['activate', 'x/.venv/bin', 'shell'],
+  ['conftest.py', 'tests', 'editor'],
+  ['copilot-instructions.md', '.github', 'agent'],
+  ['Web.csproj', 'src', 'editor'],
+])('%s in %s is a place of the kind of %s', (name, path, kind) => {
+  expect((placeOfFile(name, path) ?? placeOfFolder(path, ''))?.kind).toBe(kind)
+})
+
+test.each([
+  'main.ts',
+  'Makefile',
+  'constructor',
+  '__proto__',
+  'config',
+  'activate',
+  '.vitest.config',
+  'a.vscode',
+])('%s is none', (name) => {
+  expect(placeOfFile(name, 'src') ?? placeOfFolder(name, 'src')).toBeUndefined()
+})
+
+test('a name that is no text is shown by its bytes', () => {
+  expect(shownName('a\xff/\xc3\xa4')).toBe('a\\xff/\\xc3\\xa4')
+  expect(shownName('a/\xc3\xa4')).toBe('a/ä')
+})
+
+test('no name moves the terminal, turns its text round, hides in it or is cut at its end', () => {
+  expect(visibleName('a\nb\x1b[2J\x9b\u202e\u200b\u2028\u{e0041}', 200)).toBe(
+    'a\\x0ab\\x1b[2J\\x9b\\u202e\\u200b\\u2028\\u{e0041}',
+  )
+  expect(visibleName('x'.repeat(500).concat('/.git/config'), 40)).toMatch(/^x+…x+\/\.git\/config$/)
+  expect(visibleName('x'.repeat(500), 40)).toHaveLength(40)
+})
