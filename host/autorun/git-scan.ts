@@ -180,11 +180,8 @@ export class GitScan {
     const key = `${word}\0\0${top}`
     if (this.#seen.has(key)) return
     this.#seen.add(key)
-    // One that begins with a slash may be the rest of `$dir/name`.
-    for (const written of new Set([word, word.replace(/^\/+/, '')])) {
-      const path = this.#look.resolve(top, written)
-      if (path && this.#look.kindOf(path) !== 'folder') this.#look.lookAt(path, PROGRAM)
-    }
+    const path = this.#look.resolve(top, word)
+    if (path && this.#look.kindOf(path) !== 'folder') this.#look.lookAt(path, PROGRAM)
   }
 
   #lookAtIndex(path: string, tops: ReadonlySet<string>): void {
@@ -231,9 +228,26 @@ const isInclude = ({ key }: Pair) => /^include(if\..*)?\.path$/s.test(key)
 /** As git takes it: to the first zero. */
 const textOf = (bytes: Buffer) => bytes.toString('latin1').split('\0', 1)[0] ?? ''
 
-/** What of a command may be the path of a program, or of what an interpreter is to run. */
-function wordsOf(command: string): string[] {
-  const words = command.split(/[\s"'`$(){};|&<>=,!]+/).filter(Boolean)
+/** What of a command may be the path of a program, or of what an interpreter is to run. Too many are no harm. */
+export function wordsOf(command: string): string[] {
+  // A space that is quoted does not end a word.
+  const quoted = [...command.matchAll(/(["'])(.*?)\1/gs)].map(([, , inside = '']) => inside)
+  const words = command
+    .replaceAll('\\ ', '\0')
+    .split(/[\s"'`$(){};|&<>=,!]+/)
+    .map((word) => word.replaceAll('\0', ' '))
+    .filter(Boolean)
   // The first one is looked for in the user's PATH if it is no path.
-  return words.filter((word, i) => word.includes('/') || (i > 0 && !word.startsWith('-')))
+  const paths = words.filter((word, i) => word.includes('/') || (i > 0 && !word.startsWith('-')))
+  const all = [...paths, ...quoted.filter((word) => word.includes('/'))]
+  return /[$`~]/.test(command) ? all.flatMap(withEnds) : all
 }
+
+/** `DIR/tools/x` may stand for `$DIR/tools/x`, of which we know the end only. */
+function withEnds(path: string): string[] {
+  const names = path.split('/')
+  const count = Math.min(names.length, MAX_ENDS)
+  return Array.from({ length: count }, (_, i) => names.slice(i).join('/')).filter(Boolean)
+}
+
+const MAX_ENDS = 10

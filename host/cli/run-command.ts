@@ -113,7 +113,10 @@ export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunE
 }
 
 /** With `--json` as well on stderr: no event comes behind the last one of a run. */
-export async function closeAndTell(conversation: Conversation, screen: Screen): Promise<void> {
+export async function closeAndTell(
+  conversation: Pick<Conversation, 'close'>,
+  screen: Screen,
+): Promise<void> {
   const left = await conversation.close()
   if (left) screen.planted(left, 'since the last run ended')
 }

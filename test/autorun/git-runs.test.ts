@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -75,9 +76,14 @@ function program(path: string): string {
   return file
 }
 
+let touched = 0
+
 /** What a person does first. Whether something ran. */
 function somethingRan(): boolean {
   rmSync(mark(), { force: true })
+  // So that git finds a reason to write its index.
+  const file = join(work, 'file.bin')
+  if (existsSync(file)) utimesSync(file, 1, ++touched)
   for (const args of [
     ['status'],
     ['diff'],
@@ -116,10 +122,14 @@ function addGitlink(path: Buffer | string, id: string): void {
   })
 }
 
-/** Plants, by what they need before (`prepare`) and what the tools of an agent do (`plant`). */
-const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
-  'fsmonitor of the repository': { plant: () => git('config', 'core.fsmonitor', command()) },
+/** What they need before (`prepare`), what the tools of an agent do (`plant`), and what is to be reported (`at`). */
+const plants: Record<string, { at: string; prepare?: () => void; plant: () => void }> = {
+  'fsmonitor of the repository': {
+    at: '.git/config',
+    plant: () => git('config', 'core.fsmonitor', command()),
+  },
   'a config that is included': {
+    at: 'settings/git',
     prepare: () => {
       git('config', 'include.path', '../settings/git')
       put('settings/git', '[user]\n\tname = a\n')
@@ -127,6 +137,7 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     plant: () => put('settings/git', `[core]\n\tfsmonitor = "${command()}"\n`),
   },
   'a config that is included by an included one, on a branch': {
+    at: 'deep/two',
     prepare: () => {
       git('config', 'includeIf.onbranch:main.path', '../one')
       put('one', '[include]\n\tpath = deep/two\n')
@@ -135,6 +146,7 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     plant: () => put('deep/two', `[core]\n\tfsmonitor = "${command()}"\n`),
   },
   'a config that is included by its absolute path, for this folder': {
+    at: 'abs',
     prepare: () => {
       git('config', `includeIf.gitdir:${work}/.path`, join(work, 'abs'))
       put('abs', '')
@@ -142,6 +154,7 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     plant: () => put('abs', `[core]\n\tfsmonitor = "${command()}"\n`),
   },
   "a config that the user's own includes": {
+    at: '.team',
     prepare: () => {
       put(join(home, '.gitconfig'), `[includeIf "gitdir:${work}/"]\n\tpath = ${work}/.team\n`)
       put('.team', '')
@@ -149,6 +162,7 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     plant: () => put('.team', `[core]\n\tfsmonitor = "${command()}"\n`),
   },
   "a filter that the user's own config names": {
+    at: 'tools/clean.sh',
     prepare: () => {
       put(join(home, '.gitconfig'), '[filter "x"]\n\tclean = ./tools/clean.sh --a\n')
       put('.gitattributes', 'file filter=x\n')
@@ -158,6 +172,7 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     plant: () => put('tools/clean.sh', `#!/bin/sh\ntouch ${mark()}; cat\n`),
   },
   "a textconv by way of a shell, which the user's own config names": {
+    at: 'tools/text.sh',
     prepare: () => {
       put(join(home, '.gitconfig'), '[diff "x"]\n\ttextconv = sh tools/text.sh\n')
       put('.gitattributes', 'file diff=x\n')
@@ -166,13 +181,28 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     plant: () => program('tools/text.sh'),
   },
   "fsmonitor that the user's own config names": {
+    at: '.tools/fsm',
     prepare: () => {
       put(join(home, '.gitconfig'), '[core]\n\tfsmonitor = .tools/fsm\n')
       put('.tools/fsm', '')
     },
     plant: () => program('.tools/fsm'),
   },
+  "a program with a space in its name, by way of a variable, in the user's own config": {
+    at: 'my tools/text',
+    prepare: () => {
+      put(
+        join(home, '.gitconfig'),
+        `[diff "x"]\n\ttextconv = "\\"$HOME/../work/my tools/text\\""\n`,
+      )
+      put('.gitattributes', 'file diff=x\n')
+      put('my tools/text', '#!/bin/sh\ncat "$1"\n')
+      chmodSync(join(work, 'my tools/text'), 0o755)
+    },
+    plant: () => program('my tools/text'),
+  },
   'a diff driver of the repository that lies in the workspace': {
+    at: 'tools/diff',
     prepare: () => {
       git('config', 'diff.x.command', '"$(git rev-parse --show-toplevel)/tools/diff"')
       put('.gitattributes', '*.none diff=x\n')
@@ -183,6 +213,7 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     plant: () => program('tools/diff'),
   },
   'attributes in the index, without a file': {
+    at: '.gitattributes',
     prepare: () => {
       git('config', 'diff.x.textconv', `touch ${mark()}; cat`)
       git('commit', '-q', '-a', '-m', 'two')
@@ -195,10 +226,12 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     },
   },
   'attributes of the repository': {
+    at: '.git/info/attributes',
     prepare: () => git('config', 'diff.x.textconv', `touch ${mark()}; cat`),
     plant: () => put('.git/info/attributes', 'file diff=x\n'),
   },
   'attributes behind a link': {
+    at: '.git/info/attributes',
     prepare: () => git('config', 'diff.x.textconv', `touch ${mark()}; cat`),
     plant: () => {
       put('a/attributes', 'file diff=x\n')
@@ -207,6 +240,7 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     },
   },
   'a commondir': {
+    at: 'other/config',
     plant: () => {
       execFileSync('cp', ['-r', '.git', 'other'], { cwd: work })
       git('config', '-f', 'other/config', 'core.fsmonitor', command())
@@ -214,6 +248,7 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     },
   },
   'a config whose name is no text, which another one includes': {
+    at: '\\xe4\\xff',
     prepare: () => {
       put(
         '.git/config',
@@ -230,9 +265,11 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
       ),
   },
   'a hook that runs when the index is written': {
+    at: '.git/hooks/post-index-change',
     plant: () => program('.git/hooks/post-index-change'),
   },
   'a hook by core.hooksPath, behind a link': {
+    at: 'real/hooks/post-index-change',
     prepare: () => {
       git('config', 'core.hooksPath', '.hooks')
       mkdirSync(join(work, 'real/hooks'), { recursive: true })
@@ -241,10 +278,12 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     plant: () => program('real/hooks/post-index-change'),
   },
   "hooks by the user's own core.hooksPath": {
+    at: 'dist/hooks/post-index-change',
     prepare: () => put(join(home, '.gitconfig'), '[core]\n\thooksPath = dist/hooks\n'),
     plant: () => program('dist/hooks/post-index-change'),
   },
   'a repository in the place of this one, by a file': {
+    at: 'node_modules.git/config',
     plant: () => {
       renameSync(join(work, '.git'), join(work, 'node_modules.git'))
       git('config', '-f', 'node_modules.git/config', 'core.fsmonitor', command())
@@ -252,6 +291,8 @@ const plants: Record<string, { prepare?: () => void; plant: () => void }> = {
     },
   },
 }
+
+const SUB = 'node_modules/a/b'
 
 /** A submodule in all forms of an index. */
 for (const [name, rewrite] of Object.entries<() => unknown>({
@@ -266,6 +307,7 @@ for (const [name, rewrite] of Object.entries<() => unknown>({
   sparse: () => git('sparse-checkout', 'set', '--cone', '--sparse-index', 'node_modules'),
 })) {
   plants[`a submodule of an index of the form: ${name}`] = {
+    at: `${SUB}/.git/config`,
     plant: () => {
       put('file.new', '')
       put('.gitignore', 'node_modules\n')
@@ -276,9 +318,9 @@ for (const [name, rewrite] of Object.entries<() => unknown>({
     },
   }
 }
-const SUB = 'node_modules/a/b'
 
 plants['a submodule whose name is no text'] = {
+  at: 's\\xff\\xfe/.git/config',
   plant: () => {
     const id = subRepository('sub')
     git('-C', 'sub', 'config', 'core.fsmonitor', command())
@@ -288,6 +330,7 @@ plants['a submodule whose name is no text'] = {
   },
 }
 plants['a submodule in the folder that a sparse index has as a whole'] = {
+  at: 'deep/sub/.git/config',
   prepare: () => {
     const id = subRepository('deep/sub')
     addGitlink('deep/sub', id)
@@ -302,6 +345,7 @@ plants['a submodule in the folder that a sparse index has as a whole'] = {
   },
 }
 plants['a submodule whose repository lies elsewhere, by a file'] = {
+  at: 'dist/y/config',
   plant: () => {
     const id = subRepository('dist/x')
     renameSync(join(work, 'dist/x/.git'), join(work, 'dist/y'))
@@ -311,6 +355,7 @@ plants['a submodule whose repository lies elsewhere, by a file'] = {
   },
 }
 plants['a submodule of a submodule'] = {
+  at: 'node_modules/one/node_modules/two/.git/config',
   plant: () => {
     const id = subRepository('node_modules/one')
     const other = subRepository('node_modules/one/node_modules/two')
@@ -339,9 +384,7 @@ describe('what git runs on the host is reported, or said to be unread:', () => {
 
     // Looked at before anything is run, which may remove its traces.
     expect(somethingRan()).toBe(true)
-    expect(report?.kinds.map(({ kind }) => kind)).toContainEqual(
-      expect.stringMatching(/^(git|hook|unread)$/),
-    )
+    expect(report?.paths.map(({ path }) => path)).toContain(plants[name]?.at)
   })
 
   test('a repository with sha256 has its submodules found', () => {
@@ -407,6 +450,21 @@ test('several plants at once are each found, whichever they are', () => {
     { numRuns: runs },
   )
 }, 600_000)
+
+test('what a sparse index has as a whole is said to be unread where it is there', () => {
+  repository()
+  put('deep/one/file', 'a')
+  put('kept/file', 'a')
+  git('add', 'deep', 'kept')
+  git('commit', '-q', '-m', 'two')
+  git('sparse-checkout', 'set', '--cone', '--sparse-index', 'kept')
+  expect(git('ls-files', '--sparse').split('\n')).toContain('deep/')
+  expect([...look().unread]).toEqual([])
+
+  mkdirSync(join(work, 'deep'))
+
+  expect([...look().unread]).toEqual([['deep', expect.stringContaining('sparse')]])
+})
 
 test('hard links to what tools can only read are found', () => {
   repository()

@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream'
 import type { WriteStream } from 'node:tty'
 import { afterEach, expect, test, vi } from 'vitest'
+import { closeAndTell } from '../../host/cli/run-command.ts'
 import { Screen } from '../../host/cli/screen.ts'
 import type { EventBody, RunEvent } from '../../shared/protocol.ts'
 
@@ -65,4 +66,69 @@ test('without a terminal the output of a tool leaves no trace', () => {
   show({ type: 'tool.output', callId: 'c', text: 'out\n' })
 
   expect(said).toEqual({ words: '', about: '' })
+})
+
+test('files that may run by themselves are a line a kind, with names that cannot move the terminal', () => {
+  const { said, show } = aScreen({ isTerminal: false })
+  const why = 'somebody runs it'
+
+  show({
+    type: 'planted',
+    paths: [
+      { path: '.git/config', why, kind: 'git' },
+      ...[1, 2, 3, 4, 5].map((i) => ({ path: `.vscode/${i}\x1b[2J\u202e`, why, kind: 'editor' })),
+      { path: '.', why: 'the look was cut short', kind: 'unread' },
+      { path: 'x', why, kind: 'of-tomorrow' },
+    ],
+    kinds: [
+      { kind: 'git', count: 1 },
+      { kind: 'editor', count: 70 },
+      { kind: 'unread', count: 1 },
+      { kind: 'of-tomorrow', count: 1 },
+    ],
+    more: 65,
+  })
+
+  const hostile = [1, 2, 3, 4].map((i) => `.vscode/${i}\\x1b[2J\\u202e`).join(', ')
+  expect(said.about.split('\n')).toEqual([
+    'These files changed in this run and can run commands on your machine later:',
+    '  .git/config: git runs commands from it, also for `git status`',
+    `  ${hostile} and 66 more: an editor, linter, test runner or build tool runs it when the folder is opened or used`,
+    '  . (the look was cut short): it was not looked at to its end: anything may be hidden there',
+    '  x: of-tomorrow',
+    '',
+  ])
+})
+
+test('where nothing changed, what was not read is said alone', () => {
+  const { said, show } = aScreen({ isTerminal: false })
+
+  show({
+    type: 'planted',
+    paths: [{ path: 'deep', why: 'it lies too deep', kind: 'unread' }],
+    kinds: [{ kind: 'unread', count: 1 }],
+    more: 0,
+  })
+
+  expect(said.about).toMatch(
+    /^What could run commands on your machine later was not all looked at:\n {2}deep \(it/,
+  )
+})
+
+test('what was written after the last run is told when a conversation is closed', async () => {
+  const { screen, said } = aScreen({ isTerminal: false })
+  const left = {
+    paths: [{ path: '.envrc', why: 'direnv runs it', kind: 'enter' }],
+    kinds: [{ kind: 'enter', count: 1 }],
+    more: 0,
+  }
+
+  await closeAndTell({ close: async () => left }, screen)
+  await closeAndTell({ close: async () => undefined }, screen)
+
+  expect(said.about.split('\n')).toEqual([
+    'These files changed since the last run ended and can run commands on your machine later:',
+    '  .envrc: it runs when the folder is entered',
+    '',
+  ])
 })
