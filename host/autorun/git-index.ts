@@ -8,8 +8,6 @@ export interface GitIndex {
   folders: string[]
   /** `.gitattributes`, which git reads from here where the files lack it; with the id of the content. */
   attributes: [name: string, id: string][]
-  /** The id in the name of the file `sharedindex.…` that has the other entries (a split index). */
-  shared?: string
   /** Why it cannot be said what else git would find. */
   unread?: string
 }
@@ -215,7 +213,6 @@ class Reading {
   #readLink(data: Buffer, shared: (id: string) => Buffer | undefined): void {
     const id = data.toString('hex', 0, this.#idBytes)
     if (/^0*$/.test(id)) return
-    this.found.shared = id
     const bytes = shared(id)
     if (!bytes) throw new UnreadError(`the sharedindex.${id} that it is based on cannot be read`)
     const base = new Reading(bytes, this.#idBytes)
