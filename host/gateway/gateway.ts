@@ -70,13 +70,12 @@ export async function openGateway(
 ): Promise<Gateway> {
   const grants = new Grants(budget)
   const policy = bodyPolicy(terms)
-  const answering = new WeakSet<Socket>()
+  const lastAnswers = new WeakMap<Socket, http.ServerResponse>()
   const server = http.createServer({ connectionsCheckingInterval: 5000 }, (request, response) => {
     const { socket } = request
     // The agent waits for each answer. Of several, Node would tell only the first that the connection is gone.
-    if (answering.has(socket)) return void socket.destroy()
-    answering.add(socket)
-    response.once('close', () => answering.delete(socket))
+    if (lastAnswers.get(socket)?.closed === false) return void socket.destroy()
+    lastAnswers.set(socket, response)
     const grant = grants.find(request.headers.authorization)
     connections.use(socket, () => grant !== undefined && (grant.isGood || grant.underWay.size > 0))
     if (request.method !== 'POST' || request.url !== GATEWAY_PATH) return refuse(response, notFound)
