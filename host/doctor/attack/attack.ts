@@ -21,6 +21,7 @@ import { watchAutorun } from '../../autorun/watch.ts'
 import { type Config, type CredentialsMode, readConfig } from '../../config.ts'
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import { createDocker } from '../../engine/docker-host.ts'
+import type { Engine } from '../../engine/engine.ts'
 import { openGateway } from '../../gateway/gateway.ts'
 import { budgetOf } from '../../gateway/run-account.ts'
 import { DEMO_MODEL } from '../../providers/demo/responses-request.ts'
@@ -142,6 +143,10 @@ class Scene {
   readonly #events: RunEvent[] = []
   readonly #conversationId = { known: '' }
   #container: string | undefined
+  /** What of the container's stderr an error would quote. */
+  #stderrTail = () => ''
+  /** Why a second conversation was not started; it is refused where something is not as it was meant. */
+  #beside: string | undefined
   /** Why the host gave a run up. */
   #broken: string | undefined
 
@@ -184,24 +189,28 @@ class Scene {
     const log = await SessionLog.open(this.#dataDir, 'attack')
     this.#conversationId.known = log.id
     const other = await this.#othersGateway(provider)
-    const conversation = new Conversation({
-      config,
-      workspace,
-      watch: watchAutorun(workspace.path),
-      provider,
-      engine: watchedEngine(engine, {
-        onStart: ({ name }) => {
-          this.#container = name
-        },
-        onLine: (line) => this.#prepare(line, other.capability),
-        onOutput: (chunk) => this.#printed.push(chunk),
-      }),
-      log,
-      limits: LIMITS,
-      outputSchema: undefined,
-      webSearch: false,
-      notices: [],
+    const open = (engine: Engine, log: SessionLog) =>
+      new Conversation({
+        config,
+        workspace,
+        watch: watchAutorun(workspace.path),
+        provider,
+        engine,
+        log,
+        limits: LIMITS,
+        outputSchema: undefined,
+        webSearch: false,
+        notices: [],
+      })
+    const watched = watchedEngine(engine, {
+      onStart: ({ name }, agent) => {
+        this.#container = name
+        this.#stderrTail = agent.stderrTail
+      },
+      onLine: (line) => this.#prepare(line, other.capability),
+      onOutput: (chunk) => this.#printed.push(chunk),
     })
+    const conversation = open(watched, log)
     const container: Record<string, string> = {}
     try {
       for (const part of [1, 2]) {
@@ -210,11 +219,38 @@ class Scene {
         // A later run may cost the container.
         if (part === 1) Object.assign(container, await this.#asTheEngineTells(docker, image))
       }
+      onProgress('a second conversation')
+      await this.#besideAnother(async (session) =>
+        open(engine, await SessionLog.open(this.#dataDir, session)),
+      )
     } finally {
       await conversation.close()
       await other.close()
     }
     return this.#report(workspace.user ?? ORDINARY_USER, container)
+  }
+
+  /** Has tools of one conversation swap folders while another one starts in the same workspace. */
+  async #besideAnother(open: (session: string) => Promise<Conversation>): Promise<void> {
+    const about = { backwards: this.#secrets().map(backwards), hostFolder: this.#dataDir }
+    for (const part of ['swap', '3']) this.#write(`plan-${part}.json`, JSON.stringify(about))
+    const first = await open('swaps')
+    try {
+      const swapping = first.run('run: node ./attack.cjs swap')
+      for await (const { type } of swapping) if (type === 'tool.started') break
+      const second = await open('beside')
+      try {
+        const run = second.run('run: node ./attack.cjs 3')
+        for await (const event of run) this.#events.push(event)
+        const { status, error } = await run.result
+        this.#beside = status === 'done' ? undefined : (error?.message ?? status)
+      } finally {
+        await second.close()
+      }
+      swapping.interrupt()
+    } finally {
+      await first.close()
+    }
   }
 
   async #run(conversation: Conversation, part: number): Promise<void> {
@@ -282,6 +318,7 @@ class Scene {
             }
           : {}),
         forged: this.#forgeries(runId),
+        word: this.#forged,
       }),
     )
   }
@@ -371,14 +408,18 @@ class Scene {
 
   #report(toolUser: AttackReport['toolUser'], container: Record<string, string>): AttackReport {
     const said = new Map(
-      [1, 2].flatMap((part) => this.#readReport(part)).map((one) => [one.id, one]),
+      [1, 2, ...(this.#beside === undefined ? [3] : [])]
+        .flatMap((part) => this.#readReport(part))
+        .map((one) => [one.id, one]),
     )
     const results = attackCases.map((attackCase): AttackResult => {
       const { id } = attackCase
       const found = container[id]
       const judged =
         found === undefined
-          ? judge(said.get(id))
+          ? id === 'X9' && this.#beside !== undefined
+            ? { outcome: 'held' as const, tried: 1, detail: [] }
+            : judge(said.get(id))
           : searched(searchSecrets(this.#secrets(), { [attackCase.title]: found }))
       const seen = this.#seenFromHere(id)
       return seen === undefined
@@ -405,6 +446,7 @@ class Scene {
   /** What happened whatever the script says: by the host's own eyes. */
   #seenFromHere(id: string): string | undefined {
     if (this.#listeners.reached.has(id)) return 'the host was reached'
+    if (id === 'J9' && this.#stderrTail().includes(this.#forged)) return 'an error would quote it'
     if (id === 'F4' && !this.#isRepositoryAsItWas()) return 'the repository is not as it was'
     if (id.startsWith('J7')) return this.#forgedEvent() ?? (id === 'J7a' ? undefined : this.#broken)
     return undefined
@@ -419,7 +461,8 @@ class Scene {
       const quotes = ['tool.output', 'tool.finished', 'text.delta', 'reasoning.delta']
       return !quotes.includes(event.type) && JSON.stringify(event).includes(this.#forged)
     })
-    const ends = this.#events.filter(({ type }) => type === 'finished').length
+    // Of the two runs, and of the one beside them.
+    const ends = this.#events.filter(({ type }) => type === 'finished').length - 1
     if (forged) return `the host took a forged event for a real one (${forged.type})`
     return ends === 2 ? undefined : `the host saw ${ends} ends of 2 runs`
   }

@@ -1,8 +1,8 @@
 import { PassThrough, pipeline, type Readable, type Writable } from 'node:stream'
-import type { AgentSpec, Engine } from '../../engine/engine.ts'
+import type { AgentProcess, AgentSpec, Engine } from '../../engine/engine.ts'
 
 export interface Watch {
-  onStart(spec: AgentSpec): void
+  onStart(spec: AgentSpec, agent: AgentProcess): void
   /** Each line for the container, before it gets it. */
   onLine(line: string): void
   /** What came out of it, as it came. */
@@ -15,7 +15,7 @@ export function watchedEngine(engine: Engine, watch: Watch): Engine {
     ...engine,
     async start(spec) {
       const agent = await engine.start(spec)
-      watch.onStart(spec)
+      watch.onStart(spec, agent)
       return {
         ...agent,
         stdin: readBy(linesTo(watch.onLine), agent.stdin),
