@@ -29,7 +29,9 @@ export function endProcesses(user: ExclusiveUser, spared: Spared = NOTHING): boo
   const startedAt = performance.now()
   const isPast = (ms: number) => performance.now() - startedAt > ms
   const ended = new Set<number>()
-  for (let sparing = spared; ; pause(1)) {
+  let sparing = spared
+  // Looking often takes memory, where that may be what is short.
+  for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, 20)) {
     const numberBefore = lastNumber()
     const found = processesOf(user.ids.uid).filter(isNotIn(sparing))
     // A process that keeps changing its number, by forking and ending, may have passed by unseen.
@@ -51,6 +53,7 @@ export function endProcesses(user: ExclusiveUser, spared: Spared = NOTHING): boo
       sparing = NOTHING
       endAllAtOnce(user)
     }
+    pause(pauseMs)
   }
 }
 
@@ -73,7 +76,7 @@ function end(pid: number, ended: Set<number>): void {
 
 /** No process that is just being begun escapes this one: fork(2) fails in what was sent the signal. */
 function endAllAtOnce({ ids, prefix }: ExclusiveUser): void {
-  const [command = '', ...args] = [...prefix, 'bash', '-c', 'kill -KILL -1']
+  const [command = '', ...args] = [...prefix, 'sh', '-c', 'kill -KILL -1']
   // Without a process to be had it is not even started; as one of that user it may be halted or killed itself.
   spawnSync(command, args, {
     ...ids,

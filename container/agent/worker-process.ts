@@ -34,6 +34,13 @@ const LAST_WORDS_MS = 100
 /** What is kept of its stderr. */
 const MAX_WORDS = 2000
 
+/**
+ * Where memory is short, the kernel ends the process with the highest score, and where none of them owns the memory
+ * (memfd_create(2), shm), any: let it be the worker or one of the tools, and not the agent. From the beginning: what
+ * starts needs memory, too.
+ */
+const ENDED_FIRST = ['sh', '-c', 'echo 1000 >/proc/self/oom_score_adj && exec "$0" "$@"']
+
 interface Waiting {
   onOutput(text: string): void
   onResult(result: ToolResult): void
@@ -60,7 +67,8 @@ export class WorkerProcess {
     const { workspace, toolEnvironment, egressSocketPath, limits } = options
     const { ids, prefix } = user
     const args = [workspace, egressSocketPath ?? '', ...(ids ? [`${ids.uid}`, `${ids.gid}`] : [])]
-    const [command = '', ...rest] = [...prefix, process.execPath, script, 'worker', ...args]
+    const whole = [...prefix, process.execPath, script, 'worker', ...args]
+    const [command = '', ...rest] = ids ? [...ENDED_FIRST, ...whole] : whole
     // Its environment holds no secret, because the agent's holds none.
     const child = spawn(command, rest, {
       cwd: '/',

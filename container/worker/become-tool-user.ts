@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { messageOf } from '../../shared/errors.ts'
 
 /**
@@ -12,9 +12,6 @@ import { messageOf } from '../../shared/errors.ts'
  */
 export function becomeToolUser(uid: number, gid: number): void {
   try {
-    // For memory that belongs to no process (memfd_create(2), shm) the kernel ends whoever has the highest
-    // score: the tools then, and not the agent. Once this process is closed, not even it may write there.
-    writeFileSync('/proc/self/oom_score_adj', '1000')
     if (process.getuid?.() !== uid) {
       leaveGroups()
       process.setgid?.(gid)
