@@ -1,4 +1,5 @@
 import { messageOf } from '../../shared/errors.ts'
+import { oneLine } from '../../shared/visible-text.ts'
 import type { Session } from '../worker/sessions.ts'
 import type { ToolResult } from '../worker/tool.ts'
 import { endProcesses } from './end-processes.ts'
@@ -136,19 +137,8 @@ const NO_ANSWER =
 const TOO_MANY =
   'What the tools had left running could not be ended one by one: all of it was, and background sessions with it.'
 
-function noticeOf({ id, title }: Session): string {
-  return `A command goes on in the background, as session ${id}: ${visible(title)}`
-}
-
 const MAX_TITLE_CHARS = 100
 
-/** Without what a terminal acts on, or does not show. */
-function visible(text: string): string {
-  const characters = [...text]
-  const shown = characters.slice(0, MAX_TITLE_CHARS).join('')
-  const escaped = shown.replace(
-    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
-  )
-  return characters.length > MAX_TITLE_CHARS ? `${escaped}…` : escaped
+function noticeOf({ id, title }: Session): string {
+  return `A command goes on in the background, as session ${id}: ${oneLine(title, MAX_TITLE_CHARS)}`
 }

@@ -119,7 +119,7 @@ describeWithEngine('at the end of a run', ({ docker, image, source, isRootless }
         expect(events.slice(-2)).toMatchObject([
           {
             type: 'notice',
-            message: `A command goes on in the background, as session ${session}: ${command.replace('\u001b', '\\u{1b}').slice(0, 105)}…`,
+            message: `A command goes on in the background, as session ${session}: ${command.replace('\u001b', '\\x1b').slice(0, 99)}…`,
           },
           { type: 'finished', status: 'done' },
         ])
