@@ -6,6 +6,9 @@ import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { gitConfigPairs } from '../../host/autorun/git-config.ts'
 
+/** What the garbage of a hundred thousand cases may come to between two collections. */
+const MAX_GROWTH = 200 * 1024 * 1024
+
 const isFull = process.env.CHAOS === 'full'
 const folder = mkdtempSync(join(tmpdir(), 'codexbox-config-'))
 const file = join(folder, 'config')
@@ -109,6 +112,7 @@ test('a config is read as git reads it', () => {
 
 test('whatever a config holds, it is read in time, and no memory is kept', () => {
   let longestMs = 0
+  const before = process.memoryUsage().rss
   fc.assert(
     fc.property(text, fc.nat(50), (bytes, times) => {
       const repeated = Buffer.concat(Array.from({ length: times }, () => bytes)).toString('latin1')
@@ -119,6 +123,7 @@ test('whatever a config holds, it is read in time, and no memory is kept', () =>
     { numRuns: isFull ? 100_000 : 1000 },
   )
   expect(longestMs).toBeLessThan(3000)
+  expect(process.memoryUsage().rss - before).toBeLessThan(MAX_GROWTH)
 }, 600_000)
 
 test.each([

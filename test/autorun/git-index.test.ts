@@ -121,9 +121,10 @@ test('of an index that was tampered with, what git finds is found or it is said 
   expect(accepted).toBeGreaterThan(10)
 }, 3_600_000)
 
-test('whatever stands in an index, reading it ends, and throws nothing', () => {
+test('whatever stands in an index, reading it ends in time, throws nothing, and keeps no memory', () => {
   const indexes = realIndexes()
   let longestMs = 0
+  const before = process.memoryUsage().rss
   const read = (index: Buffer) => {
     const startedAt = performance.now()
     readGitIndex(index, () => index)
@@ -152,6 +153,7 @@ test('whatever stands in an index, reading it ends, and throws nothing', () => {
     { numRuns: isFull ? 100_000 : 500 },
   )
   expect(longestMs).toBeLessThan(3000)
+  expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024)
 }, 600_000)
 
 test('an index whose parts say different things about where its entries are is unread', () => {
