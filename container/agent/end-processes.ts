@@ -1,17 +1,17 @@
 import { spawnSync } from 'node:child_process'
-import { lastNumber, processesOf, type SeenProcess } from './process-table.ts'
+import { lastPid, processesOf, type SeenProcess } from './process-table.ts'
 import type { ExclusiveUser } from './tool-user.ts'
 
 /** How long new ones may keep turning up before all are ended at once. */
 const ONE_BY_ONE_MS = 250
 
-/** By when all have to be gone. What a fork bomb leaves of the processors is little. */
+/** By when all have to be gone. Beside a fork bomb this process gets little of the processors. */
 const LIMIT_MS = 10_000
 
-/** How long the process may take that ends all at once. */
+/** How long the helper may take that ends all at once. */
 const AT_ONCE_MS = 2000
 
-/** What goes on: a process, and the sessions (setsid(2)) that are led by these. */
+/** What is not ended: a process, and the sessions (setsid(2)) of which these processes are the leaders. */
 export interface Spared {
   pid: number | undefined
   leaders: readonly number[]
@@ -20,9 +20,9 @@ export interface Spared {
 const NOTHING: Spared = { pid: undefined, leaders: [] }
 
 /**
- * Ends the processes of the user of the tools but what is spared. Nothing else happens in this process
- * meanwhile. False: they began new ones faster than they could be ended one by one, so all of that user were
- * ended, the spared ones as well.
+ * Ends the processes of the user of the tools, except for the spared ones. Synchronous, so that the agent
+ * starts nothing meanwhile. Returns false when new processes were begun faster than they could be ended one by
+ * one: then all of that user were ended, the spared ones as well.
  * @throws Error when some cannot be ended
  */
 export function endProcesses(user: ExclusiveUser, spared: Spared = NOTHING): boolean {
@@ -32,13 +32,13 @@ export function endProcesses(user: ExclusiveUser, spared: Spared = NOTHING): boo
   let sparing = spared
   // Looking often takes memory, where that may be what is short.
   for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, 20)) {
-    const numberBefore = lastNumber()
+    const pidBefore = lastPid()
     const found = processesOf(user.ids.uid).filter(isNotIn(sparing))
-    // A process that keeps changing its number, by forking and ending, may have passed by unseen.
-    const isSure = lastNumber() === numberBefore
+    // A process that changes its number all the time, by fork and exit, may have been missed.
+    const isSure = lastPid() === pidBefore
     if (found.length === 0) {
       if (isSure) return sparing === spared
-      // What goes on may be what begins processes. It could leave one behind at any later time, too.
+      // It may be a spared session that begins processes, which it can do at any later time as well.
       if (sparing.leaders.length > 0 && isPast(ONE_BY_ONE_MS)) return true
     }
     if (isPast(LIMIT_MS)) {
@@ -74,10 +74,10 @@ function end(pid: number, ended: Set<number>): void {
   }
 }
 
-/** No process that is just being begun escapes this one: fork(2) fails in what was sent the signal. */
+/** Sends one signal to all of the user. No fork(2) escapes it: it fails in a process that has the signal. */
 function endAllAtOnce({ ids, prefix }: ExclusiveUser): void {
   const [command = '', ...args] = [...prefix, 'sh', '-c', 'kill -KILL -1']
-  // Without a process to be had it is not even started; as one of that user it may be halted or killed itself.
+  // May fail, and is tried again: where no process is left for it, or where tools halt or kill it.
   spawnSync(command, args, {
     ...ids,
     cwd: '/',

@@ -7,7 +7,7 @@ export interface SeenProcess {
   session: number
 }
 
-/** The processes that live and are of user `uid` by one of their ids: real, effective or saved. */
+/** The live processes of user `uid`, which may be their real, effective or saved user id. */
 export function processesOf(uid: number): SeenProcess[] {
   return allProcesses()
     .filter(({ status }) => isOf(uid, status) && !isDead(status))
@@ -21,8 +21,8 @@ export function childrenOf(parent: number): number[] {
     .map(({ pid }) => pid)
 }
 
-/** The number that was given last, to a process or a thread that we can see: another one shows that some have begun. */
-export function lastNumber(): string | undefined {
+/** The id of the process or thread that was begun last in our pid namespace (proc(5), /proc/loadavg). */
+export function lastPid(): string | undefined {
   return readFileSync('/proc/loadavg', 'latin1').trim().split(' ').at(-1)
 }
 
@@ -42,7 +42,7 @@ function isOf(uid: number, status: string): boolean {
   return [real, effective, saved].includes(`${uid}`)
 }
 
-/** A process whose first thread alone has ended looks dead, and its other threads go on. */
+/** Not a process whose first thread alone has ended: it is shown as a zombie, too. */
 function isDead(status: string): boolean {
   return /^State:\t[ZX]/m.test(status) && /^Threads:\t[01]$/m.test(status)
 }

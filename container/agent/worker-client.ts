@@ -121,7 +121,7 @@ export class WorkerClient {
     return worker
   }
 
-  /** What it has left running is nobody's to look at or to end any more. */
+  /** The commands of a lost worker can be neither read nor ended by the model any more. */
   #lost(): void {
     try {
       this.endAll()
@@ -135,7 +135,7 @@ const NO_ANSWER =
   'The process that runs the tools did not answer at the end of the run: it was ended, with all that it had left running.'
 
 const TOO_MANY =
-  'What the tools had left running could not be ended one by one: all of it was, and background sessions with it.'
+  'The tools began processes faster than these could be ended: all were ended at once, background sessions as well.'
 
 const MAX_TITLE_CHARS = 100
 
