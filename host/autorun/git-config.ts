@@ -6,7 +6,7 @@ export interface Pair {
 
 export interface GitConfig {
   pairs: Pair[]
-  /** Whether git would refuse it. `pairs` is what stands before that. */
+  /** Whether git would refuse it, or the name of a section is too long for us. `pairs` is what stands before that. */
   isBroken: boolean
 }
 
@@ -21,6 +21,9 @@ export function gitConfigPairs(bytes: string): GitConfig {
 }
 
 const END = ''
+
+/** It stands in front of each of its keys, so that a long one would take time by the square. */
+const MAX_SECTION = 4096
 
 class Reader {
   readonly pairs: Pair[] = []
@@ -75,7 +78,7 @@ class Reader {
       name += char.toLowerCase()
     }
     this.#section = `${name}.`
-    return name !== ''
+    return name !== '' && name.length <= MAX_SECTION
   }
 
   #readSubSection(space: string): string | undefined {

@@ -60,8 +60,8 @@ export class GitScan {
     const bytes = this.#look.lookAt(path, REPOSITORY_ELSEWHERE, MAX_DOT_GIT_BYTES)
     const end = this.#look.resolve('', path)
     if (bytes) {
-      const [, written] = /^gitdir: (.*?)[\r\n]*$/s.exec(textOf(bytes)) ?? []
-      const led = written && this.#look.resolve(top, written)
+      const line = lineOf(bytes)
+      const led = line.startsWith(GITDIR) && this.#look.resolve(top, line.slice(GITDIR.length))
       if (led) this.lookAtRepository(led, top)
     } else if (end !== undefined && this.#look.kindOf(end) === 'folder') {
       this.lookAtRepository(end, top)
@@ -100,7 +100,7 @@ export class GitScan {
   #commonOf(path: string): string {
     const written = this.#look.read(below(path, 'commondir'), MAX_DOT_GIT_BYTES)
     if (!written) return path
-    return this.#look.resolve(path, textOf(written).replace(/[\r\n]+$/, '')) ?? path
+    return this.#look.resolve(path, lineOf(written)) ?? path
   }
 
   /** From where relative paths of a config count. */
@@ -129,7 +129,8 @@ export class GitScan {
     const known = this.#configs.get(path)
     if (known) return known
     const bytes = this.#look.lookAt(path, CONFIG)
-    const { pairs } = gitConfigPairs(bytes?.toString('latin1') ?? '')
+    const { pairs, isBroken } = gitConfigPairs(bytes?.toString('latin1') ?? '')
+    if (isBroken) this.#look.findings.noteUnread(path, 'as a git config it breaks off')
     this.#look.budget.spend('steps', pairs.length)
     this.#configs.set(path, pairs)
     return pairs
@@ -225,8 +226,15 @@ export class GitScan {
 
 const isInclude = ({ key }: Pair) => /^include(if\..*)?\.path$/s.test(key)
 
-/** As git takes it: to the first zero. */
-const textOf = (bytes: Buffer) => bytes.toString('latin1').split('\0', 1)[0] ?? ''
+const GITDIR = 'gitdir: '
+
+/** As git takes it: to the first zero, without the ends of lines behind it. */
+function lineOf(bytes: Buffer): string {
+  const zero = bytes.indexOf(0)
+  let end = zero < 0 ? bytes.length : zero
+  while (end > 0 && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--
+  return bytes.toString('latin1', 0, end)
+}
 
 /** What of a command may be the path of a program, or of what an interpreter is to run. Too many are no harm. */
 export function wordsOf(command: string): string[] {

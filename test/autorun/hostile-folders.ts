@@ -16,13 +16,17 @@ export function linkChains(folder: string, count = 30_000): void {
 export function quadraticTexts(folder: string): void {
   const texts = [
     '\n'.repeat(65_000),
+    `gitdir: ${'\n'.repeat(500_000)}x`,
+    `[${'a'.repeat(400_000)}]\n${'a\n'.repeat(200_000)}`,
     ' '.repeat(65_000),
     '[a "'.repeat(16_000),
     ' filter'.repeat(9_000),
   ]
   for (const [i, text] of texts.entries()) {
-    for (let j = 0; j < 50; j++) {
+    for (let j = 0; j < 3_000_000 / text.length; j++) {
       const at = join(folder, `q${i}`, `p${j}`)
+      mkdirSync(join(at, 'file'), { recursive: true })
+      writeFileSync(join(at, 'file/.git'), text)
       mkdirSync(join(at, '.git'), { recursive: true })
       for (const name of [
         '.gitattributes',
