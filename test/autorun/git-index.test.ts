@@ -78,7 +78,7 @@ function realIndexes(): Buffer[] {
   })
 }
 
-/** The gitlinks that git finds; undefined when it refuses the index. */
+/** The gitlinks that git finds, of which it shows one without a name as `./`; undefined when it refuses the index. */
 function asGitReads(index: Buffer): string[] | undefined {
   writeFileSync(join(work, '.git/index'), index)
   const { status, stdout } = spawnSync('git', ['ls-files', '-s', '-z'], {
@@ -89,7 +89,9 @@ function asGitReads(index: Buffer): string[] | undefined {
   if (status !== 0) return undefined
   return stdout
     .split('\0')
-    .flatMap((line) => (line.startsWith('160000') ? [line.slice(line.indexOf('\t') + 1)] : []))
+    .flatMap((line) =>
+      line.startsWith('160000') ? [line.slice(line.indexOf('\t') + 1).replace(/^\.\/$/, '')] : [],
+    )
 }
 
 const edit = fc.record({ at: fc.nat(), byte: fc.nat(255), isCut: fc.nat(40).map((n) => n === 0) })
