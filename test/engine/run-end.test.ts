@@ -194,11 +194,9 @@ describeWithEngine('at the end of a run', ({ docker, image, source, isRootless }
 
         const end = events.at(-1)
         expect(end?.type).toBe('finished')
-        if (end?.type === 'finished' && end.status !== 'done') {
-          expect(end.error?.code).toBe('container-lost')
-        } else {
-          await expectNothingLeft()
-        }
+        // Beside that, the run may have failed for any reason.
+        const isLost = end?.type === 'finished' && end.error?.code === 'container-lost'
+        if (!isLost) await expectNothingLeft()
         bench.server.play(bash('echo hello'), textAnswer())
         expect(outputOf(await eventsOf(conversation.run('Go on.')))).toContain('hello')
       },
