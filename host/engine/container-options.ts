@@ -139,6 +139,8 @@ export function containerOptions(
       LogConfig: { Type: 'none', Config: {} },
       CgroupnsMode: 'private',
       IpcMode: 'private',
+      // Shared memory goes with the last process that has it; left alone it would take the place of the next run's.
+      Sysctls: { 'kernel.shm_rmid_forced': '1' },
       // By the engine, so that it also happens when this process is gone by then.
       AutoRemove: true,
       RestartPolicy: { Name: 'no' },

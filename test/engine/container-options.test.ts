@@ -50,6 +50,7 @@ const hostPolicy: [promise: string, setting: string, value: unknown][] = [
   ['nothing that is printed goes to the disk', 'LogConfig', { Type: 'none', Config: {} }],
   ['its cgroups are its own', 'CgroupnsMode', 'private'],
   ['its shared memory is its own', 'IpcMode', 'private'],
+  ['and goes with its processes', 'Sysctls', { 'kernel.shm_rmid_forced': '1' }],
   ['the engine removes it, also when we are gone', 'AutoRemove', true],
   ['and does not start it again', 'RestartPolicy', { Name: 'no' }],
 ]

@@ -41,6 +41,18 @@ describeWithEngine('memory that belongs to no process', ({ docker, image, source
     )
   })
 
+  test('of System V goes with the last process that has it', async () => {
+    const { begin, events, workspace } = await startAgent(usual)
+    writeFileSync(join(workspace, 'share.py'), SHARE)
+
+    begin('run: python3 share.py > made; cat /proc/sysvipc/shm > left')
+    await until(events, 'finished')
+
+    const linesOf = (name: string) => readFileSync(join(workspace, name), 'utf8').trim().split('\n')
+    expect(linesOf('made')).toHaveLength(2)
+    expect(linesOf('left')).toHaveLength(1)
+  })
+
   test(
     'may cost the agent where tools lower their own score first: the run is container-lost then',
     async () => {
@@ -85,4 +97,14 @@ const FILL = `
 import os
 fd = os.memfd_create('x')
 for _ in range(4096): os.write(fd, bytes(1 << 20))
+`
+
+/** A segment of shared memory, with the head of their table; it is made and never removed. */
+const SHARE = `
+import ctypes
+libc = ctypes.CDLL(None)
+libc.shmat.restype = ctypes.c_void_p
+segment = libc.shmget(0, 64 * 1024 * 1024, 0o1600)
+ctypes.memset(libc.shmat(segment, None, 0), 1, 1024)
+print(open('/proc/sysvipc/shm').read())
 `
