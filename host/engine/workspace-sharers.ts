@@ -1,8 +1,9 @@
 import { lstatSync } from 'node:fs'
 import { dirname, posix } from 'node:path'
 import type Dockerode from 'dockerode'
+import { systemCodeOf } from '../../shared/errors.ts'
 import { fileIdentity } from '../workspace/mount-source.ts'
-import { askEngine } from './ask-engine.ts'
+import { askEngine, statusOf } from './ask-engine.ts'
 import { inside } from './container-options.ts'
 import type { AgentSpec } from './engine.ts'
 import { mountsOf } from './mount-check.ts'
@@ -58,23 +59,27 @@ async function sharerOf(
   }
   const about = { pid, workspace: shared.workspace }
   if (shared.identity === workspace.identity) {
-    const fixed = new Set((await fixedByKernel(docker, Id, State, where)) ?? shared.pins)
+    const found = await fixedByKernel(docker, Id, State, where)
+    if (found === 'gone') return undefined
+    const fixed = new Set(found ?? shared.pins)
     return { ...about, holds: (at) => withParents(at).every((path) => fixed.has(path)) }
   }
   if (identitiesAbove(workspace.path).includes(shared.identity)) {
     return { ...about, holds: () => false }
   }
   const around = identitiesAbove(shared.workspace)
-  if (!around.includes(workspace.identity)) return undefined
   const isInPin = pinned.some(({ identity }) => [...around, shared.identity].includes(identity))
-  return { ...about, holds: () => !isInPin }
+  const isInside =
+    around.includes(workspace.identity) || shared.workspace.startsWith(`${workspace.path}/`)
+  // What was moved since it began is known by what it is.
+  return isInside || isInPin ? { ...about, holds: () => !isInPin } : undefined
 }
 
 /** Of another version of ours, which did not say. */
 function sharedByMounts(mounts: Dockerode.ContainerInfo['Mounts'] = []): Shared | undefined {
   const workspace = mounts.find(({ Destination }) => Destination === inside.workspace)?.Source
-  const stats = workspace && lstatSync(workspace, { bigint: true, throwIfNoEntry: false })
-  return stats ? { workspace, identity: fileIdentity(stats), pins: [] } : undefined
+  const identity = workspace && identityAt(workspace)
+  return workspace && identity ? { workspace, identity, pins: [] } : undefined
 }
 
 /**
@@ -86,10 +91,16 @@ async function fixedByKernel(
   id: string,
   state: string,
   where: string,
-): Promise<string[] | undefined> {
+): Promise<string[] | 'gone' | undefined> {
   if (state !== 'running' && state !== 'paused') return undefined
-  const mounts = await mountsOf(docker.getContainer(id), where)
-  return mounts?.map(({ point }) => posix.relative(inside.workspace, point))
+  try {
+    const mounts = await mountsOf(docker.getContainer(id), where)
+    return mounts?.map(({ point }) => posix.relative(inside.workspace, point))
+  } catch (error) {
+    // It has ended since it was listed, or is being removed.
+    if ([404, 409].includes(statusOf(error) ?? 0)) return 'gone'
+    throw error
+  }
 }
 
 /** `a/b` and `a`. */
@@ -102,8 +113,17 @@ function withParents(at: string): string[] {
 function identitiesAbove(path: string): string[] {
   const parent = dirname(path)
   if (parent === path) return []
-  const stats = lstatSync(parent, { bigint: true, throwIfNoEntry: false })
-  return [...(stats ? [fileIdentity(stats)] : []), ...identitiesAbove(parent)]
+  return [identityAt(parent), ...identitiesAbove(parent)].filter((found) => found !== undefined)
+}
+
+/** Undefined for what is not there, or not for this user to see. */
+function identityAt(path: string): string | undefined {
+  try {
+    return fileIdentity(lstatSync(path, { bigint: true }))
+  } catch (error) {
+    if (systemCodeOf(error) === undefined) throw error
+    return undefined
+  }
 }
 
 /** For the person at the second of them. `unpinned` are the paths that could not be protected for it. */

@@ -69,14 +69,21 @@ function holdPart(folder: MountSource, name: string, at: string): MountSource | 
     return holdSourceIn(folder, name)
   } catch (error) {
     if (systemCodeOf(error) === undefined) throw error
-    throw new CodexboxError(
-      'workspace-invalid',
-      `${at} in the workspace cannot be looked at (${messageOf(error)}), and so cannot be kept from the agent. ` +
-        'Change its owner or mode, such as with chmod u+rwx, and look into its hooks and config first.',
-      { cause: error },
-    )
+    throw notPinned(at, 'be looked at', error)
   }
 }
+
+function notPinned(at: string, what: string, cause: unknown): CodexboxError {
+  return new CodexboxError(
+    'workspace-invalid',
+    `${at} in the workspace cannot ${what} (${messageOf(cause)}), and so cannot be kept from the agent. ` +
+      'Mend that, such as with chmod u+rwx, and look into the hooks and config of the repository first.',
+    { cause },
+  )
+}
+
+/** The last three: another thing was put there meanwhile, which is judged by what it is. */
+const CANNOT_BE_MADE = ['EEXIST', 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENOENT', 'ELOOP']
 
 /** Undefined where it cannot be made, as in a repository that can only be read: then no tool can make it either. */
 function makePart(
@@ -91,8 +98,10 @@ function makePart(
     if (kind === 'folder') makeFolder(folder, name)
     else makeFile(folder, name)
   } catch (error) {
-    // Another start may have been faster, or it cannot be made.
-    if (systemCodeOf(error) === undefined) throw error
+    // Another start was faster, or no tool can make it either. A disk that is full is no such reason.
+    const code = systemCodeOf(error)
+    if (code === undefined) throw error
+    if (!CANNOT_BE_MADE.includes(code)) throw notPinned(`.git/${name}`, 'be made', error)
   }
   return holdPart(git, name, `.git/${name}`)
 }

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { chownSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type Dockerode from 'dockerode'
@@ -42,11 +52,11 @@ const ALL_PINS = ['', '/hooks', '/config', '/config.worktree', '/modules', '/wor
 )
 
 /** An engine that lists our container, and one that is made and not started, with these labels. */
-function listing(labels: Record<string, string>): Dockerode {
+function listing(labels: Record<string, string>, State = 'created'): Dockerode {
   const listed = ['codexbox-own', 'codexbox-other'].map((name) => ({
     Id: name,
     Names: [`/${name}`],
-    State: 'created',
+    State,
     Labels: { ...hostOwnerLabels(), ...labels },
     Mounts: [{ Destination: '/workspace' }],
   }))
@@ -78,6 +88,48 @@ test.each<[where: string, path: string, pins: string[], holds: string[] | undefi
   expect(sharers.map((sharer) => ALL_PINS.filter((at) => sharer.holds(at)))).toEqual(
     holds ? [holds] : [],
   )
+})
+
+test.each([
+  ['is closed to this user', () => chmodSync(join(box, 'other'), 0)],
+  [
+    'has become a loop',
+    () => {
+      rmSync(join(box, 'other'), { recursive: true })
+      symlinkSync('other', join(box, 'other'))
+    },
+  ],
+])('a path of another conversation that %s is no reason to fail', async (_, close) => {
+  mkdirSync(join(box, 'other/folder'), { recursive: true })
+  close()
+  const labels = sharedLabels({ workspace: join(box, 'other/folder/a'), identity: '1:2', pins: [] })
+
+  expect(await sharersOf(listing(labels))).toEqual([])
+
+  if (lstatSync(join(box, 'other')).isDirectory()) chmodSync(join(box, 'other'), 0o755)
+})
+
+test('a repository that was moved to where another conversation has it is known by what it is', async () => {
+  const git = holdSource(join(box, 'project/.git'))
+  later(() => releaseSources([git]))
+  const labels = sharedLabels({ workspace: '/gone', identity: git.identity, pins: [] })
+
+  const [sharer] = await sharersOf(listing(labels))
+
+  expect(sharer?.holds('.git/hooks')).toBe(false)
+})
+
+test('a conversation that has ended since it was listed is none', async () => {
+  const { path: workspace, identity } = hold('project').workspace
+  const gone = Object.assign(new Error('no such container'), { statusCode: 404 })
+  const docker = Object.assign(
+    listing(sharedLabels({ workspace, identity, pins: [] }), 'running'),
+    {
+      getContainer: () => ({ inspect: () => Promise.reject(gone) }),
+    },
+  )
+
+  expect(await sharersOf(docker)).toEqual([])
 })
 
 test('a container that does not say what it has may have anything', async () => {
