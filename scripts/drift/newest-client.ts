@@ -19,7 +19,7 @@ export async function newestClient(): Promise<OfficialClient> {
   const version = stdout.trim()
   // The program itself is in a package for each kind of machine.
   const packed = await npm(
-    ['pack', `${PACKAGE}@${version}-${process.platform}-${process.arch}`, '--silent'],
+    ['pack', `${PACKAGE}@${version}-${process.platform}-${process.arch}`],
     folder,
   )
   await run('tar', ['xzf', packed.stdout.trim()], { cwd: folder })
@@ -37,7 +37,9 @@ export async function clientAt(command: string, prefix: string[] = []): Promise<
 
 async function npm(args: string[], cwd: string) {
   try {
-    return await run('npm', args, { cwd, shell: process.platform === 'win32' })
+    // Its errors are told whatever level the npm that runs us has handed on.
+    const told = [...args, '--loglevel=error']
+    return await run('npm', told, { cwd, shell: process.platform === 'win32' })
   } catch (error) {
     const said = String((error as { stderr?: string }).stderr ?? error)
     const code = /npm error code (\w+)/.exec(said)?.[1] ?? 'it failed'
