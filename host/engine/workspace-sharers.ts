@@ -1,9 +1,10 @@
 import { lstatSync } from 'node:fs'
 import { dirname, posix } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { systemCodeOf } from '../../shared/errors.ts'
 import { fileIdentity } from '../workspace/mount-source.ts'
-import { askEngine, statusOf } from './ask-engine.ts'
+import { askEngine, hadNoAnswer, statusOf } from './ask-engine.ts'
 import { inside } from './container-options.ts'
 import type { AgentSpec } from './engine.ts'
 import { mountsOf } from './mount-check.ts'
@@ -93,15 +94,24 @@ async function fixedByKernel(
   where: string,
 ): Promise<string[] | 'gone' | undefined> {
   if (state !== 'running' && state !== 'paused') return undefined
-  try {
-    const mounts = await mountsOf(docker.getContainer(id), where)
-    return mounts?.map(({ point }) => posix.relative(inside.workspace, point))
-  } catch (error) {
-    // It has ended since it was listed, or is being removed.
-    if ([404, 409].includes(statusOf(error) ?? 0)) return 'gone'
-    throw error
+  for (let tries = 0; tries < ENDING_TRIES; tries++) {
+    try {
+      const mounts = await mountsOf(docker.getContainer(id), where)
+      return mounts?.map(({ point }) => posix.relative(inside.workspace, point))
+    } catch (error) {
+      // It has ended since it was listed, or is being removed.
+      if ([404, 409].includes(statusOf(error) ?? 0)) return 'gone'
+      if (hadNoAnswer(error)) throw error
+      // Of a process that is ending the kernel has no mounts any more.
+      await sleep(ENDING_PAUSE_MS)
+    }
   }
+  return []
 }
+
+/** How long a container may take to end: that of a host that was killed may be about to. */
+const ENDING_TRIES = 40
+const ENDING_PAUSE_MS = 50
 
 /** `a/b` and `a`. */
 function withParents(at: string): string[] {
