@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { describe, expect, test } from 'vitest'
 import { readConfig } from '../host/config.ts'
@@ -57,7 +58,13 @@ export async function withoutLeftovers(
   docker: Dockerode,
   filters: Record<string, string[]>,
 ): Promise<void> {
-  const left = await docker.listContainers({ all: true, filters })
+  const isRemoving = ({ State }: Dockerode.ContainerInfo) => State === 'removing'
+  let left = await docker.listContainers({ all: true, filters })
+  // The engine says that one is removed a moment before it stops listing it.
+  for (let tries = 0; tries < 100 && left.some(isRemoving); tries++) {
+    await sleep(50)
+    left = await docker.listContainers({ all: true, filters })
+  }
   await Promise.all(
     left.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true }).catch(gone)),
   )

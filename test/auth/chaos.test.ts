@@ -11,12 +11,11 @@ import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
+import { isFull } from '../full-size.ts'
 import { renewalEntries, renewalPid } from './renewal-entries.ts'
 import type { TokenProcessOptions } from './token-process.ts'
 import { isRunning, tokenProcesses } from './token-processes.ts'
 
-/** `CHAOS=full` runs everything at the size that is promised, which takes some minutes. */
-const isFull = process.env.CHAOS === 'full'
 const SIZE = isFull
   ? { kills: 1000, rounds: 20, nemesisMs: 60_000, renewals: 1000 }
   : { kills: 32, rounds: 3, nemesisMs: 4_000, renewals: 20 }

@@ -5,7 +5,8 @@ import { historyOf } from '../../host/runs/history.ts'
 import type { SessionLine } from '../../host/runs/session-log.ts'
 import type { Item } from '../../shared/items.ts'
 import { historyFault } from '../fakes/strict-history.ts'
-import { isFull, seed } from './seeded.ts'
+import { isFull } from '../full-size.ts'
+import { seed } from './seeded.ts'
 
 const OWNER = 'codex:ada'
 /** Two runs of ours, and one of somebody else. */
@@ -175,7 +176,7 @@ function aSession(items: readonly Item[]): SessionLine[] {
   return [run, ...items.map((item) => ({ type: 'item' as const, runId: 'run-1', item }))]
 }
 
-const RUNS = isFull ? 1_000_000 : 100_000
+const RUNS = isFull ? 1_000_000 : 30_000
 
 test(`whatever ${RUNS} logs hold, the service takes the history, and what is mended needs no mending`, () => {
   let mended = 0

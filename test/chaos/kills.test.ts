@@ -2,11 +2,12 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { isFull } from '../full-size.ts'
 import { describeWithEngine } from '../real-engine.ts'
 import { countEvents, HEAVY_PLAN, type Kills, killOnce } from './kills.ts'
 import { type PlannedModel, startPlannedModel } from './planned-model.ts'
 import { processesOf } from './processes.ts'
-import { isFull, seed } from './seeded.ts'
+import { seed } from './seeded.ts'
 
 const KILLS = isFull ? 50 : 10
 const KILLS_IN_CONTAINERS = isFull ? 15 : 2

@@ -1,6 +1,3 @@
-/** `CHAOS=full` runs everything at the size that is promised, which takes some minutes. */
-export const isFull = process.env.CHAOS === 'full'
-
 /** `CHAOS_SEED` repeats what a failed test says its seed was. */
 export const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 31))
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { isFull } from '../full-size.ts'
 import { agentAsker, hostAsker, SILENCE_MS } from './asker.ts'
 import type { Fault } from './chaos-proxy.ts'
 import {
@@ -10,7 +11,7 @@ import {
   report,
   type Way,
 } from './fault-cases.ts'
-import { isFull, pick, randomFrom, seed } from './seeded.ts'
+import { pick, randomFrom, seed } from './seeded.ts'
 
 const AGENTS: Way = { makeAsker: agentAsker, lanes: 24 }
 /** In sealed mode, so what goes wrong does so between the gateway and the service. */

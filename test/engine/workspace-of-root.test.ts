@@ -6,6 +6,7 @@ import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { openConversation } from '../../host/runs/open-conversation.ts'
 import { derivedImages } from '../derived-images.ts'
+import { isFull } from '../full-size.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import {
   cleanUp,
@@ -18,6 +19,8 @@ import {
 import { startHost } from './host-process.ts'
 
 const SIGNALS = Array.from({ length: 64 }, (_, index) => index + 1)
+/** Those that end, halt or continue a process by default in each of their ways, and one that nobody uses. */
+const SOME_SIGNALS = [1, 2, 3, 9, 10, 15, 18, 19, 20, 21, 22, 34]
 const GONE_MS = 10_000
 /** As many hosts at a time. */
 const BESIDE = 4
@@ -100,14 +103,15 @@ describeWithEngine('in a workspace of root', ({ docker, image, source, isRootles
       const left: number[] = []
       let slowest = 0
       // Each to its end before the next: a host that starts removes what others have left.
-      for (let first = 0; first < SIGNALS.length; first += BESIDE) {
-        const signals = SIGNALS.slice(first, first + BESIDE)
+      const tried = isFull ? SIGNALS : SOME_SIGNALS
+      for (let first = 0; first < tried.length; first += BESIDE) {
+        const signals = tried.slice(first, first + BESIDE)
         const hosts = await Promise.all(signals.map(aSignalledHost))
         const goneAfter = await Promise.all(hosts.map(({ kill }) => kill()))
         left.push(...signals.filter((_, index) => (goneAfter[index] ?? Infinity) > GONE_MS))
         slowest = Math.max(slowest, ...goneAfter)
       }
-      console.log(`${SIGNALS.length} signals: the slowest was gone after ${slowest} ms`)
+      console.log(`${tried.length} signals: the slowest was gone after ${slowest} ms`)
 
       expect(left).toEqual([])
     }, 300_000)

@@ -21,11 +21,12 @@ import { holdSource, releaseSources } from '../../host/workspace/mount-source.ts
 import { pinGit } from '../../host/workspace/pin-git.ts'
 import { cleanUp, later } from '../engine/engine-contract.ts'
 import { startEngineProxy } from '../engine/engine-proxy.ts'
+import { isFull } from '../full-size.ts'
 import { describeWithEngine, uniqueName, withoutLeftovers } from '../real-engine.ts'
 import { scriptPackage } from '../script-package.ts'
 
 /** `CHAOS=full`: as often as the figures in docs/threat-model.md were measured. */
-const STARTS = process.env.CHAOS === 'full' ? 200 : 12
+const STARTS = isFull ? 200 : 6
 
 const hostScript = await scriptPackage('test/hostile/swap-host.ts')
 

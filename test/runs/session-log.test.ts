@@ -24,7 +24,7 @@ import {
   type SessionLine,
   SessionLog,
 } from '../../host/runs/session-log.ts'
-import { isFull } from '../chaos/seeded.ts'
+import { isFull } from '../full-size.ts'
 import { scriptPackage } from '../script-package.ts'
 
 const holderScript = await scriptPackage('test/runs/hold-session.ts')

@@ -17,7 +17,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { scan } from '../../host/autorun/scan.ts'
 import { readWithin } from '../../host/workspace/open-within.ts'
 import { openWorkspace } from '../../host/workspace/open-workspace.ts'
-import { isFull } from '../chaos/seeded.ts'
+import { isFull } from '../full-size.ts'
 
 const MAX_BYTES = 1000
 const SECRET = 'this is outside'
