@@ -187,6 +187,8 @@ export class Tunnels {
       }
     }
     const { port } = this.#way
+    // Also one that the client then says nothing in.
+    this.#opened++
     try {
       const server = await dial({ host, port, addresses, ms: this.#limits.stepMs, signal })
       return { host, server }
@@ -234,7 +236,6 @@ export class Tunnels {
     onEnd: (end: { why?: string; bytesUp: number; bytesDown: number }) => void,
   ): Promise<void> {
     const { idleMs, stepMs, bytesUp, bytesDown } = this.#limits
-    this.#opened++
     let why: string | undefined
     let up = 0
     let down = 0

@@ -75,7 +75,12 @@ export async function serveRequest(
   const mayCost = response.headersSent ? response.statusCode === 200 : signal.aborted
   const estimate =
     sentMs !== undefined && mayCost && !meter.tokens
-      ? estimatedTokens({ bytesUp, bytesDown, ms: msSince() - sentMs })
+      ? estimatedTokens({
+          bytesUp,
+          bytesDown,
+          ms: msSince() - sentMs,
+          webSearch: terms.form.webSearch,
+        })
       : undefined
   const tokens = meter.tokens ?? estimate ?? NO_TOKENS
   account.tokens += tokens.input + tokens.output

@@ -62,9 +62,11 @@ export function estimatedTokens(request: {
   bytesDown: number
   /** Since it was sent. */
   ms: number
+  /** Whether the service may put pages of the web before the model, whose size is not known here. */
+  webSearch: boolean
 }): Tokens {
-  const { bytesUp, bytesDown, ms } = request
-  const input = Math.min(bytesUp, LARGEST_CONTEXT)
+  const { bytesUp, bytesDown, ms, webSearch } = request
+  const input = webSearch ? LARGEST_CONTEXT : Math.min(bytesUp, LARGEST_CONTEXT)
   const output = Math.max(bytesDown, Math.ceil(ms * TOKENS_PER_MS))
   return { input, cached: 0, output: Math.min(output, LARGEST_CONTEXT - input) }
 }

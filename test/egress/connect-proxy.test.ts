@@ -571,6 +571,15 @@ describe('there is an end to', () => {
     expect(bench.targets[2]?.why).toContain('as many tunnels as it may')
   })
 
+  test('are counted from the moment that the host is connected, whether or not anything is said in them', async () => {
+    const bench = await open({ limits: { tunnels: 2 } })
+
+    const answers = []
+    for (let i = 0; i < 3; i++) answers.push(await bench.ask(connectTo(`${SERVICE}:443`)))
+
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 403])
+  })
+
   test('connections: a thousand at once take nothing from this process but their number', async () => {
     const bench = await open({ limits: { connections: 10 } })
     let ended = 0

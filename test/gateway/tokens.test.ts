@@ -178,13 +178,20 @@ test.each([
   expect(lines[0]).not.toHaveProperty('estimated')
 })
 
+test('a request that may search the web counts as a whole context, since pages may have been read', () => {
+  const { input } = estimatedTokens({ bytesUp: 9, bytesDown: 0, ms: 0, webSearch: true })
+
+  expect(input).toBe(LARGEST_CONTEXT)
+})
+
 test('no request counts as more than a context', () => {
-  for (const [bytesUp, bytesDown, ms] of [
-    [0, 0, 1e12],
-    [9e9, 9e9, 0],
-    [900_000, 900_000, 0],
+  for (const [bytesUp, bytesDown, ms, webSearch] of [
+    [0, 0, 1e12, false],
+    [9e9, 9e9, 0, false],
+    [900_000, 900_000, 0, false],
+    [900_000, 900_000, 0, true],
   ] as const) {
-    const { input, output } = estimatedTokens({ bytesUp, bytesDown, ms })
+    const { input, output } = estimatedTokens({ bytesUp, bytesDown, ms, webSearch })
     expect(input + output).toBe(LARGEST_CONTEXT)
   }
 })
