@@ -2,11 +2,13 @@
  * The container script: one file, three processes. It is the agent, which starts it again as the
  * worker; the host starts it as the relay where its sockets cannot be mounted.
  */
+// These two act at once: the host works on what they say while the rest is being loaded.
+import './report.ts'
+import './reach-host.ts'
 import { messageOf } from '../shared/errors.ts'
 import { serveAgent } from './agent/agent.ts'
-import { mountQuestion, printLook, reportMounts } from './agent/report-mounts.ts'
+import { mountQuestion } from './agent/report-mounts.ts'
 import { openForwarder } from './egress/forwarder.ts'
-import { knock } from './relay/knock.ts'
 import { serveRelay } from './relay/relay.ts'
 import { becomeToolUser } from './worker/become-tool-user.ts'
 import { serveWorker } from './worker/worker.ts'
@@ -30,16 +32,8 @@ function serve(): Promise<number> {
       return work(path || process.cwd(), args[1])
     case 'relay':
       return serveRelay(path, args.slice(1))
-    case 'look':
-      printLook(args)
-      return Promise.resolve(0)
-    case 'agent': {
-      // First of all: the host waits for both.
-      if (path) knock(path)
-      const question = mountQuestion(args.slice(1))
-      writeLine(`${JSON.stringify(reportMounts(question))}\n`)
-      return serveAgent(process.stdin, writeLine, question)
-    }
+    case 'agent':
+      return serveAgent(process.stdin, writeLine, mountQuestion(args.slice(1)))
     default:
       return serveAgent(process.stdin, writeLine)
   }

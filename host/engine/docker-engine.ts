@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream'
+import { type Duplex, PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
@@ -23,8 +23,8 @@ import { toolEnvironment } from './environment.ts'
 import { type HeldMount, holdMounts } from './held-mounts.ts'
 import { type ImageSettings, imageMissing, imageSettings } from './image-settings.ts'
 import { deviationsOf, hasComma } from './inspect-policy.ts'
+import { EndedError } from './kernel-mounts.ts'
 import { checkMounts } from './mount-check.ts'
-import { NoLineError } from './next-line.ts'
 import { END_MS, reachHost, whySocketsAreNotShared } from './reach-host.ts'
 import type { Relay } from './relay.ts'
 import { removeContainer } from './remove-container.ts'
@@ -88,23 +88,29 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
           const container = await create(docker, options, image, where).catch((error) => {
             throw withAdviceOnCommas(error, options)
           })
+          // Before the start, or the first output would be missed.
+          const attached = askEngine((signal) => attach(docker, container.id, signal), where)
+          const detach = () => void attached.then((stream) => stream.destroy()).catch(() => {})
           try {
             // Once it is made, so that of two that start at once the later sees the other.
-            const [sharedWith] = await Promise.all([
+            const [sharedWith, stream] = await Promise.all([
               workspaceSharers(docker, given, where),
+              attached,
               checkPolicy(container, options, where),
             ])
             const fixed = pinned.filter(({ at }) => sharedWith.every(({ holds }) => holds(at)))
             if (fixed.length < pinned.length) {
+              detach()
               await removeContainer(container)
               return fixed
             }
             const inMemory = Object.keys(options.HostConfig.Tmpfs ?? {})
             const started = { image, settings, where, whyNot, mounts, inMemory }
-            const agent = await attachAndStart(docker, container, spec, started)
+            const agent = await startAttached(docker, container, stream, spec, started)
             whyNot ??= agent.relayed?.because
             return { ...agent, sharedWith }
           } catch (error) {
+            detach()
             const removed = removeContainer(container)
             // Not waited for where the engine had no answer before; it is tried all the same.
             if (!hadNoAnswer(error)) await removed
@@ -200,14 +206,13 @@ interface Start {
   inMemory: string[]
 }
 
-async function attachAndStart(
+async function startAttached(
   docker: Dockerode,
   container: Dockerode.Container,
+  stream: Duplex,
   spec: AgentSpec,
   { image, settings, where, whyNot, mounts, inMemory }: Start,
 ): Promise<AgentProcess> {
-  // Attached before the start, or the first output would be missed; the same holds for the exit.
-  const stream = await askEngine((abortSignal) => attach(docker, container.id, abortSignal), where)
   const stdout = new PassThrough()
   const stderr = new PassThrough()
   const stderrTail = tailOf(stderr)
@@ -222,6 +227,7 @@ async function attachAndStart(
       stderr.end()
     })
   const over = new AbortController()
+  // Asked for before the start, or the exit might be missed.
   const ended = exitOf(container, outputEnded, where, over.signal)
 
   try {
@@ -241,7 +247,7 @@ async function attachAndStart(
     stream.destroy()
     // It may still find one.
     void reaching.then(({ relay }) => relay?.close()).catch(() => {})
-    if (!(error instanceof NoLineError)) throw error
+    if (!(error instanceof EndedError)) throw error
     const exit = await unlessUnusable(await ended, { image, where }, stderrTail, outputEnded)
     throw containerLost(exit, stderrTail())
   })

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import type Dockerode from 'dockerode'
 import type { z } from 'zod'
-import { CodexboxError, type ErrorCode, messageOf, systemCodeOf } from '../../shared/errors.ts'
+import { CodexboxError, type ErrorCode, messageOf } from '../../shared/errors.ts'
 import { MountReport, type ProofRequest, Proofs } from '../../shared/mount-report.ts'
-import { askEngine } from './ask-engine.ts'
 import { inside } from './container-options.ts'
 import type { HeldMount } from './held-mounts.ts'
+import { EndedError, mountsOf, ownMounts } from './kernel-mounts.ts'
 import { makeMountProofs } from './mount-proofs.ts'
 import {
   type ExpectedMounts,
@@ -17,7 +17,7 @@ import {
   tableFaults,
   targetFaults,
 } from './mount-table.ts'
-import { NoLineError, nextLine } from './next-line.ts'
+import { nextLine } from './next-line.ts'
 
 /** The start of Node, on a machine that may be busy. */
 const REPORT_MS = 20_000
@@ -41,8 +41,7 @@ export interface MountCheckOptions {
  * workspace, that may lead elsewhere. The container reports, before it is given anything. Where this process can
  * read the table of mounts from the kernel, it does not take the container's word for it.
  * @throws CodexboxError `workspace-invalid` when something else is mounted than was meant, `engine-unavailable`
- * when something is mounted that was not asked for, `protocol-violation` for a report that is none; NoLineError when
- * the output ended
+ * when something is mounted that was not asked for, `protocol-violation` for a report that is none; EndedError
  */
 export async function checkMounts(
   container: Dockerode.Container,
@@ -65,42 +64,11 @@ export async function checkMounts(
   if (!comparesNumbers) await checkProofs(options)
 }
 
-/**
- * The mounts of a running container as the kernel tells them; undefined where its process cannot be seen from
- * here: the engine is elsewhere, or this process is in a container itself, or sees its own user's processes only.
- * @throws CodexboxError `engine-unavailable` for a process that is there and whose mounts cannot be read
- */
-export async function mountsOf(
-  container: Dockerode.Container,
-  where: string,
-): Promise<Mount[] | undefined> {
-  if (process.platform !== 'linux') return undefined
-  const { State } = await askEngine((abortSignal) => container.inspect({ abortSignal }), where)
-  try {
-    const table = parseMountTable(readFileSync(`/proc/${State.Pid}/mountinfo`, 'utf8'))
-    // By another machine's word the number is some other process's.
-    const isIts = readFileSync(`/proc/${State.Pid}/cgroup`, 'utf8').includes(container.id)
-    return isIts ? table : undefined
-  } catch (error) {
-    if (['ENOENT', 'EACCES', 'ESRCH'].includes(systemCodeOf(error) ?? '')) return undefined
-    throw unusableReport(where, messageOf(error))
-  }
-}
-
 function expectedMounts({ mounts, inMemory }: MountCheckOptions): ExpectedMounts {
   const binds = mounts.map(({ source, ...mount }) => ({ ...mount, identity: source?.identity }))
   const folder = mounts.find(({ target }) => target === inside.workspace)?.source?.path
   const own = folder === undefined ? [] : ownMounts()
   return { binds, inMemory, below: mountsBelow(own, folder ?? '', inside.workspace) }
-}
-
-/** The host's own; none where there is no such table. */
-function ownMounts(): Mount[] {
-  try {
-    return parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'))
-  } catch {
-    return []
-  }
 }
 
 /** Of an engine in a virtual machine: the container tells what it reads where the host has just written. */
@@ -128,7 +96,7 @@ async function lineOf<T>(schema: z.ZodType<T>, { stdout, where }: MountCheckOpti
   try {
     return schema.parse(JSON.parse(await nextLine(stdout, MAX_LINE_BYTES, REPORT_MS)))
   } catch (error) {
-    if (error instanceof NoLineError) throw error
+    if (error instanceof EndedError) throw error
     throw unusableReport(where, messageOf(error), 'protocol-violation')
   }
 }

@@ -1,15 +1,11 @@
 import type { Readable } from 'node:stream'
+import { EndedError } from './kernel-mounts.ts'
 
 const NEWLINE = 0x0a
 
-/** The stream ended, or broke, before the line did. */
-export class NoLineError extends Error {
-  override readonly name = 'NoLineError'
-}
-
 /**
  * Takes one line off a stream and leaves the rest to the next reader.
- * @throws NoLineError; Error when the line is longer than `maxBytes`, or did not come within `ms`
+ * @throws EndedError when the stream ended, or broke, before; Error when the line is longer than `maxBytes`, or did not come within `ms`
  */
 export function nextLine(stream: Readable, maxBytes: number, ms: number): Promise<string> {
   const pieces: Buffer[] = []
@@ -21,7 +17,7 @@ export function nextLine(stream: Readable, maxBytes: number, ms: number): Promis
       stream.off('readable', take).off('end', onEnd).off('close', onEnd).off('error', onEnd)
       end()
     }
-    const onEnd = () => settle(() => reject(new NoLineError('the output ended before a line did')))
+    const onEnd = () => settle(() => reject(new EndedError('the output ended before a line did')))
     const take = () => {
       for (let piece = stream.read(); piece !== null; piece = stream.read()) {
         const end = piece.indexOf(NEWLINE)

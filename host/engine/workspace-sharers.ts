@@ -7,7 +7,7 @@ import { fileIdentity } from '../workspace/mount-source.ts'
 import { askEngine, hadNoAnswer, statusOf } from './ask-engine.ts'
 import { inside } from './container-options.ts'
 import type { AgentSpec } from './engine.ts'
-import { mountsOf } from './mount-check.ts'
+import { mountsOf } from './kernel-mounts.ts'
 import { MANAGED_LABEL, ownerIn, type Shared, sharedIn } from './owner-labels.ts'
 
 /** A container of another conversation that has our workspace, a folder in it, or one around it. */

@@ -4,6 +4,7 @@ import {
   chownSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   rmSync,
   writeFileSync,
@@ -21,6 +22,7 @@ import { DEMO_MODEL } from '../../host/providers/demo/responses-request.ts'
 import type { ModelConnection } from '../../host/providers/provider.ts'
 import { readEvents } from '../../host/runs/read-events.ts'
 import { holdSource, type MountSource, releaseSources } from '../../host/workspace/mount-source.ts'
+import { CodexboxError } from '../../shared/errors.ts'
 import type { FinishedEvent, HostLine, RunEvent, RunRequest } from '../../shared/protocol.ts'
 import { containerScript } from '../fakes/container-script.ts'
 import { someGatewayOptions } from '../fakes/gateway-options.ts'
@@ -240,15 +242,32 @@ export function testEngineContract(engine: Engine): void {
 
   test('an end that nobody asked for is told with its exit code and its last words', async () => {
     const { agent } = await startAgent(engine, {
-      agentFile: aScript(`
-        process.stderr.write('x'.repeat(10_000) + 'the last words\\n', () => process.exit(3))`),
+      agentFile: aScript(`process.stdin.once('data', () =>
+        process.stderr.write('x'.repeat(10_000) + 'the last words\\n', () => process.exit(3)))`),
     })
+    agent.stdin.write('end\n')
 
     await outputEnd(agent)
 
     expect(await agent.exited).toEqual({ code: 3, signal: null })
     expect(agent.stderrTail()).toMatch(/^x{4000,}the last words$/)
     expect(agent.stderrTail().length).toBeLessThanOrEqual(4096)
+  })
+
+  test('an end as soon as it has begun is told with its exit code, during the start or after', async () => {
+    const agentFile = aScript(`process.stderr.write('last words\\n', () => process.exit(3))`)
+
+    const exit = await startAgent(engine, { agentFile }).then(
+      ({ agent }) => agent.exited,
+      (error: unknown) => error,
+    )
+
+    if (exit instanceof CodexboxError) {
+      expect(exit).toMatchObject({ code: 'container-lost' })
+      expect(exit.message).toContain('exit code 3. Its last words: last words')
+    } else {
+      expect(exit).toEqual({ code: 3, signal: null })
+    }
   })
 
   test('output that is written just before the end is not lost', async () => {
@@ -281,12 +300,16 @@ export function testEngineContract(engine: Engine): void {
   })
 }
 
-/** A script in the place of the agent's. */
+/** A script in the place of the agent's. As a relay it is the usual one. */
 export function aScript(source: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-script-'))
   later(() => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, 'agent.cjs')
-  writeFileSync(file, containerScript(source))
+  const relay = readFileSync(agentFile, 'utf8')
+  writeFileSync(
+    file,
+    `if (process.argv[2] === 'relay') {\n${relay}\n} else {\n${containerScript(source)}\n}`,
+  )
   chmodSync(folder, 0o755)
   return file
 }

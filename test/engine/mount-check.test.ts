@@ -25,12 +25,13 @@ import { startEngineProxy } from './engine-proxy.ts'
 /** A container script that writes what it is given in the place of what the real one reports. */
 const reporting = (change: string, script: string) => `
 if (process.argv[2] === 'agent') {
-  const write = process.stdout.write
-  process.stdout.write = function (chunk, ...rest) {
-    process.stdout.write = write
-    const report = JSON.parse(chunk)
+  const fs = require('node:fs')
+  const { writeFileSync } = fs
+  fs.writeFileSync = (file, text) => {
+    fs.writeFileSync = writeFileSync
+    const report = JSON.parse(text)
     ${change}
-    return write.call(process.stdout, JSON.stringify(report) + '\\n', ...rest)
+    writeFileSync(file, JSON.stringify(report) + '\\n')
   }
 }
 ${script}`
