@@ -36,6 +36,7 @@ import {
   unboundedError,
   withAdviceOnLimits,
 } from './rootless.ts'
+import { untilStarted } from './starting-containers.ts'
 import { watchContainer, whileItAnswers } from './watch-container.ts'
 import { workspaceSharers } from './workspace-sharers.ts'
 
@@ -94,10 +95,17 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
           try {
             // Once it is made, so that of two that start at once the later sees the other.
             const [sharedWith, stream] = await Promise.all([
-              workspaceSharers(docker, given, where),
+              workspaceSharers(docker, { ...given, id: container.id }, where),
               attached,
               checkPolicy(container, options, where),
             ])
+            const first = sharedWith.filter(({ goesFirst }) => goesFirst)
+            if (first.length > 0) {
+              detach()
+              await removeContainer(container)
+              await untilStarted(docker, first, where)
+              return [...pinned]
+            }
             const fixed = pinned.filter(({ at }) => sharedWith.every(({ holds }) => holds(at)))
             if (fixed.length < pinned.length) {
               detach()

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
+import { PassThrough } from 'node:stream'
 import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { askEngine } from './ask-engine.ts'
+import { demultiplex } from './demultiplex.ts'
+import { hijack } from './hijack.ts'
 import { type Mount, parseMountTable } from './mount-table.ts'
 
 /** A container ended before it had said what was waited for. */
@@ -49,3 +52,57 @@ export async function mountsOf(
 }
 
 const NOT_SEEN = ['ENOENT', 'EACCES', 'ESRCH']
+
+/** It is a start of Node, on a machine that may be busy. */
+const EXEC_MS = 20_000
+
+const MAX_TABLE_BYTES = 1024 * 1024
+
+/**
+ * The same table from another kernel: a program that the engine starts in the container reads it. Tools are another
+ * user than that program, and cannot change what it prints. Where they are root by number it runs as another one.
+ * @throws CodexboxError `engine-unavailable`; a refusal of the engine's; Error when what it printed is no such table
+ */
+export async function mountsByExec(
+  docker: Dockerode,
+  container: Dockerode.Container,
+  where: string,
+): Promise<Mount[]> {
+  const printed = await askEngine(
+    async (abortSignal) => {
+      const exec = await container.exec({
+        Cmd: ['node', '-p', "require('fs').readFileSync('/proc/self/mountinfo', 'utf8')"],
+        User: '65533:65533',
+        WorkingDir: '/',
+        AttachStdout: true,
+        AttachStderr: true,
+        Tty: false,
+        abortSignal,
+      })
+      const body = JSON.stringify({ Detach: false, Tty: false })
+      const path = `/exec/${exec.id}/start`
+      const stream = await hijack(docker, { path, body }, abortSignal)
+      abortSignal.addEventListener('abort', () => stream.destroy())
+      const stdout = new PassThrough()
+      const stderr = new PassThrough().resume()
+      const read = textOf(stdout, MAX_TABLE_BYTES)
+      await demultiplex(stream, { stdout, stderr })
+      stdout.end()
+      return read
+    },
+    where,
+    EXEC_MS,
+  )
+  return parseMountTable(printed)
+}
+
+async function textOf(stream: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+  const pieces: Buffer[] = []
+  let bytes = 0
+  for await (const piece of stream) {
+    bytes += piece.length
+    if (bytes > maxBytes) throw new Error(`a mount table is longer than ${maxBytes} bytes`)
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString('utf8')
+}

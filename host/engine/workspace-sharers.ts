@@ -1,37 +1,43 @@
-import { lstatSync } from 'node:fs'
 import { dirname, posix } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
-import { systemCodeOf } from '../../shared/errors.ts'
-import { fileIdentity } from '../workspace/mount-source.ts'
+import { identityAt, pathAndAbove } from '../workspace/folders-above.ts'
 import { askEngine, hadNoAnswer, statusOf } from './ask-engine.ts'
 import { inside } from './container-options.ts'
 import type { AgentSpec } from './engine.ts'
-import { mountsOf } from './kernel-mounts.ts'
+import { mountsByExec, mountsOf } from './kernel-mounts.ts'
+import type { Mount } from './mount-table.ts'
 import { MANAGED_LABEL, ownerIn, type Shared, sharedIn } from './owner-labels.ts'
+import { placesOf, type Relation, relationTo, type WorkspacePlaces } from './shared-files.ts'
+import { isBeingStarted, statusOfContainer } from './starting-containers.ts'
 
 /** A container of another conversation that has our workspace, a folder in it, or one around it. */
 export interface WorkspaceSharer {
+  id: string
   /** The process id of its host; undefined where the container does not say. */
   pid: number | undefined
-  /** The host's path of its workspace; undefined where the container does not say. */
+  /** The host's path of its workspace, where it began; undefined where the container does not say. */
   workspace: string | undefined
   /**
    * Whether its tools cannot move what is at this path below *our* workspace. A mount point cannot be renamed where
    * it is mounted, and what they have not is out of their reach.
    */
   holds(at: string): boolean
+  /** It is being started, and our tools could move what the engine is about to mount for it. */
+  goesFirst: boolean
 }
+
+type Own = Pick<AgentSpec, 'workspace' | 'pinned'> & { id: string }
 
 const ENDED = ['exited', 'dead', 'removing']
 
 /**
- * All of them at this moment, started or not.
+ * All of them at this moment, started or not. `own` is our container.
  * @throws CodexboxError `engine-unavailable`
  */
 export async function workspaceSharers(
   docker: Dockerode,
-  own: Pick<AgentSpec, 'name' | 'workspace' | 'pinned'>,
+  own: Own,
   where: string,
 ): Promise<WorkspaceSharer[]> {
   const filters = { label: [MANAGED_LABEL] }
@@ -39,41 +45,59 @@ export async function workspaceSharers(
     (abortSignal) => docker.listContainers({ all: true, filters, abortSignal }),
     where,
   )
-  const others = listed.filter(
-    ({ Names, State }) => !Names.includes(`/${own.name}`) && !ENDED.includes(State),
+  const others = listed.filter(({ Id, State }) => Id !== own.id && !ENDED.includes(State))
+  if (others.length === 0) return []
+  const places = placesOf(own.workspace, own.pinned ?? [])
+  const sharers = await Promise.all(
+    others.map((other) => sharerOf(docker, other, { ...own, places }, where)),
   )
-  const sharers = await Promise.all(others.map((other) => sharerOf(docker, other, own, where)))
   return sharers.filter((sharer) => sharer !== undefined)
 }
 
 async function sharerOf(
   docker: Dockerode,
-  { Id, Labels, State, Mounts }: Dockerode.ContainerInfo,
-  { workspace, pinned = [] }: Pick<AgentSpec, 'workspace' | 'pinned'>,
+  { Id: id, Labels, State, Mounts }: Dockerode.ContainerInfo,
+  own: Own & { places: WorkspacePlaces | undefined },
   where: string,
 ): Promise<WorkspaceSharer | undefined> {
-  const pid = ownerIn(Labels)?.pid
-  const shared = sharedIn(Labels) ?? sharedByMounts(Mounts)
-  // A look into an image has nothing of the host's.
-  if (!shared) {
-    return Mounts?.length ? { pid, workspace: undefined, holds: () => false } : undefined
+  const labelled = sharedIn(Labels) ?? sharedByMounts(Mounts)
+  const isRunning = !isBeingStarted(State)
+  const table = isRunning ? await mountsNow(docker, id, where) : undefined
+  if (table === 'gone') return undefined
+  const about = { id, pid: ownerIn(Labels)?.pid, workspace: labelled?.workspace }
+  switch (relationOf(own, table, labelled, Mounts)) {
+    case 'none':
+      return undefined
+    case 'same': {
+      const pins = table?.mounts.map(({ point }) => posix.relative(inside.workspace, point)) ?? []
+      const fixed = new Set(isRunning ? pins : labelled?.pins)
+      const ours = (own.pinned ?? []).map(({ at }) => at)
+      return {
+        ...about,
+        holds: (at) => withParents(at).every((path) => fixed.has(path)),
+        goesFirst: !isRunning && [...fixed].some((at) => !ours.includes(at)),
+      }
+    }
+    case 'around':
+    case 'in a pin':
+      return { ...about, holds: () => false, goesFirst: !isRunning }
+    case 'inside':
+      return { ...about, holds: () => true, goesFirst: !isRunning }
   }
-  const about = { pid, workspace: shared.workspace }
-  if (shared.identity === workspace.identity) {
-    const found = await fixedByKernel(docker, Id, State, where)
-    if (found === 'gone') return undefined
-    const fixed = new Set(found ?? shared.pins)
-    return { ...about, holds: (at) => withParents(at).every((path) => fixed.has(path)) }
+}
+
+function relationOf(
+  own: Own & { places: WorkspacePlaces | undefined },
+  table: MountsNow | undefined,
+  labelled: Shared | undefined,
+  mounts: Dockerode.ContainerInfo['Mounts'] | undefined,
+): Relation {
+  if (table?.isOfOurKernel && own.places) {
+    return relationTo(own.places, table.mounts, inside.workspace)
   }
-  if (identitiesAbove(workspace.path).includes(shared.identity)) {
-    return { ...about, holds: () => false }
-  }
-  const around = identitiesAbove(shared.workspace)
-  const isInPin = pinned.some(({ identity }) => [...around, shared.identity].includes(identity))
-  const isInside =
-    around.includes(workspace.identity) || shared.workspace.startsWith(`${workspace.path}/`)
-  // What was moved since it began is known by what it is.
-  return isInside || isInPin ? { ...about, holds: () => !isInPin } : undefined
+  if (labelled) return labelledRelation(own, labelled)
+  // A look into an image has nothing of the host's. Anything else may have anything.
+  return mounts?.length ? 'around' : 'none'
 }
 
 /** Of another version of ours, which did not say. */
@@ -83,30 +107,57 @@ function sharedByMounts(mounts: Dockerode.ContainerInfo['Mounts'] = []): Shared 
   return workspace && identity ? { workspace, identity, pins: [] } : undefined
 }
 
+/** Of a container that does not run yet, or on another kernel: by what it said of itself when it was made. */
+function labelledRelation({ workspace, pinned = [] }: Own, other: Shared): Relation {
+  if (other.identity === workspace.identity) return 'same'
+  if (identitiesOf(dirname(workspace.path)).includes(other.identity)) return 'around'
+  const around = identitiesOf(dirname(other.workspace))
+  // What was moved since it began is known by what it is.
+  if (pinned.some(({ identity }) => [...around, other.identity].includes(identity)))
+    return 'in a pin'
+  const isInside =
+    around.includes(workspace.identity) || other.workspace.startsWith(`${workspace.path}/`)
+  return isInside ? 'inside' : 'none'
+}
+
+const identitiesOf = (path: string) => pathAndAbove(path).map(identityAt)
+
+interface MountsNow {
+  mounts: Mount[]
+  isOfOurKernel: boolean
+}
+
 /**
- * What is a mount point in a running container now. Git on the host replaces some files when it writes to them, and
- * they are no mount points any more then.
+ * What is mounted in a running container now; undefined where that cannot be found out. Git on the host replaces some
+ * files when it writes to them, and they are no mount points any more then.
  */
-async function fixedByKernel(
+async function mountsNow(
   docker: Dockerode,
   id: string,
-  state: string,
   where: string,
-): Promise<string[] | 'gone' | undefined> {
-  if (state !== 'running' && state !== 'paused') return undefined
+): Promise<MountsNow | 'gone' | undefined> {
+  const container = docker.getContainer(id)
   for (let tries = 0; tries < ENDING_TRIES; tries++) {
     try {
-      const mounts = await mountsOf(docker.getContainer(id), where)
-      return mounts?.map(({ point }) => posix.relative(inside.workspace, point))
+      const ofKernel = await mountsOf(container, where)
+      if (ofKernel) return { mounts: ofKernel, isOfOurKernel: true }
+      const found = await mountsByExec(docker, container, where).catch((error: unknown) => {
+        // Its tools may keep a program from starting in there; that is no reason not to start elsewhere.
+        if (statusOf(error) === undefined) return undefined
+        throw error
+      })
+      return found && { mounts: found, isOfOurKernel: false }
     } catch (error) {
-      // It has ended since it was listed, or is being removed.
-      if ([404, 409].includes(statusOf(error) ?? 0)) return 'gone'
+      // It has ended since it was listed, or is being removed. One that is paused says 409 as well.
+      if (statusOf(error) === 404) return 'gone'
+      if (statusOf(error) === 409 && (await statusOfContainer(container, where)) !== 'paused')
+        return 'gone'
       if (hadNoAnswer(error)) throw error
       // Of a process that is ending the kernel has no mounts any more.
       await sleep(ENDING_PAUSE_MS)
     }
   }
-  return []
+  return undefined
 }
 
 /** How long a container may take to end: that of a host that was killed may be about to. */
@@ -117,23 +168,6 @@ const ENDING_PAUSE_MS = 50
 function withParents(at: string): string[] {
   const parent = posix.dirname(at)
   return parent === '.' ? [at] : [at, ...withParents(parent)]
-}
-
-/** Of the folders above a path of the host; those that cannot be seen are left out. */
-function identitiesAbove(path: string): string[] {
-  const parent = dirname(path)
-  if (parent === path) return []
-  return [identityAt(parent), ...identitiesAbove(parent)].filter((found) => found !== undefined)
-}
-
-/** Undefined for what is not there, or not for this user to see. */
-function identityAt(path: string): string | undefined {
-  try {
-    return fileIdentity(lstatSync(path, { bigint: true }))
-  } catch (error) {
-    if (systemCodeOf(error) === undefined) throw error
-    return undefined
-  }
 }
 
 /** For the person at the second of them. `unpinned` are the paths that could not be protected for it. */

@@ -9,6 +9,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join, sep } from 'node:path'
 import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
+import { identityAt, pathAndAbove } from './folders-above.ts'
 import { fileIdentity, holdSource, type MountSource, releaseSources } from './mount-source.ts'
 import { holdFolder, release } from './open-within.ts'
 import {
@@ -136,27 +137,12 @@ function contains(folder: string, path: string): boolean {
   const [outer, inner] = [sameCase(folder), sameCase(path)]
   if (inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep)) return true
   const identity = identityAt(folder)
-  return identity !== undefined && ancestry(path).some((at) => identityAt(at) === identity)
+  return identity !== undefined && pathAndAbove(path).some((at) => identityAt(at) === identity)
 }
 
 function sameCase(path: string): string {
   const ignoresCase = process.platform === 'darwin' || process.platform === 'win32'
   return ignoresCase ? path.normalize('NFC').toLowerCase() : path
-}
-
-/** The path and every folder above it. */
-function ancestry(path: string): string[] {
-  const parent = dirname(path)
-  return parent === path ? [path] : [path, ...ancestry(parent)]
-}
-
-function identityAt(path: string): string | undefined {
-  try {
-    return fileIdentity(statSync(path, { bigint: true }))
-  } catch {
-    // What is not there, or not to be seen, is not the same as anything.
-    return undefined
-  }
 }
 
 function isWritable(path: string): boolean {

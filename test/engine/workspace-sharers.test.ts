@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   realpathSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -17,6 +18,7 @@ import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import type { Engine } from '../../host/engine/engine.ts'
 import { hostOwnerLabels, sharedLabels } from '../../host/engine/owner-labels.ts'
+import { untilStarted } from '../../host/engine/starting-containers.ts'
 import { sharingNotice, workspaceSharers } from '../../host/engine/workspace-sharers.ts'
 import { holdSource, type MountSource, releaseSources } from '../../host/workspace/mount-source.ts'
 import { type Pin, pinGit } from '../../host/workspace/pin-git.ts'
@@ -64,7 +66,7 @@ function listing(labels: Record<string, string>, State = 'created'): Dockerode {
 }
 
 const sharersOf = (docker: Dockerode) =>
-  workspaceSharers(docker, { name: 'codexbox-own', ...hold('project') }, 'the test')
+  workspaceSharers(docker, { id: 'codexbox-own', ...hold('project') }, 'the test')
 
 test.each<[where: string, path: string, pins: string[], holds: string[] | undefined]>([
   ['the same folder, with all that is pinned', 'project', ALL_PINS, ALL_PINS],
@@ -88,6 +90,35 @@ test.each<[where: string, path: string, pins: string[], holds: string[] | undefi
   expect(sharers.map((sharer) => ALL_PINS.filter((at) => sharer.holds(at)))).toEqual(
     holds ? [holds] : [],
   )
+})
+
+test.each<[where: string, path: string, pins: string[], goesFirst: boolean]>([
+  ['the same folder, with what is pinned here', 'project', ['.git', '.git/hooks'], false],
+  ['the same folder, with more than is pinned here', 'project', ['.git', '.git/x'], true],
+  ['a folder around it', '', ['.git'], true],
+  ['a folder in it', 'project/packages/one', [], true],
+])(
+  'a container that is made and not started, in %s, is waited for: %s',
+  async (_, path, pins, goesFirst) => {
+    const other = holdSource(join(box, path))
+    later(() => releaseSources([other]))
+    const { path: workspace, identity } = other
+
+    const [sharer] = await sharersOf(listing(sharedLabels({ workspace, identity, pins })))
+
+    expect(sharer?.goesFirst).toBe(goesFirst)
+  },
+)
+
+test('one that does not start is waited for in bounded time, and named', async () => {
+  const sharer = { id: 'a', pid: 7, workspace: '/w', holds: () => true, goesFirst: true }
+  const container = { inspect: async () => ({ State: { Status: 'created' } }) }
+  const docker = { getContainer: () => container } as unknown as Dockerode
+
+  await expect(untilStarted(docker, [sharer], 'the test', 100)).rejects.toMatchObject({
+    code: 'engine-unavailable',
+    message: expect.stringMatching(/in \/w \(process 7\), has not started within 0.1 s/),
+  })
 })
 
 test.each([
@@ -147,7 +178,13 @@ test('an engine that does not tell gets no container started', async () => {
 })
 
 test('the person is told who it is, what it means, and what is not protected', () => {
-  const sharer = { pid: 7, workspace: '/home/ada/project', holds: () => true }
+  const sharer = {
+    id: 'a',
+    pid: 7,
+    workspace: '/home/ada/project',
+    holds: () => true,
+    goesFirst: false,
+  }
 
   expect(sharingNotice([sharer], [])).toMatch(
     /shares files with this one: \/home\/ada\/project \(process 7\)\. .* Neither reaches .*requests\.$/,
@@ -160,10 +197,10 @@ test('the person is told who it is, what it means, and what is not protected', (
 describeWithEngine('on a real engine', ({ docker, image, source }) => {
   afterAll(() => withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] }))
 
-  const engine = dockerEngine(docker, image, source)
+  const local = dockerEngine(docker, image, source)
 
   /** An agent on a folder, with all that is to be pinned of it. */
-  async function startIn(path: string) {
+  async function startIn(path: string, engine: Engine = local) {
     const held = hold(path)
     const on: Engine = { ...engine, start: (spec) => engine.start({ ...spec, ...held }) }
     const { agent, name } = await startAgent(on)
@@ -220,4 +257,78 @@ describeWithEngine('on a real engine', ({ docker, image, source }) => {
 
     expect((await startIn('project')).pins).toEqual([])
   })
+
+  test.each<[what: string, move: () => void, path: string, pins: string[]]>([
+    [
+      'the repository was renamed',
+      () => renameSync(join(box, 'project'), join(box, 'renamed')),
+      'renamed',
+      ALL_PINS,
+    ],
+    [
+      'it was moved into a part that is pinned',
+      () => renameSync(join(box, 'project/packages'), join(box, 'project/.git/hooks/packages')),
+      'project',
+      [],
+    ],
+  ])(
+    'a conversation in a folder of it is known by what it has, also when %s',
+    async (_, move, path, pins) => {
+      await startIn('project/packages/one')
+      move()
+
+      const second = await startIn(path)
+
+      expect(second.sharedWith).toEqual([join(box, 'project/packages/one')])
+      expect(second.pins).toEqual([...pins].sort())
+    },
+  )
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'a conversation in a folder that is mounted in a second place is known by what it has',
+    async () => {
+      const alias = join(box, 'alias')
+      mkdirSync(alias)
+      execFileSync('mount', ['--bind', join(box, 'project/.git/hooks'), alias])
+      later(() => void execFileSync('umount', [alias]))
+      await startIn('alias')
+
+      const second = await startIn('project')
+
+      expect(second.sharedWith).toEqual([alias])
+      expect(second.pins).toEqual([])
+    },
+  )
+
+  test('what a container on another kernel has mounted is read in that container', async () => {
+    await startIn('project')
+    execFileSync('git', ['-c', 'safe.directory=*', 'config', 'user.name', 'ada'], {
+      cwd: join(box, 'project'),
+    })
+
+    const second = await startIn('project', dockerEngine(onAnotherKernel(docker), image, source))
+
+    expect(second.unpinned).toEqual(['.git/config'])
+  })
+
+  test('two that start at once, one in a folder of the other, both start', async () => {
+    const both = await Promise.all([startIn('project'), startIn('project/packages/one')])
+
+    expect(both.map(({ pins }) => pins)).toEqual([[...ALL_PINS].sort(), []])
+  })
 })
+
+/** A client whose engine names processes that are not of this machine. */
+function onAnotherKernel(docker: Dockerode): Dockerode {
+  const getContainer = (id: string) => {
+    const container = docker.getContainer(id)
+    const inspect = container.inspect.bind(container) as (options?: object) => Promise<object>
+    return Object.assign(container, {
+      inspect: async (options?: object) => {
+        const found = (await inspect(options)) as Dockerode.ContainerInspectInfo
+        return { ...found, State: { ...found.State, Pid: 1 } }
+      },
+    })
+  }
+  return Object.assign(Object.create(docker), { getContainer })
+}

@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type Dockerode from 'dockerode'
+import { CodexboxError } from '../../shared/errors.ts'
+import { askEngine, statusOf } from './ask-engine.ts'
+import type { WorkspaceSharer } from './workspace-sharers.ts'
+
+/** The names that engines have for what is made and does not run yet. */
+const STARTING = ['created', 'configured', 'initialized']
+
+export const isBeingStarted = (status: string) => STARTING.includes(status)
+
+/** As the engine names it; `gone` when there is no such container. */
+export async function statusOfContainer(
+  container: Dockerode.Container,
+  where: string,
+): Promise<string> {
+  try {
+    const { State } = await askEngine((abortSignal) => container.inspect({ abortSignal }), where)
+    return State.Status
+  } catch (error) {
+    if (statusOf(error) === 404) return 'gone'
+    throw error
+  }
+}
+
+const LIMIT_MS = 30_000
+const PAUSE_MS = 50
+
+/**
+ * Waits until the containers of others have started, or are gone. `limitMs` is for each.
+ * @throws CodexboxError `engine-unavailable` for one that takes longer
+ */
+export async function untilStarted(
+  docker: Dockerode,
+  sharers: readonly WorkspaceSharer[],
+  where: string,
+  limitMs = LIMIT_MS,
+): Promise<void> {
+  for (const { id, pid, workspace } of sharers) {
+    const giveUpAt = performance.now() + limitMs
+    while (isBeingStarted(await statusOfContainer(docker.getContainer(id), where))) {
+      if (performance.now() > giveUpAt) throw notStarted(pid, workspace, limitMs)
+      await sleep(PAUSE_MS)
+    }
+  }
+  // Of two that wait for each other, one is to come back first.
+  await sleep(Math.random() * 250)
+}
+
+function notStarted(
+  pid: number | undefined,
+  workspace: string | undefined,
+  limitMs: number,
+): CodexboxError {
+  return new CodexboxError(
+    'engine-unavailable',
+    `The container of another conversation, in ${workspace ?? 'an unknown folder'} (process ${pid ?? 'unknown'}), ` +
+      `has not started within ${limitMs / 1000} s. It shares files with this workspace, and tools in here could change ` +
+      'what is mounted there. End that process or wait for it, and try again.',
+  )
+}
