@@ -1,8 +1,9 @@
 import { systemCodeOf } from '../../shared/errors.ts'
 import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
 import { readLimits } from '../../shared/read-limits.ts'
+import { retryAfterMs } from '../../shared/retry-after.ts'
 import type { Where } from './failure-table.ts'
-import { hintedWaitMs, retryAfterMs } from './failure-wait.ts'
+import { hintedWaitMs } from './failure-wait.ts'
 
 /** A response with a status other than 200. `body` is its text, possibly cut. */
 export interface RefusedResponse {

@@ -1,22 +1,4 @@
-/** Longer than any wait that is meant; keeps a point in time within what a date can be. */
-const MAX_MS = 100 * 365 * 86_400_000
-
-/**
- * `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3), in milliseconds from `now`. A date that
- * has passed, and zero, mean at once. Undefined when absent or neither of the two.
- */
-export function retryAfterMs(
-  value: string | string[] | undefined,
-  now: number,
-): number | undefined {
-  const text = (Array.isArray(value) ? value[0] : value)?.trim() ?? ''
-  if (/^\d+(\.\d+)?$/.test(text)) return Math.min(Math.ceil(Number(text) * 1000), MAX_MS)
-  // Date.parse takes almost anything: "-1" would be a day in 2001.
-  if (!/^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? /i.test(text)) return undefined
-  // The oldest of the three forms names no zone; it is meant in GMT like the others.
-  const date = Date.parse(/\b(gmt|utc)$/i.test(text) ? text : `${text} GMT`)
-  return Number.isNaN(date) ? undefined : Math.min(Math.max(0, date - now), MAX_MS)
-}
+import { MAX_WAIT_ASKED_MS } from '../../shared/retry-after.ts'
 
 /** The hint in a sentence, in milliseconds: "Please try again in 1.5s", "1m2s", "2 hours". */
 export function hintedWaitMs(text: string): number | undefined {
@@ -29,7 +11,7 @@ export function hintedWaitMs(text: string): number | undefined {
   for (let found = part.exec(text); found; found = part.exec(text)) {
     sumMs = (sumMs ?? 0) + Number(found[1]) * unitMs(found[2] ?? '')
   }
-  return sumMs === undefined ? undefined : Math.min(Math.ceil(sumMs), MAX_MS)
+  return sumMs === undefined ? undefined : Math.min(Math.ceil(sumMs), MAX_WAIT_ASKED_MS)
 }
 
 function unitMs(unit: string): number {

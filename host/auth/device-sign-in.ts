@@ -1,4 +1,5 @@
 import { CodexboxError } from '../../shared/errors.ts'
+import { retryAfterMs } from '../../shared/retry-after.ts'
 import { NoAnswerError } from '../net/no-answer-error.ts'
 import { codeAlone } from './authorization-response.ts'
 import { exchangeCode } from './code-exchange.ts'
@@ -12,7 +13,6 @@ import {
   readDevicePoll,
 } from './device-code.ts'
 import { type Pause, pauseFor } from './pause.ts'
-import { retryAfterMs } from './retry-after.ts'
 import { issuerUrl, type TokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
 

@@ -1,8 +1,8 @@
 import { CodexboxError } from '../../shared/errors.ts'
+import { retryAfterMs } from '../../shared/retry-after.ts'
 import { notSignedIn } from './not-signed-in.ts'
 import { PauseAskedError } from './pause-asked-error.ts'
 import { postRefresh, readTokenResponse } from './refresh.ts'
-import { retryAfterMs } from './retry-after.ts'
 import type { TokenStore } from './token-store.ts'
 import type { DeadReason } from './tokens.ts'
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { hintedWaitMs, retryAfterMs } from '../../container/agent/failure-wait.ts'
+import { hintedWaitMs } from '../../container/agent/failure-wait.ts'
+import { retryAfterMs } from '../../shared/retry-after.ts'
 
 const NOW = Date.parse('2026-11-20T12:00:00Z')
 const A_CENTURY_MS = 100 * 365 * 86_400_000
