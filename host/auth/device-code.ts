@@ -38,7 +38,9 @@ export function postDevicePoll(asking: Asking, device: DeviceCode): Promise<Toke
 }
 
 /** @throws CodexboxError `sign-in-failed` */
-export function readDeviceCode(reply: TokenReply): DeviceCode {
+export function readDeviceCode(reply: TokenReply): DeviceCode | 'in-trouble' {
+  if (isInTrouble(reply)) return 'in-trouble'
+  // As recorded: the official client takes it so.
   if (reply.status === 404) {
     throw failed('Sign-in by device code is not switched on at this service. Use --paste instead.')
   }
@@ -53,39 +55,62 @@ export function readDeviceCode(reply: TokenReply): DeviceCode {
   }
 }
 
+/** `pending`: the code has not been entered; `too-fast`: the same, and the polls are to come less often. */
+export type DevicePoll = DeviceGrant | 'pending' | 'too-fast' | 'in-trouble'
+
 /**
- * `pending`: the code has not been entered; `too-fast`: the same, and the polls are to come less often.
- * A code of the service counts before the status, 403 and 404 without one mean pending.
- * @throws CodexboxError `sign-in-failed` when it said no
+ * What a poll has brought. The code in the answer counts before its status.
+ *
+ * What is known, and from where: others have seen the service itself answer `deviceauth_authorization_pending` and
+ * `deviceauth_authorization_unknown` with 403 before the code is entered, `deviceauth_slow_down` with 403 and 429,
+ * `deviceauth_access_denied`, and `deviceauth_not_found` and `deviceauth_expired_token` with 404. The names without the
+ * prefix are those of RFC 8628, 3.5. In recordings the official client takes 403 and 404 without a code for pending.
+ * That 429 and 5xx pass is our own assumption. Whatever else comes ends the sign-in: waiting for what
+ * is not understood would be a quarter of an hour for nothing.
+ * @throws CodexboxError `sign-in-failed` when it said no, or nothing that is known
  */
-export function readDevicePoll(reply: TokenReply): DeviceGrant | 'pending' | 'too-fast' {
-  const code = deviceErrorOf(reply)
-  if (code === 'slow_down') return 'too-fast'
-  const end = code && ENDS.get(code)
-  if (end) throw failed(`${end} Start the sign-in again.`)
-  if (code || reply.status === 403 || reply.status === 404) return 'pending'
-  const answer = DeviceGrantAnswer.safeParse(reply.json).data
-  if (reply.status === 200 && answer) {
+export function readDevicePoll({ status, json, body }: TokenReply): DevicePoll {
+  const answer = DeviceGrantAnswer.safeParse(json).data
+  if (status === 200 && answer) {
     return { code: answer.authorization_code, verifier: answer.code_verifier }
   }
+  const code = errorCodeOf(json)
+  const known = CODES.get(code.replace(/^deviceauth_/, ''))
+  if (known) {
+    if (typeof known === 'string') return known
+    throw failed(`${known.end} Start the sign-in again.`)
+  }
+  if (isInTrouble({ status })) return 'in-trouble'
+  if (status === 403 || status === 404) {
+    if (json === undefined && body.trim() !== '') throw failed(notTheService(status))
+    if (code === '') return 'pending'
+  }
+  // What could be anything else than a name is not repeated.
+  const named = /^[a-z]+(_[a-z]+)*$/.test(code) && code.length < 60 ? `${code}, ` : ''
   throw failed(
-    `The service refused the sign-in by device code (status ${reply.status}). It may be switched off ` +
+    `The service refused the sign-in by device code (${named}status ${status}). It may be switched off ` +
       'in ChatGPT under Settings > Security, or by your workspace. Sign in again, or with --paste.',
   )
 }
 
-/** Undefined where the service answered with something else. Without its prefix, as in RFC 8628. */
-export function deviceErrorOf({ status, json }: TokenReply): string | undefined {
-  const code = status >= 400 ? errorCodeOf(json).replace(/^deviceauth_/, '') : ''
-  return CODES.has(code) ? code : undefined
-}
+const isInTrouble = ({ status }: Pick<TokenReply, 'status'>) =>
+  status === 429 || (status >= 500 && status < 600)
 
-const ENDS: ReadonlyMap<string, string> = new Map([
-  ['access_denied', 'The sign-in was denied on the page where the code is entered.'],
-  ['expired_token', 'The code has expired before it was entered.'],
-  ['not_found', 'The service does not know the code any more: it has expired, or was used.'],
+const notTheService = (status: number) =>
+  `Not the service but something on the way answered the sign-in (status ${status}). Check VPN and proxy, then sign ` +
+  'in again.'
+
+const CODES = new Map<string, 'pending' | 'too-fast' | { end: string }>([
+  ['authorization_pending', 'pending'],
+  ['authorization_unknown', 'pending'],
+  ['slow_down', 'too-fast'],
+  ['access_denied', { end: 'The sign-in was denied on the page where the code is entered.' }],
+  ['expired_token', { end: 'The code has expired before it was entered.' }],
+  [
+    'not_found',
+    { end: 'The service does not know the code any more: it has expired, or was used.' },
+  ],
 ])
-const CODES = new Set([...ENDS.keys(), 'slow_down', 'authorization_pending'])
 
 const printable = z.string().regex(/^[\x21-\x7e]{1,256}$/)
 

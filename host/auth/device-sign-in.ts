@@ -6,7 +6,6 @@ import { exchangeCode } from './code-exchange.ts'
 import {
   type DeviceCode,
   type DeviceGrant,
-  deviceErrorOf,
   postDeviceCode,
   postDevicePoll,
   readDeviceCode,
@@ -37,14 +36,14 @@ export async function signInWithDevice(options: DeviceSignInOptions): Promise<To
   const endsAt = now() + LIFETIME_MS
   try {
     const asking = { issuer, signal, timeoutMs }
-    const patience = { ...options, endsAt, now }
-    const first = await patiently(() => postDeviceCode(asking), {
+    const patience = { ...options, endsAt, now, late: 'Nobody entered the code in time.' }
+    const device = await patiently(() => postDeviceCode(asking), readDeviceCode, {
       ...patience,
       // Nobody waits for a quarter of an hour before anything is shown.
       endsAt: now() + FIRST_CODE_MS,
       intervalMs: 2000,
+      late: 'The service gave no code for the sign-in.',
     })
-    const device = readDeviceCode(first)
     say(howTo(issuer, device))
     const grant = await untilEntered(device, asking, patience)
     const tokens = await exchangeCode(
@@ -97,25 +96,31 @@ async function untilEntered(
   let { intervalMs } = device
   const { endsAt, now, signal, pause = pauseFor } = patience
   for (;;) {
-    const reply = await patiently(() => postDevicePoll(asking, device), { ...patience, intervalMs })
-    const outcome = readDevicePoll(reply)
+    const poll = () => postDevicePoll(asking, device)
+    const outcome = await patiently(poll, readDevicePoll, { ...patience, intervalMs })
     if (typeof outcome === 'object') return outcome
     if (outcome === 'too-fast') intervalMs = Math.min(intervalMs + SLOW_DOWN_MS, MAX_WAIT_MS)
-    if (now() + intervalMs > endsAt) throw tooLate()
+    if (now() + intervalMs > endsAt) throw tooLate(patience)
     await pause(intervalMs, signal)
   }
 }
 
 interface Patience {
   endsAt: number
+  /** What to say when that has passed. */
+  late: string
   intervalMs: number
   now: () => number
   signal?: AbortSignal | undefined
   pause?: Pause | undefined
 }
 
-/** The first answer that says something: a cut line, a limit and a server in trouble do not. */
-async function patiently(ask: () => Promise<TokenReply>, patience: Patience): Promise<TokenReply> {
+/** What `read` finds in the first answer that says something: a cut line, a limit and a server in trouble do not. */
+async function patiently<Found>(
+  ask: () => Promise<TokenReply>,
+  read: (reply: TokenReply) => Found | 'in-trouble',
+  patience: Patience,
+): Promise<Exclude<Found, 'in-trouble'>> {
   const { endsAt, intervalMs, now, signal, pause = pauseFor } = patience
   let waitMs = intervalMs
   for (;;) {
@@ -126,19 +131,19 @@ async function patiently(ask: () => Promise<TokenReply>, patience: Patience): Pr
       if (!(error instanceof NoAnswerError) || signal?.aborted) throw error
       if (now() + waitMs > endsAt) throw error
     }
-    const isTrouble = !reply || reply.status === 429 || reply.status >= 500
-    if (reply && (!isTrouble || deviceErrorOf(reply))) return reply
-    const asked = reply && retryAfterMs(reply.retryAfter, now())
+    const found = reply ? read(reply) : 'in-trouble'
+    if (found !== 'in-trouble') return found as Exclude<Found, 'in-trouble'>
+    const asked = retryAfterMs(reply?.retryAfter, now())
     const nextMs = Math.max(asked ?? waitMs, intervalMs)
-    if (now() + nextMs > endsAt) throw tooLate(reply?.status)
+    if (now() + nextMs > endsAt) throw tooLate(patience, reply?.status)
     await pause(nextMs, signal)
     waitMs = Math.min(waitMs * 2, MAX_WAIT_MS)
   }
 }
 
-function tooLate(status?: number): CodexboxError {
+function tooLate({ late }: Pick<Patience, 'late'>, status?: number): CodexboxError {
   const last = status === undefined ? '' : ` The service last answered with status ${status}.`
-  return failed(`Nobody entered the code in time.${last} Start the sign-in again.`)
+  return failed(`${late}${last} Start the sign-in again.`)
 }
 
 const failed = (message: string) => new CodexboxError('sign-in-failed', message)

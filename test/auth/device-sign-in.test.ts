@@ -84,8 +84,8 @@ const refusal = (status: number, code: string): Reply => ({ status, json: { erro
 
 test.each([
   [403, 'deviceauth_authorization_pending'],
+  [403, 'deviceauth_authorization_unknown'],
   [400, 'authorization_pending'],
-  [404, 'deviceauth_of_next_year'],
 ])('%d %s means not yet', async (status, code) => {
   issuer.device.pollReplies = [refusal(status, code)]
 
@@ -134,6 +134,49 @@ test.each([
   expect(String(error)).toContain(words)
   expect(polls()).toHaveLength(2)
 })
+
+test.each<[what: string, reply: Reply, words: RegExp]>([
+  ['a code of next year', refusal(403, 'deviceauth_of_next_year'), /\(deviceauth_of_next_year, s/],
+  ['one that comes with 404', refusal(404, 'gone'), /\(gone, status 404\)/],
+  ['a code that could be a secret', refusal(403, 'canary-4F'), /\(status 403\)/],
+  [
+    'a page with 403',
+    { status: 403, text: '<title>canary</title>' },
+    /Not the service .*status 403/,
+  ],
+  ['a page with 404', { status: 404, text: 'canary' }, /Not the service .*status 404/],
+  ['a status of no meaning', { status: 418, json: {} }, /\(status 418\)/],
+  ['a status beyond all', { status: 777, json: {} }, /\(status 777\)/],
+])('%s ends the sign-in at once instead of being waited out', async (_, reply, words) => {
+  issuer.device.pollReplies = [reply]
+
+  const error = await signIn(600).catch((thrown: unknown) => thrown)
+
+  expect(error).toMatchObject({ code: 'sign-in-failed', message: expect.stringMatching(words) })
+  expect(String(error)).not.toContain('canary')
+  expect(polls()).toHaveLength(1)
+})
+
+test('a service that gives no code is said to give none, within half a minute', async () => {
+  issuer.device.codeReplies = Array.from({ length: 20 }, () => ({ status: 503, json: {} }))
+  const began = clock
+
+  await expect(signIn(0)).rejects.toThrow(
+    'The service gave no code for the sign-in. The service last answered with status 503. Start',
+  )
+  expect(clock - began).toBeLessThanOrEqual(30_000)
+})
+
+test.each(['2026-11-20T17:00:00Z', '1970-01-01T00:00:00Z', 'soon', 7])(
+  'an expires_at of %j ends nothing: clocks differ, and the service says when a code has expired',
+  async (expires_at) => {
+    const json = { device_auth_id: 'canary-device', user_code: 'ABCD-12345', interval: '1' }
+    issuer.secrets.add('canary-device')
+    issuer.device.codeReplies = [{ status: 200, json: { ...json, expires_at } }]
+
+    expect((await signIn(60)).account_id).toBe('account-1')
+  },
+)
 
 test('the person has the full fifteen minutes', async () => {
   expect((await signIn(14 * 60 + 50)).account_id).toBe('account-1')
