@@ -39,6 +39,21 @@ export function limitNotices(
   return { messages, told: [...unseen, ...after] }
 }
 
+/** What was told here or there: of one window the higher mark, of two windows the later. */
+export function mergeTold(here: readonly ToldWindow[], there: readonly ToldWindow[]): ToldWindow[] {
+  const byKey = new Map<string, ToldWindow>()
+  for (const told of [...here, ...there]) {
+    const before = byKey.get(told.key)
+    if (!before || isAhead(told, before)) byKey.set(told.key, told)
+  }
+  return [...byKey.values()]
+}
+
+function isAhead(told: ToldWindow, before: ToldWindow): boolean {
+  if (!isSameWindow(before, told)) return true
+  return isSameWindow(told, before) && told.percent > before.percent
+}
+
 function windowsOf(limit: Limit) {
   return (['primary', 'secondary'] as const).flatMap((which) => {
     const window = limit[which]
@@ -49,7 +64,7 @@ function windowsOf(limit: Limit) {
 /** The service counts the seconds to the end, and the point in time shifts a little. */
 const SHIFT_MS = 5 * 60_000
 
-function isSameWindow(told: ToldWindow, { resetsAt }: LimitWindow): boolean {
+function isSameWindow(told: ToldWindow, { resetsAt }: Pick<LimitWindow, 'resetsAt'>): boolean {
   if (told.resetsAt === undefined || resetsAt === undefined) return true
   return resetsAt <= told.resetsAt + SHIFT_MS
 }

@@ -5,7 +5,7 @@ import { readLimitsBody } from '../../shared/read-limits.ts'
 import { accountsCheckUrl } from '../auth/workspace-routing.ts'
 import { accountFile } from '../storage/account-file.ts'
 import { getJson } from './get-json.ts'
-import { limitNotices, ToldWindow } from './limit-notices.ts'
+import { limitNotices, mergeTold, ToldWindow } from './limit-notices.ts'
 
 /** What the service said about the limits of a plan, and when. */
 export interface SeenLimits {
@@ -45,11 +45,10 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
   const { codexBaseUrl, now = Date.now, timeoutMs = TIMEOUT_MS } = options
   const owner = `${options.owner} ${codexBaseUrl.href}`
   const file = accountFile(options.dataDir, 'codex-limits.json', Kept)
-  let told: ToldWindow[] | undefined
-  const keep = (limits: Limits) => {
-    told ??= file.read(owner)?.told ?? []
-    return file.write(owner, { limits, at: now(), told })
-  }
+  let told: ToldWindow[] = []
+  /** Other processes tell as well; what this one told last may not be in the file yet. */
+  const allTold = () => mergeTold(file.read(owner)?.told ?? [], told)
+  const keep = (limits: Limits) => file.write(owner, { limits, at: now(), told: allTold() })
 
   const get = (headers: Record<string, string>) =>
     getJson(usageUrl(codexBaseUrl), {
@@ -60,8 +59,7 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
 
   return {
     saw: (limits) => {
-      const known = told ?? file.read(owner)?.told ?? []
-      const due = limitNotices(limits, known, now())
+      const due = limitNotices(limits, allTold(), now())
       told = due.told
       return { notices: due.messages, kept: keep(limits) }
     },

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { limitNotices, type ToldWindow } from '../../host/models/limit-notices.ts'
+import { limitNotices, mergeTold, type ToldWindow } from '../../host/models/limit-notices.ts'
 import type { LimitWindow } from '../../shared/limits.ts'
 
 const NOW = new Date(2026, 10, 21, 10, 0).getTime()
@@ -42,6 +42,23 @@ test('a window that begins anew is told anew', () => {
 
 test('an end that shifts a little is the end of the same window', () => {
   expect(told([85, { usedPercent: 86, resetsAt: END + 40_000 }])).toHaveLength(1)
+})
+
+test('of what two processes have told, the later window counts, and in it the higher mark', () => {
+  const low = { key: 'codex primary', percent: 80, resetsAt: END }
+  const high = { ...low, percent: 95, resetsAt: END - 30_000 }
+  const next = { ...low, resetsAt: END + 5 * HOUR }
+  const other = { key: 'codex secondary', percent: 80 }
+
+  for (const [one, two] of [
+    [[low, other], [high]],
+    [[high], [low, other]],
+  ] as const) {
+    expect(mergeTold(one, two)).toEqual(expect.arrayContaining([high, other]))
+    expect(mergeTold(one, two)).toHaveLength(2)
+  }
+  expect(mergeTold([high], [next])).toEqual([next])
+  expect(mergeTold([next], [high])).toEqual([next])
 })
 
 test('an end that is not known, or has passed, is not told', () => {

@@ -130,6 +130,25 @@ test('what was told of a limit is told by no later connection, nor after the pla
   expect(await say()).toEqual([])
 })
 
+test('what one of two runs has told of a limit, the other does not tell, however long they last', async () => {
+  const used = (usedPercent: number) => ({ limits: [{ id: 'codex', primary: { usedPercent } }] })
+  const [one, other] = [await provider().connect(), await provider().connect()]
+  const say = async (connection: typeof one, percent: number) => {
+    const { notices, kept } = connection.sawLimits(used(percent))
+    await kept
+    return notices
+  }
+
+  expect(await say(one, 10)).toEqual([])
+  expect(await say(other, 10)).toEqual([])
+  expect(await say(one, 81)).toHaveLength(1)
+  expect(await say(other, 82)).toEqual([])
+  expect(await say(other, 96)).toHaveLength(1)
+  expect(await say(one, 97)).toEqual([])
+  await one.close()
+  await other.close()
+})
+
 test('a token that is refused is renewed for the question what is left of the plan', async () => {
   service.replies[USAGE] = [{ status: 401, json: { detail: 'Unauthorized' } }, usage]
 
