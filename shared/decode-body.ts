@@ -1,13 +1,10 @@
-import { pipeline, type Readable, type Transform } from 'node:stream'
+import { pipeline, Readable, type Transform } from 'node:stream'
 import zlib from 'node:zlib'
+import { messageOf, systemCodeOf } from './errors.ts'
 
-/** An answer is in a coding that this Node cannot undo. */
-export class UnknownCodingError extends Error {
-  override readonly name = 'UnknownCodingError'
-
-  constructor(coding: string) {
-    super(`the answer is encoded as "${coding}", which this version of Node cannot read`)
-  }
+/** The content coding of an answer cannot be undone. */
+export class CodingError extends Error {
+  override readonly name = 'CodingError'
 }
 
 export interface EncodedAnswer {
@@ -18,8 +15,9 @@ export interface EncodedAnswer {
 
 /**
  * The body of an answer without its content codings (RFC 9110, 8.4). None is asked for; something on
- * the way may apply one all the same.
- * @throws UnknownCodingError
+ * the way may apply one all the same. A reader gets a CodingError where the bytes are not in the coding
+ * that they are said to be in; a body that breaks off does so for its reader as well.
+ * @throws CodingError for a coding that is not known
  */
 export function decodeBody({ status, headers, body }: EncodedAnswer): Readable {
   const codings = String(headers['content-encoding'] ?? '')
@@ -32,7 +30,10 @@ export function decodeBody({ status, headers, body }: EncodedAnswer): Readable {
   try {
     // The last one was applied last. All are known before anything is piped.
     const steps = codings.toReversed().map(decoderOf)
-    return steps.reduce<Readable>((source, step) => pipeline(source, step, ignore), body)
+    const decoded = steps.reduce<Readable>((source, step) => pipeline(source, step, ignore), body)
+    const named = Readable.from(namingFaults(decoded, body, codings), { objectMode: false })
+    // Nobody may read it: the answer to a request that is made once more.
+    return named.on('error', ignore)
   } catch (error) {
     body.destroy()
     throw error
@@ -41,6 +42,20 @@ export function decodeBody({ status, headers, body }: EncodedAnswer): Readable {
 
 /** Each side sees the error of the other; whoever reads the last one has it from there. */
 const ignore = () => {}
+
+async function* namingFaults(decoded: Readable, body: Readable, codings: readonly string[]) {
+  try {
+    yield* decoded
+  } catch (error) {
+    // What comes too short is a body that broke off.
+    if (body.errored || systemCodeOf(error) === 'Z_BUF_ERROR') throw error
+    throw new CodingError(
+      `the answer is encoded as "${nameOf(codings.join(', '))}", and not so that it can be read: ${messageOf(error)}`,
+    )
+  }
+}
+
+const nameOf = (coding: string) => coding.replace(/[^\w., -]/g, '?').slice(0, 40)
 
 function decoderOf(coding: string): Transform {
   switch (coding) {
@@ -54,7 +69,9 @@ function decoderOf(coding: string): Transform {
     case 'zstd':
       if (createZstdDecompress) return createZstdDecompress()
   }
-  throw new UnknownCodingError(coding.replace(/[^\w.-]/g, '?').slice(0, 40))
+  throw new CodingError(
+    `the answer is encoded as "${nameOf(coding)}", which this version of Node cannot read`,
+  )
 }
 
 /** Since Node 22.15. */

@@ -54,6 +54,20 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
+/**
+ * What was thrown, with the system's code for it, which tells more than some messages. Where each address of a name
+ * was tried, the error is a bundle of one for each, and has no message.
+ */
+export function reasonOf(error: unknown): string {
+  if (error instanceof CodexboxError) return error.message
+  if (error instanceof AggregateError && error.errors.length > 0) {
+    return error.errors.map(reasonOf).join('; ')
+  }
+  const code = systemCodeOf(error)
+  const message = messageOf(error)
+  return code && !message.includes(code) ? `${message} (${code})` : message
+}
+
 /** The `code` Node puts on system errors (`ENOENT`), or undefined. */
 export function systemCodeOf(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined

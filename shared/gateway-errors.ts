@@ -1,4 +1,4 @@
-/** The `error.code` by which the gateway says that not the service but the way to it failed. */
+/** The `error.code` by which the gateway says that not the service but the way to it failed, or the way back. */
 export const UPSTREAM_UNREACHABLE = 'upstream_unreachable'
 /** The request asks for what this run may not have; asked again, it gets the same answer. */
 export const POLICY_REFUSED = 'policy_refused'

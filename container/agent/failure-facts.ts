@@ -1,4 +1,5 @@
-import { systemCodeOf } from '../../shared/errors.ts'
+import { reasonOf } from '../../shared/errors.ts'
+import { isPageType } from '../../shared/event-stream.ts'
 import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
 import { readLimits } from '../../shared/read-limits.ts'
 import { retryAfterMs } from '../../shared/retry-after.ts'
@@ -41,7 +42,7 @@ export function factsOfResponse(response: RefusedResponse, now: number): Failure
   const error = parseError(response.body)
   // The gateway's own word for a failure that we would have seen ourselves in its place.
   if (error.code === UPSTREAM_UNREACHABLE && status !== 401) {
-    return factsOfConnection(error.message ?? 'the gateway does not say why', 'connecting')
+    return factsOfConnection(error.message ?? NO_REASON, 'connecting')
   }
   const isPage = isHtml(headers, body)
   const text = (error.message ?? error.code ?? body).slice(0, MAX_SEARCHED)
@@ -79,6 +80,9 @@ export function factsOfEvent(event: unknown, now: number): FailureFacts {
  */
 function factsOfErrorEvent(event: unknown, now: number): FailureFacts {
   const error = field(event, 'error') ?? withoutType(event)
+  // What we would have seen ourselves without a gateway.
+  const { code, message } = readError(error)
+  if (code === UPSTREAM_UNREACHABLE) return factsOfConnection(message ?? NO_REASON, 'reading')
   const status = field(event, 'status') ?? field(event, 'status_code')
   if (typeof status !== 'number' || !(status >= 400 && status <= 599)) return factsOfError(error)
   const headers = Object.fromEntries(
@@ -113,7 +117,7 @@ function factsOfError(fields: unknown): FailureFacts {
 
 /** `reason`: what was thrown, or a sentence. */
 export function factsOfConnection(reason: unknown, where: 'connecting' | 'reading'): FailureFacts {
-  const text = systemText(reason).slice(0, MAX_SEARCHED)
+  const text = reasonOf(reason).slice(0, MAX_SEARCHED)
   return {
     ...nothing,
     where,
@@ -149,6 +153,8 @@ export function oneLine(text: string | undefined, length = 500): string {
   if (line === '') return 'no reason given'
   return line.length > length ? `${line.slice(0, length).replace(/[\uD800-\uDBFF]$/, '')}…` : line
 }
+
+const NO_REASON = 'the gateway does not say why'
 
 /** No error has its point behind so many characters, and patterns stay fast. */
 const MAX_SEARCHED = 8192
@@ -219,22 +225,10 @@ function encodedCode(headers: FailureFacts['headers']): string | undefined {
   return parseError(Buffer.from(encoded, 'base64').toString('utf8')).code
 }
 
-/**
- * The code and the message. Where each address of a name was tried, the error is a bundle of one for
- * each, and has no message.
- */
-function systemText(reason: unknown): string {
-  if (reason instanceof AggregateError && reason.errors.length > 0) {
-    return reason.errors.map(systemText).join('; ')
-  }
-  if (!(reason instanceof Error)) return String(reason)
-  const code = systemCodeOf(reason)
-  return code && !reason.message.includes(code) ? `${reason.message} (${code})` : reason.message
-}
-
 function isHtml(headers: FailureFacts['headers'], body: string): boolean {
-  const type = headerOf(headers, 'content-type') ?? ''
-  return /\btext\/html\b|\bxhtml\b/i.test(type) || /^\s*<(!doctype|html|head|body)\b/i.test(body)
+  return (
+    isPageType(headerOf(headers, 'content-type')) || /^\s*<(!doctype|html|head|body)\b/i.test(body)
+  )
 }
 
 function titleOf(page: string): string | undefined {

@@ -851,7 +851,7 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
       {
         name: 'not-http',
         where: ['connecting', 'reading'],
-        when: { text: /\bHPE_|Parse Error|\bZ_DATA_ERROR\b|Decompression failed/ },
+        when: { text: /\bHPE_|Parse Error/ },
         code: 'model-unreachable',
         says: 'What answers does not keep to HTTP: {said}',
         advice: 'Check proxy and base URL.',
@@ -860,12 +860,21 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
       {
         name: 'coding-unknown',
         where: ['connecting'],
-        when: { text: /the answer is encoded as / },
+        when: { text: /the answer is encoded as .* this version of Node cannot read/ },
         code: 'model-unreachable',
         says: 'The answer of the service cannot be read: {said}',
         advice: 'Nothing asked for that; a proxy on the way is the usual reason.',
         remedy: 'give-up',
         why: SAME_AGAIN,
+      },
+      {
+        name: 'coding-broken',
+        where: ['reading'],
+        when: { text: /the answer is encoded as / },
+        code: 'model-unreachable',
+        says: 'The answer of the service cannot be read: {said}',
+        advice: 'Nothing asked for that; a proxy on the way is the usual reason.',
+        remedy: 'retry',
       },
       {
         name: 'silence',
@@ -895,9 +904,9 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         remedy: 'retry',
       },
       {
-        name: 'event-too-large',
+        name: 'answer-too-large',
         where: ['reading'],
-        when: { text: /an event of the stream is longer than/ },
+        when: { text: /(an event of the stream|the answer) is longer than/ },
         code: 'model-failed',
         says: 'What the service sent is no answer of a model: {said}',
         advice: 'Check proxy and base URL.',

@@ -3,8 +3,8 @@ import https from 'node:https'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeBody } from '../../shared/decode-body.ts'
-import { systemCodeOf } from '../../shared/errors.ts'
-import { eventStream } from '../../shared/event-stream.ts'
+import { reasonOf, systemCodeOf } from '../../shared/errors.ts'
+import { eventStream, isPageType } from '../../shared/event-stream.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import { socketAddress } from '../../shared/socket-address.ts'
@@ -44,13 +44,13 @@ export class ModelClient {
     const answer = decodeBody({ status, headers: answered, body: response })
     // A page where a stream was expected is somebody else's answer, whatever its status.
     const type = answered['content-type']
-    if (status === 200 && !type?.includes('text/html')) {
+    if (status === 200 && !isPageType(type)) {
       return { status: 'streaming', headers: answered, chunks: chunksOf(eventStream(type, answer)) }
     }
     return {
       status: 'refused',
       headers: answered,
-      response: { status, headers: answered, body: mask(await readBody(answer), options.secrets) },
+      response: { status, headers: answered, body: await readRefusal(answer, options) },
     }
   }
 
@@ -90,8 +90,11 @@ export class ModelClient {
       },
     })
     return new Promise((resolve, reject) => {
-      request.once('response', resolve)
-      // Stays attached: an error after the headers also reaches the reader of the response.
+      request.once('response', (response) => {
+        resolve(response)
+        // It says more than the reader of the response would be told.
+        request.on('error', (error) => response.destroy(error))
+      })
       request.on('error', reject)
       request.end(body)
     })
@@ -120,15 +123,20 @@ async function* chunksOf(response: Readable): AsyncGenerator<Buffer> {
 
 const MAX_ERROR_BODY_BYTES = 64 * 1024
 
-async function readBody(response: Readable): Promise<string> {
+async function readRefusal(response: Readable, { secrets, signal }: PostOptions): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of response) {
-    chunks.push(chunk)
-    bytes += chunk.length
-    if (bytes > MAX_ERROR_BODY_BYTES) break
+  try {
+    for await (const chunk of response) {
+      chunks.push(chunk)
+      bytes += chunk.length
+      if (bytes > MAX_ERROR_BODY_BYTES) break
+    }
+  } catch (error) {
+    // It is a refusal all the same, with its status and its headers.
+    return signal.aborted ? '' : reasonOf(error)
   }
-  return Buffer.concat(chunks).toString('utf8', 0, MAX_ERROR_BODY_BYTES)
+  return mask(Buffer.concat(chunks).toString('utf8', 0, MAX_ERROR_BODY_BYTES), secrets)
 }
 
 /** A body that echoes the request must not carry the token into an event. */

@@ -1,3 +1,4 @@
+import { endOf, type Json } from '../../shared/event-stream.ts'
 import type { CustomToolCallItem, FunctionCallItem, Item } from '../../shared/items.ts'
 import type { Usage } from '../../shared/protocol.ts'
 import { failureOfEvent, failureOfStream, type ModelFailure } from './model-failure.ts'
@@ -51,12 +52,16 @@ export async function readReply(
         case 'response.reasoning_summary_part.added':
           if (event.summary_index !== 0) listener.onReasoning('\n\n')
           break
-        case 'response.completed':
+        case 'response.completed': {
+          // A success by name may be a failure by what it says of itself.
+          const end = endOf(event.response ?? {})
+          if (end.type !== event.type) return { failure: failureOfEvent(end), wantsMore: false }
           // What follows is not waited for; leaving the loop ends the response.
           return {
             usage: readUsage(event.response?.usage),
             wantsMore: event.response?.end_turn === false,
           }
+        }
         case 'response.failed':
         case 'response.incomplete':
         case 'error':
@@ -74,7 +79,7 @@ export interface StreamEvent {
   item?: unknown
   delta?: unknown
   summary_index?: unknown
-  response?: { usage?: unknown; end_turn?: unknown }
+  response?: Json
 }
 
 function parseEvent(data: string): StreamEvent | undefined {

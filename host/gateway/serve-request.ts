@@ -1,7 +1,8 @@
 import type http from 'node:http'
-import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { CodexboxError, reasonOf } from '../../shared/errors.ts'
 import { BUDGET_SPENT, POLICY_REFUSED, UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
 import type { DebugLog } from '../debug-log.ts'
+import { NoAnswerError } from '../net/no-answer-error.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { type BodyPolicy, headerRefusal, type Terms } from './body-policy.ts'
 import { type Grant, notGranted } from './grants.ts'
@@ -170,7 +171,8 @@ function budgetSpent(message: string): Refusal {
 function failure(error: unknown): Refusal {
   const isSignedOut = error instanceof CodexboxError && error.code === 'not-signed-in'
   const status = isSignedOut ? 401 : 502
-  return { status, code: UPSTREAM_UNREACHABLE, message: messageOf(error) }
+  const message = error instanceof NoAnswerError ? error.reason : reasonOf(error)
+  return { status, code: UPSTREAM_UNREACHABLE, message }
 }
 
 /**

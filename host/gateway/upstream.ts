@@ -1,6 +1,6 @@
 import type http from 'node:http'
 import type { Readable } from 'node:stream'
-import { CodexboxError } from '../../shared/errors.ts'
+import { CodexboxError, reasonOf } from '../../shared/errors.ts'
 import { eventStream } from '../../shared/event-stream.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import type { DebugExchange, DebugLog } from '../debug-log.ts'
@@ -73,6 +73,8 @@ async function passOn(
   response.writeHead(answer.status, allowed(answer.headers, secrets))
   try {
     if (answer.status !== 200) {
+      // Its status is worth knowing even if its text does not come.
+      response.flushHeaders()
       const refusal = await readRefusal(answer, secrets)
       response.end(refusal, 'latin1')
       return exchange.ended({ refusal })
@@ -147,10 +149,15 @@ async function readRefusal({ body }: IncomingAnswer, secrets: Secrets): Promise<
   const longest = Math.max(...valuesOf(secrets).map(({ length }) => length))
   let text = ''
   let isWhole = true
-  for await (const chunk of body) {
-    text += chunk.toString('latin1')
-    isWhole = text.length <= MAX_REFUSAL_BYTES + longest
-    if (!isWhole) break
+  try {
+    for await (const chunk of body) {
+      text += chunk.toString('latin1')
+      isWhole = text.length <= MAX_REFUSAL_BYTES + longest
+      if (!isWhole) break
+    }
+  } catch (error) {
+    // It is a refusal all the same, with its status and its headers.
+    text = reasonOf(error)
   }
   const { CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: account } = secrets
   const withoutToken = text.replaceAll(token, '<token>')

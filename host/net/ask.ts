@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { NoAnswerError } from './no-answer-error.ts'
+import { NoAnswerError, TooLargeError } from './no-answer-error.ts'
 import { type OutgoingRequest, send } from './send.ts'
 import { withDeadline } from './with-deadline.ts'
 
@@ -44,7 +44,9 @@ async function readCapped(body: AsyncIterable<Buffer>, maxBytes: number): Promis
   let bytes = 0
   for await (const chunk of body) {
     bytes += chunk.byteLength
-    if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes / 1024 ** 2} MB`)
+    if (bytes > maxBytes) {
+      throw new TooLargeError(`the answer is larger than ${maxBytes / 1024 ** 2} MB`)
+    }
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')

@@ -1,5 +1,11 @@
-import { UnknownCodingError } from '../../shared/decode-body.ts'
-import { CodexboxError, type ErrorCode, systemCodeOf } from '../../shared/errors.ts'
+import { CodingError } from '../../shared/decode-body.ts'
+import {
+  CodexboxError,
+  type ErrorCode,
+  messageOf,
+  reasonOf,
+  systemCodeOf,
+} from '../../shared/errors.ts'
 import type { OutgoingProxy } from './proxy.ts'
 
 export interface Attempt {
@@ -9,22 +15,42 @@ export interface Attempt {
   error: unknown
 }
 
+/** What comes is longer than any answer to what was asked. */
+export class TooLargeError extends Error {
+  override readonly name = 'TooLargeError'
+}
+
 /** No whole answer came. */
 export class NoAnswerError extends CodexboxError {
   /** Whether the request may have arrived all the same. */
   readonly mayHaveArrived: boolean
+  /** The same for who has an advice of its own: without any, but for a proxy. */
+  readonly reason: string
 
   /** The error does not become the cause: one of the HTTP parser carries the bytes it read. */
   constructor(code: ErrorCode, attempt: Attempt) {
-    const { why, advice } = explain(attempt)
+    const { why, advice, isAboutProxy } = explain(attempt)
     const { url, proxy } = attempt
     const way = proxy?.url ? ` through the proxy ${proxy.url.origin}` : ''
-    super(code, `Asked ${url.origin}${way}: ${why}. ${advice}`)
+    const what = `Asked ${url.origin}${way}: ${why}`
+    super(code, `${what}. ${advice}`)
     this.mayHaveArrived = !isBeforeSending(attempt)
+    this.reason = isAboutProxy ? this.message : proxy ? what : reasonIn(attempt)
   }
 }
 
-function explain(attempt: Attempt): { why: string; advice: string } {
+/** In the words of the system. */
+function reasonIn({ signal, error }: Attempt): string {
+  return reasonOf(signal?.aborted ? signal.reason : error)
+}
+
+interface Explained {
+  why: string
+  advice: string
+  isAboutProxy?: true
+}
+
+function explain(attempt: Attempt): Explained {
   const { proxy, signal, error } = attempt
   const advice = 'Check the network and try again.'
   if (signal?.aborted) return { why: messageOf(signal.reason), advice }
@@ -35,12 +61,22 @@ function explain(attempt: Attempt): { why: string; advice: string } {
       advice: 'If your network has its own authority, name its file in NODE_EXTRA_CA_CERTS.',
     }
   }
-  if (error instanceof UnknownCodingError) {
+  if (error instanceof CodingError) {
     return { why, advice: 'Nothing asked for that; a proxy on the way is the usual reason.' }
   }
-  if (!proxy) return { why, advice }
+  if (why.startsWith('HPE_')) {
+    return { why: `what answers does not keep to HTTP (${why})`, advice: NOT_THE_SERVICE }
+  }
+  if (error instanceof TooLargeError) return { why, advice: NOT_THE_SERVICE }
+  return proxy ? explainProxy(attempt, proxy, why) : { why, advice }
+}
+
+const NOT_THE_SERVICE = 'It may not be the service: check proxy and base URL.'
+
+function explainProxy(attempt: Attempt, proxy: OutgoingProxy, why: string): Explained {
+  const isAboutProxy = true
   const { variable, url } = proxy
-  if (!url) return { why, advice: `Set ${variable} like http://proxy.example:3128.` }
+  if (!url) return { why, advice: `Set ${variable} like http://proxy.example:3128.`, isAboutProxy }
   const check = `Check ${variable}, and whether the service may be reached through that proxy.`
   const status = refusedBy(attempt)
   if (status === 407) {
@@ -50,15 +86,16 @@ function explain(attempt: Attempt): { why: string; advice: string } {
     return {
       why: `the proxy ${given} (407)`,
       advice: `Write them into ${variable} like http://NAME:PASSWORD@proxy.example:3128.`,
+      isAboutProxy,
     }
   }
-  if (status !== undefined) return { why: `the proxy refused with status ${status}`, advice: check }
-  if (isBeforeSending(attempt))
-    return { why: `the proxy cannot be reached (${why})`, advice: check }
-  return { why, advice }
+  const said = status === undefined ? undefined : `the proxy refused with status ${status}`
+  const unreached = isBeforeSending(attempt) ? `the proxy cannot be reached (${why})` : undefined
+  const ofProxy = said ?? unreached
+  return ofProxy
+    ? { why: ofProxy, advice: check, isAboutProxy }
+    : { why, advice: 'Check the network and try again.' }
 }
-
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : 'failed')
 
 /** The names that OpenSSL has for a chain of certificates that ends at nobody we know. */
 const NOT_TRUSTED = new Set([

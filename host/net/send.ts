@@ -68,6 +68,8 @@ async function sendDirectly(url: URL, request: OutgoingRequest): Promise<Incomin
     const outgoing = begin(url, { method, headers, agent, ...CHECKED })
     outgoing.once('response', (answer) => {
       resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer })
+      // It says more than the reader of the body would be told.
+      outgoing.on('error', (error) => answer.destroy(error))
     })
     outgoing.on('error', reject)
     outgoing.end(body)

@@ -4,7 +4,7 @@ import {
   factsOfEvent,
   factsOfResponse,
 } from '../../container/agent/failure-facts.ts'
-import { UnknownCodingError } from '../../shared/decode-body.ts'
+import { CodingError } from '../../shared/decode-body.ts'
 
 /** One thing that went wrong, as it comes in. */
 export type Example =
@@ -57,6 +57,8 @@ const HTML = { 'content-type': 'text/html; charset=UTF-8' }
 const RAY = { ...HTML, 'cf-ray': '8f00-FRA' }
 const systemError = (code: string, message = `connect ${code} 192.0.2.1:443`) =>
   Object.assign(new Error(message), { code })
+const BROKEN_CODING =
+  'the answer is encoded as "gzip", and not so that it can be read: incorrect header check'
 const gateway = (message: string): Example => ({
   status: 502,
   body: error({ code: 'upstream_unreachable', message }),
@@ -79,6 +81,16 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
       'x-codex-active-limit': 'codex_large',
       'x-codex-large-limit-name': 'GPT-Large',
     }),
+    {
+      errorEvent: {
+        error: { type: 'usage_limit_reached', plan_type: 'plus', resets_at: 1_795_209_178 },
+        status_code: 429,
+        headers: {
+          'X-Codex-Active-Limit': 'codex_large',
+          'X-Codex-Large-Limit-Name': 'GPT-Large',
+        },
+      },
+    },
   ],
   'limit-with-offer': [
     limitOf('plus', { 'x-codex-promo-message': 'Get a month of Pro for free.' }),
@@ -352,7 +364,14 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
   'answer-filtered': [{ incomplete: 'content_filter' }],
   'answer-incomplete': [{ incomplete: 'a_reason_of_next_year' }, { incomplete: '' }],
   'not-a-response': [
-    { errorEvent: { error: { code: 'not_a_response', message: 'JSON came, and no response' } } },
+    {
+      errorEvent: {
+        error: {
+          code: 'not_a_response',
+          message: 'what came in the place of a stream of events is no response',
+        },
+      },
+    },
   ],
   'answer-failed': [
     { failed: { code: 'server_error', message: 'Something went wrong.' } },
@@ -418,12 +437,20 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
     gateway('connect ENETUNREACH 192.0.2.1:443'),
   ],
   'not-http': [
-    { reading: systemError('Z_DATA_ERROR', 'incorrect header check') },
-    { reading: systemError('ERR__ERROR_FORMAT_CL_SPACE', 'Decompression failed') },
     { connecting: systemError('HPE_HEADER_OVERFLOW', 'Parse Error: Header overflow') },
     { reading: systemError('HPE_INVALID_CHUNK_SIZE', 'Parse Error: Invalid character in chunk') },
   ],
-  'coding-unknown': [{ connecting: new UnknownCodingError('zstd') }],
+  'coding-unknown': [
+    {
+      connecting: new CodingError(
+        'the answer is encoded as "zstd", which this version of Node cannot read',
+      ),
+    },
+  ],
+  'coding-broken': [
+    { reading: new CodingError(BROKEN_CODING) },
+    { errorEvent: { error: { code: 'upstream_unreachable', message: BROKEN_CODING } } },
+  ],
   silence: [
     { connecting: systemError('ETIMEDOUT') },
     { connecting: new Error('nothing came for 60 s') },
@@ -439,12 +466,14 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
     { connecting: undefined },
     gateway('The sign-in server cannot be reached.'),
   ],
-  'event-too-large': [
+  'answer-too-large': [
     { reading: new Error('an event of the stream is longer than 67108864 bytes') },
+    { reading: new Error('the answer is longer than 67108864 bytes') },
   ],
   'broke-off': [
     { reading: 'the stream ended too early' },
     { reading: systemError('ECONNRESET', 'aborted') },
+    { errorEvent: { error: { code: 'upstream_unreachable', message: 'aborted (ECONNRESET)' } } },
     { reading: new Error('nothing came for 300 s') },
   ],
 }

@@ -615,17 +615,30 @@ test('a service that hangs up without a word counts as not reached', async () =>
 })
 
 test.each(['cut', 'reset'] as const)(
-  'a stream that breaks off (%s) breaks off for the container, and does not end well',
+  'a stream that breaks off (%s) ends with the reason, and its last event stays none',
   async (fault) => {
-    const { gateway } = await withModel([{ body: 'data: first\n\n', fault }])
+    const torn = 'data: first\n\ndata: {"type":"response.completed"}'
+    const { gateway } = await withModel([{ body: torn, fault }])
 
-    const { response } = await send(gateway)
-    response.resume()
+    const { text } = await post(gateway)
 
-    await expect(once(response, 'end')).rejects.toMatchObject({ code: 'ECONNRESET' })
-    expect(response.complete).toBe(false)
+    const rest = text.replace(/^data: first\n\n(data: {"type":"response.completed"})?/, '')
+    expect(rest).toMatch(/^\ndata: broken off\n\ndata: .*\n\n$/)
+    expect(JSON.parse(rest.split('\n\n')[1]?.slice(6) ?? '')).toEqual({
+      type: 'error',
+      error: { code: UPSTREAM_UNREACHABLE, message: expect.stringContaining('ECONNRESET') },
+    })
   },
 )
+
+test('a refused token is renewed even if the rest of the refusal cannot be read', async () => {
+  const { gateway } = await withModel(
+    [{ status: 401, headers: { 'content-encoding': 'gzip' }, body: 'no gzip' }, textAnswer()],
+    { getSecrets: async (rejected) => (rejected ? RENEWED : REAL) },
+  )
+
+  expect((await post(gateway)).status).toBe(200)
+})
 
 test('when the container gives up, the request to the service is given up', async () => {
   const upstream = await startUpstream((_, response) => response.write('data: first\n\n'))

@@ -10,6 +10,7 @@ import zlib, { createGzip, gzipSync } from 'node:zlib'
 import { afterEach, expect, test, vi } from 'vitest'
 import { type OutgoingRequest, send } from '../../host/net/send.ts'
 import { packageRoot } from '../../host/package-root.ts'
+import { CodingError } from '../../shared/decode-body.ts'
 import { type ConnectProxyOptions, startConnectProxy } from './connect-proxy.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
@@ -24,13 +25,14 @@ const fixture = (name: string) => readFileSync(join(packageRoot, 'test', 'fixtur
 async function startService(answer: http.RequestListener, isSecure = false): Promise<Service> {
   const secrets = { key: fixture('key.pem'), cert: fixture('certificate.pem') }
   const server = isSecure ? https.createServer(secrets, answer) : http.createServer(answer)
-  const service = { port: 0, connections: 0 }
+  const service = { port: 0, url: '', connections: 0 }
   server.on('connection', () => {
     service.connections++
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   service.port = (server.address() as AddressInfo).port
+  service.url = `http${isSecure ? 's' : ''}://127.0.0.1:${service.port}/`
   cleanups.push(async () => {
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))
@@ -40,7 +42,17 @@ async function startService(answer: http.RequestListener, isSecure = false): Pro
 
 interface Service {
   port: number
+  url: string
   connections: number
+}
+
+/** Nothing listens there any more. */
+async function unusedUrl(): Promise<string> {
+  const server = http.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return `http://127.0.0.1:${port}/`
 }
 
 const echo: http.RequestListener = async (request, response) => {
@@ -198,6 +210,22 @@ test.each([
   expect(await text(body)).toBe('')
 })
 
+test.each(['gzip', 'deflate', 'br'])(
+  'bytes that are no %s although they are said to be are an error that says so to their reader',
+  async (coding) => {
+    const { url } = await startService((_, response) => {
+      response.writeHead(200, { 'content-encoding': coding }).end('canary'.repeat(99))
+    })
+
+    const { body } = await ask(url, {})
+
+    const error = await failure(text(body))
+    expect(error).toBeInstanceOf(CodingError)
+    expect(String(error)).toContain(`the answer is encoded as "${coding}", and not so that it can`)
+    expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary')
+  },
+)
+
 test('an encoded answer that breaks off is an error to its reader', async () => {
   const { port } = await startService((_, response) => {
     response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('whole').subarray(0, -9))
@@ -268,6 +296,44 @@ test('a proxy that is not there is named, without its password', async () => {
 
   expect(error).toMatchObject({ mayHaveArrived: false })
   expect(String(error)).toMatch(/the proxy cannot be reached \(ECONNREFUSED\)\. Check HTTPS_PROXY/)
+  expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary')
+})
+
+test('who has an advice of its own is told the reason alone, in the words of the system', async () => {
+  const { port, url } = await startService((_, response) => void response.destroy())
+  const [direct, unused] = [await failure(ask(url, {})), await failure(ask(await unusedUrl(), {}))]
+
+  expect(direct).toMatchObject({ reason: 'socket hang up (ECONNRESET)' })
+  expect(unused).toMatchObject({
+    reason: expect.stringMatching(/^connect ECONNREFUSED 127.+:\d+$/),
+  })
+  const proxy = await startProxy({ leadsTo: port })
+  const through = await failure(ask('http://service.test/', { HTTP_PROXY: proxy.url }))
+  expect(through).toMatchObject({
+    reason: expect.stringMatching(
+      /^Asked http:\/\/service.test through the proxy http:\S+: [^.]+$/,
+    ),
+  })
+})
+
+test('a proxy that refuses is the whole of the reason, with what to do about it', async () => {
+  const { port } = await startService(echo)
+  const proxy = await startProxy({ leadsTo: port, status: 403 })
+
+  const error = await failure(ask('http://service.test/', { HTTP_PROXY: proxy.url }))
+
+  expect(error).toMatchObject({ reason: (error as Error).message })
+  expect(String(error)).toContain('Check HTTP_PROXY')
+})
+
+test('what does not keep to HTTP is said to be perhaps not the service', async () => {
+  const { url } = await startService(({ socket }) => void socket.end('SSH-2.0-canary\r\n'))
+
+  const error = await failure(ask(url, {}))
+
+  expect(String(error)).toMatch(
+    /: what answers does not keep to HTTP \(HPE_\w+\)\. It may not be the service: check proxy and base URL\.$/,
+  )
   expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary')
 })
 
