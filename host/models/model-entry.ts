@@ -38,12 +38,19 @@ export type ModelEntry = z.infer<typeof ModelEntry>
 export function readModels(json: unknown): ModelEntry[] {
   const { models } = Answer.parse(json)
   return models
+    .toSorted((one, other) => priorityOf(one) - priorityOf(other))
     .slice(0, MAX_MODELS)
     .map((model) => WireModel.safeParse(model).data)
     .filter((model) => model !== undefined)
     .map(entryOf)
 }
 
+function priorityOf(model: unknown): number {
+  const { priority } = Object(model) as { priority?: unknown }
+  return typeof priority === 'number' ? priority : Number.MAX_SAFE_INTEGER
+}
+
+/** Of more than a person can look through, those that the service puts first. */
 const MAX_MODELS = 200
 
 const Answer = z.object({ models: z.array(z.unknown()).catch([]) }).catch({ models: [] })

@@ -3,45 +3,65 @@ import { builtInModels } from '../../host/models/built-in-models.ts'
 import { readModels } from '../../host/models/model-entry.ts'
 import { differences } from './differences.ts'
 
+/** The list of models of a client, as far as it says how a model is asked. */
+export interface BundledModels {
+  models: Record<string, unknown>[]
+}
+
+const WORTH_KEEPING = [
+  'slug',
+  'display_name',
+  'visibility',
+  'priority',
+  'default_reasoning_level',
+  'default_reasoning_summary',
+  'support_verbosity',
+  'default_verbosity',
+  'context_window',
+  'effective_context_window_percent',
+  'input_modalities',
+  'apply_patch_tool_type',
+  'web_search_tool_type',
+  'use_responses_lite',
+  'tool_mode',
+  'multi_agent_version',
+]
+
 /**
- * Where the built-in list of models differs from the client's. The oldest client of each model is in
+ * The list that the client has built in, without its texts. The oldest client that may ask a model is in
  * its program, but not in what it says.
  */
-export function compareModels(bundled: unknown, program: string): string[] {
-  const theirs = Object.fromEntries(
-    readModels(bundled).map((model) => [
-      model.slug,
-      defined({ ...model, minimalClientVersion: undefined }),
-    ]),
-  )
-  const ours = Object.fromEntries(
-    builtInModels.map((model) => [
-      model.slug,
-      defined({ ...model, minimalClientVersion: undefined }),
-    ]),
-  )
-  const versions = Object.fromEntries(
-    builtInModels.map((one) => [one.slug, one.minimalClientVersion]),
-  )
-  const found = minimalVersionsIn(program, Object.keys(theirs))
-  return [
-    ...differences(ours, theirs, 'models'),
-    ...(Object.keys(found).length > 0
-      ? differences(versions, found, 'minimal_client_version')
-      : []),
-  ]
+export function bundledIn(said: unknown, program: string): BundledModels {
+  const text = readFileSync(program, 'latin1')
+  const { models } = said as BundledModels
+  return {
+    models: models.map((model) => {
+      const { supported_reasoning_levels: levels, upgrade, service_tiers: tiers } = model
+      const kept = WORTH_KEEPING.map((name) => [name, model[name]] as const)
+      return {
+        ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+        supported_reasoning_levels: (levels as { effort: string }[]).map(({ effort }) => effort),
+        service_tiers: (tiers as { id: string }[]).map(({ id }) => id),
+        upgrade: (upgrade as { model: string } | null)?.model ?? null,
+        minimal_client_version: minimalVersionIn(text, String(model.slug)),
+      }
+    }),
+  }
 }
+
+/** Where our own built-in list differs from it. */
+export function compareModels(bundled: unknown): string[] {
+  return differences(bySlug(builtInModels), bySlug(readModels(bundled)), 'models')
+}
+
+const bySlug = (models: ReturnType<typeof readModels> | typeof builtInModels) =>
+  Object.fromEntries(models.map((model) => [model.slug, defined(model)]))
 
 const defined = (model: object) =>
   Object.fromEntries(Object.entries(model).filter(([, value]) => value !== undefined))
 
-function minimalVersionsIn(program: string, slugs: readonly string[]): Record<string, string> {
-  const text = readFileSync(program, 'latin1')
-  const found: Record<string, string> = {}
-  for (const slug of slugs) {
-    const at = text.indexOf(`"slug": "${slug}"`)
-    const version = /"minimal_client_version": "([\d.]+)"/.exec(text.slice(at, at + 10_000))?.[1]
-    if (at >= 0 && version) found[slug] = version
-  }
-  return found
+function minimalVersionIn(program: string, slug: string): string | undefined {
+  const at = program.indexOf(`"slug": "${slug}"`)
+  if (at < 0) return undefined
+  return /"minimal_client_version": "([\d.]+)"/.exec(program.slice(at, at + 10_000))?.[1]
 }

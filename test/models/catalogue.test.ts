@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type CatalogueOptions, modelCatalogue } from '../../host/models/catalogue.ts'
 import { gatedModels } from '../fakes/gated-models.ts'
 import { type JsonReply, type JsonService, startJsonService } from '../fakes/json-service.ts'
@@ -71,25 +71,56 @@ test('the service is asked as the account, by who we are, for all its models', a
   expect(request?.headers).not.toHaveProperty('if-none-match')
 })
 
-test('models that ask for a newer Codex than there is are listed as well', async () => {
-  const ask = async (version: string) => {
-    const url = new URL(`${PATH}?client_version=${version}`, service.url)
-    const { models } = (await (await fetch(url)).json()) as { models: { slug: string }[] }
-    return models.map(({ slug }) => slug)
+describe('the stand-in answers a question for the models as the service is known to', () => {
+  const ask = async (query: string) => {
+    const answer = await fetch(new URL(`${PATH}${query}`, service.url))
+    const { models } = (await answer.json()) as { models?: { slug: string }[] }
+    return {
+      status: answer.status,
+      etag: answer.headers.get('etag'),
+      slugs: models && slugs(models),
+    }
   }
-  answer(
-    gatedModels([
-      wireModel('old', { minimal_client_version: '0.98.0' }),
-      wireModel('new', { minimal_client_version: '0.166.0' }),
-      wireModel('next', { minimal_client_version: '9.0.0' }),
-    ]),
-  )
+  const slugs = (models: { slug: string }[]) => models.map(({ slug }) => slug)
 
-  // As the service is known to answer others.
-  expect(await ask('0.0.1')).toEqual([])
-  expect(await ask('0.133.0')).toEqual(['old'])
-  expect(await ask('0.166.0')).toEqual(['old', 'new'])
-  expect(slugsOf(await catalogue().known())).toEqual(['old', 'new', 'next'])
+  beforeEach(() => {
+    const wanted = { old: '0.98.0', usual: '0.144.0', new: '0.166.0' }
+    const models = Object.entries(wanted).map(([slug, minimal_client_version]) =>
+      wireModel(slug, { minimal_client_version }),
+    )
+    answer(gatedModels(models, { etag: '"all"' }))
+  })
+
+  test('without a client_version: 400', async () => {
+    expect((await ask('')).status).toBe(400)
+  })
+
+  test.each([
+    ['0.0.1', []],
+    ['0.12.6', []],
+    ['0.98.0', ['old']],
+    ['0.133.0', ['old']],
+    ['0.144.0-alpha.1', ['old', 'usual']],
+    ['0.166.0', ['old', 'usual', 'new']],
+  ])('client_version=%s: what asks for no newer one', async (version, expected) => {
+    expect((await ask(`?client_version=${version}`)).slugs).toEqual(expected)
+  })
+
+  test('client_version=0.0.0: all that the newest client is shown, under the same etag', async () => {
+    expect(await ask('?client_version=0.0.0')).toEqual(await ask('?client_version=999.0.0'))
+    expect((await ask('?client_version=0.0.0')).slugs).toHaveLength(3)
+  })
+
+  test('so all models are listed to us, each with the version that it asks for', async () => {
+    const { models } = await catalogue().known()
+
+    expect(models.map((one) => [one.slug, one.minimalClientVersion])).toEqual([
+      ['old', '0.98.0'],
+      ['usual', '0.144.0'],
+      ['new', '0.166.0'],
+    ])
+    expect((await catalogue().known()).models).toEqual(models)
+  })
 })
 
 test('a fresh list is used without any request, by other processes too', async () => {

@@ -113,8 +113,10 @@ test.each([
   expect(entry?.[name]).toEqual(value)
 })
 
-test('of a flood of models a reasonable number is taken', () => {
-  const flood = Array.from({ length: 5000 }, (_, index) => ({ slug: `m-${index}` }))
+test('of 10 000 models those are taken that the service puts first', () => {
+  const flood = Array.from({ length: 10_000 }, (_, at) => ({ slug: `m-${at}`, priority: -at }))
 
-  expect(readModels({ models: flood })).toHaveLength(200)
+  const slugs = readModels({ models: flood }).map(({ slug }) => slug)
+  expect(slugs).toHaveLength(200)
+  expect(slugs[0]).toBe('m-9999')
 })
