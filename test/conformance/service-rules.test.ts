@@ -31,6 +31,8 @@ test.for<[string, Record<string, unknown>, RegExp]>([
   ['previous_response_id', { previous_response_id: 'r' }, /Unsupported parameter: previous_resp/],
   ['context_management', { context_management: [] }, /Unsupported parameter: context_management/],
   ['a call without its output', { input: [aCall()] }, /No tool output found/],
+  ['a system message', { input: [aSystemMessage()] }, /System messages are not allowed/],
+  ['input that is a text', { input: 'Hello.' }, /Input must be a list/],
 ])('the stand-in refuses %s', async ([, more, words], t) => {
   const refused = refusalOf(changed(await ourRequest(t, false), more))
 
@@ -50,6 +52,20 @@ test.for([true, undefined])(
       isViolation: true,
     })
     expect(refusalOf(changed(classic, { parallel_tool_calls: value }))).toBeUndefined()
+  },
+)
+
+test.for(['gpt-5.6-sol', 'gpt-5.6-terra', 'gpt-5.6-luna'])(
+  'the stand-in takes %s in the classic form with parallel calls, from an originator of our own',
+  async (model, t) => {
+    const classic = await ourRequest(t, false)
+
+    expect(classic.body).toMatchObject({ parallel_tool_calls: true, tools: expect.anything() })
+    expect([classic.header('originator'), classic.header('version')]).toEqual([
+      'codexbox',
+      undefined,
+    ])
+    expect(refusalOf(changed(classic, { model }))).toBeUndefined()
   },
 )
 
@@ -94,6 +110,10 @@ test('the stand-in takes every parameter that the official client was recorded w
     expect(refusalOf(asked)).toBeUndefined()
   }
 })
+
+function aSystemMessage() {
+  return { type: 'message', role: 'system', content: [{ type: 'input_text', text: 'Be brief.' }] }
+}
 
 function aCall() {
   return { type: 'function_call', call_id: 'call_1', name: 'bash', arguments: '{}' }

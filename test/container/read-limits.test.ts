@@ -35,6 +35,20 @@ describe('headers', () => {
     })
   })
 
+  test('the plan by a header of its own, and booleans in the case of titles', () => {
+    const headers = {
+      'x-codex-plan-type': 'plus',
+      'x-codex-credits-has-credits': 'False',
+      'x-codex-credits-unlimited': 'False',
+    }
+
+    expect(readLimits(headers, NOW)).toEqual({
+      plan: 'plus',
+      limits: [],
+      credits: { hasCredits: false, unlimited: false },
+    })
+  })
+
   test('further limits by their id, the general one first', () => {
     const headers = {
       'x-codex-large-primary-used-percent': '100',

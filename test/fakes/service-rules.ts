@@ -64,6 +64,9 @@ function formFault({ header, body }: AskedRequest): unknown {
   if (body.store !== false) return { detail: 'Store must be set to false' }
   if (body.stream !== true) return { detail: 'Stream must be set to true' }
   if (!Array.isArray(body.input)) return { detail: 'Input must be a list' }
+  if (body.input.some(({ role }: Item) => role === 'system')) {
+    return { detail: 'System messages are not allowed' }
+  }
   if (header(LITE_HEADER) === 'true') {
     // Left out, it is true.
     if (body.parallel_tool_calls !== false) return invalid(PARALLEL, 'parallel_tool_calls')

@@ -95,7 +95,6 @@ const PARTS: Record<string, readonly string[]> = {
   assistant: ['output_text', 'refusal'],
   user: ['input_text', 'input_image'],
   developer: ['input_text', 'input_image'],
-  system: ['input_text', 'input_image'],
 }
 
 function messageFault({ role, content }: Item): string | undefined {
