@@ -11,14 +11,14 @@ import type { Recording } from './recording.ts'
 
 const FILE = join(import.meta.dirname, '../../docs/conformance.md')
 
-/** Where docs/conformance.md says another thing of the official client than was seen now. */
-export function docDifferences(seen: readonly Recording[]): string[] {
-  const rows = rowsOf(readFileSync(FILE, 'utf8'))
+/** Where docs/conformance.md, or `page`, says another thing of the official client than was seen now. */
+export function docDifferences(seen: readonly Recording[], page?: string): string[] {
+  const rows = rowsOf(page ?? readFileSync(FILE, 'utf8'))
   const runs = seen.flatMap((recording) => {
     const said = rows.filter(({ name }) => name === recording.name).map(({ theirs }) => theirs)
     const facts = sentence(recording.credentials ? credentialsOf(recording) : theirFacts(recording))
     // What is said of a WebSocket stands in front.
-    return said.some((theirs) => theirs.endsWith(facts))
+    return said.some((theirs) => `; ${theirs}`.endsWith(`; ${facts}`))
       ? []
       : [difference(recording.name, said, facts)]
   })
@@ -67,4 +67,4 @@ function requestDifferences(
 }
 
 const difference = (name: string, said: readonly string[], now: string) =>
-  `docs/conformance.md: ${name}: "${said.join('" or "') || 'no row'}" → "${now}"`
+  `${name}: "${said.join('" or "') || 'no row'}" → "${now}"`

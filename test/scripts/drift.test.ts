@@ -1,10 +1,14 @@
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { packageRoot } from '../../host/package-root.ts'
 import { compareAll } from '../../scripts/drift/compare-all.ts'
+import { differences } from '../../scripts/drift/differences.ts'
+import { docDifferences } from '../../scripts/drift/docs.ts'
 import { FIXTURES, fixture, type Recording } from '../../scripts/drift/recording.ts'
+import { comparable, SIGN_INS, type SignIn } from '../../scripts/drift/sign-ins.ts'
 
 /** It is played by a client that does what the recording says, until that is changed. */
 async function compare(name: string, change: (recording: Recording) => void = () => {}) {
@@ -181,6 +185,82 @@ test.each<[string, string, Change, RegExp]>([
   expect(found).toBe(1)
   expect(said).toEqual([expect.stringMatching(line)])
 })
+
+describe('docs/conformance.md', () => {
+  const page = readFileSync(join(packageRoot, 'docs/conformance.md'), 'utf8')
+  const seen = [
+    fixture<Recording>('recordings/02-text-default-model.json'),
+    fixture<Recording>('recordings/21-auth-401-always.json'),
+    fixture<Recording>('recordings/44-cut-always.json'),
+    fixture<Recording>('recordings/95-websocket-text.json'),
+  ]
+  const row = (name: string) =>
+    page.split('\n').find((line) => line.startsWith(`| \`${name}\``)) ?? ''
+
+  test('says of the official client what the recordings do', () => {
+    expect(docDifferences(seen, page)).toEqual([])
+  })
+
+  test.each([
+    ['44-cut-always', '| 6 requests', '| 16 requests'],
+    ['21-auth-401-always', '6 renewals', '7 renewals'],
+    ['95-websocket-text', '2 requests', '3 requests'],
+    ['header accept-encoding', '`zstd,gzip`', '`gzip`'],
+    ['body stream', '`true`', '`false`'],
+  ])('is told to be untrue where it says another thing (%s)', (name, is, says) => {
+    const changed = page.replace(row(name), (line) => line.replace(is, says))
+
+    expect(changed).not.toBe(page)
+    expect(docDifferences(seen, changed)).toHaveLength(1)
+  })
+
+  test('is told to lack a row', () => {
+    expect(docDifferences(seen, page.replace(row('44-cut-always'), ''))).toEqual([
+      expect.stringMatching(/44-cut-always: "no row" → "6 requests; /),
+    ])
+  })
+})
+
+describe('a sign-in', () => {
+  const fields = Object.keys(SIGN_INS).flatMap((name) =>
+    leavesOf(comparable(fixture<SignIn>(`sign-in/${name}.json`))).map((path) => ({ name, path })),
+  )
+
+  test('is compared with its requests, their headers and fields, the addresses and the end', () => {
+    const places = fields.map(({ path }) => path.join('.'))
+    for (const place of [
+      'exitCode',
+      'authorizeUrl.scope',
+      'browser.0.status',
+      'exchanges.0.path',
+      'exchanges.0.headers.content-type',
+      'exchanges.0.body.client_id',
+      'exchanges.4.body.redirect_uri',
+    ]) {
+      expect(places, place).toContain(place)
+    }
+  })
+
+  test('is told to differ when one of these is another', () => {
+    for (const { name, path } of fields) {
+      const then = comparable(fixture<SignIn>(`sign-in/${name}.json`))
+      expect(differences(changedAt(then, path), then), `${name}: ${path}`).toHaveLength(1)
+    }
+  })
+})
+
+/** The ways to every value in `value` that is no object. */
+function leavesOf(value: unknown, path: readonly string[] = []): string[][] {
+  if (typeof value !== 'object' || value === null) return [[...path]]
+  return Object.entries(value).flatMap(([name, inner]) => leavesOf(inner, [...path, name]))
+}
+
+function changedAt(value: unknown, [name, ...rest]: readonly string[]): unknown {
+  if (name === undefined) return `not ${value}`
+  const copy = structuredClone(value) as Record<string, unknown>
+  copy[name] = changedAt(copy[name], rest)
+  return copy
+}
 
 test('without a network nothing is green', async () => {
   const tsx = join(packageRoot, 'node_modules/tsx/dist/cli.mjs')
