@@ -1,6 +1,6 @@
 import type http from 'node:http'
 import { join } from 'node:path'
-import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import zlib, { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterEach, expect, test } from 'vitest'
 import { askModel } from '../../container/agent/ask-model.ts'
 import { ModelClient } from '../../container/agent/model-client.ts'
@@ -82,6 +82,9 @@ const raw =
     void socket?.end(bytes)
 const page = (title: string) => `<!DOCTYPE html><title>${title}</title><p>${CANARY}</p>`
 const said = textAnswer('Hello.').body as string
+
+/** Those that this Node knows. */
+const CODINGS = ['gzip', 'deflate', 'br', ...('zstdCompress' in zlib ? ['zstd'] : [])]
 
 const PROXY = 'Nothing asked for that; a proxy on the way is the usual reason.'
 const NETWORK = 'Check the network, VPN and proxy.'
@@ -196,7 +199,7 @@ const failures: [what: string, answer: Answer, code: string, remedy: string, mes
     'give-up',
     'Cloudflare, in front of the service, wants a browser to prove itself (403). Wait some minutes, then try without VPN or proxy. (cf-ray r)',
   ],
-  ...(['gzip', 'deflate', 'br'] as const).map((coding): (typeof failures)[number] => [
+  ...CODINGS.map((coding): (typeof failures)[number] => [
     `bytes that are no ${coding} although they are said to be`,
     encoded('data: canary\n\n'.repeat(9), coding),
     'model-unreachable',

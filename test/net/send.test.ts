@@ -210,7 +210,7 @@ test.each([
   expect(await text(body)).toBe('')
 })
 
-test.each(['gzip', 'deflate', 'br'])(
+test.each(['gzip', 'deflate', 'br', ...('zstdCompress' in zlib ? ['zstd'] : [])])(
   'bytes that are no %s although they are said to be are an error that says so to their reader',
   async (coding) => {
     const { url } = await startService((_, response) => {
