@@ -4,7 +4,7 @@ import { UNGATED_CLIENT_VERSION } from '../auth/client-identity.ts'
 import { isWithin } from '../auth/tokens.ts'
 import { type AccountFile, accountFile } from '../storage/account-file.ts'
 import { BUILT_IN_FROM, builtInModels } from './built-in-models.ts'
-import { type GetJsonOptions, getJson } from './get-json.ts'
+import { getJson } from './get-json.ts'
 import { ModelEntry, readModels } from './model-entry.ts'
 
 /** The models an account can ask, and how fresh that knowledge is. */
@@ -23,8 +23,8 @@ export interface CatalogueOptions {
   codexBaseUrl: URL
   /** Whose list it is: another account never gets it. */
   owner: string
-  /** Credentials, and who we are. */
-  headers: () => Record<string, string>
+  /** Credentials, and who we are; other credentials if those were refused. */
+  headersFor: (isRetry: boolean) => Promise<Record<string, string>>
   /** Ends requests that nobody waits for any more. */
   signal?: AbortSignal | undefined
   /** For one request. Default 5000. */
@@ -126,19 +126,21 @@ async function download(
   kept: Kept | undefined,
   options: CatalogueOptions,
 ): Promise<Pick<Kept, 'models' | 'etag'>> {
-  const { codexBaseUrl, headers, signal, timeoutMs = TIMEOUT_MS } = options
+  const { codexBaseUrl, headersFor, signal, timeoutMs = TIMEOUT_MS } = options
   const etag = kept?.etag
-  const request: GetJsonOptions = {
-    headers: {
-      ...headers(),
-      accept: 'application/json',
-      ...(etag ? { 'if-none-match': etag } : {}),
-    },
-    timeoutMs,
-    maxBytes: MAX_BYTES,
-    signal,
-  }
-  const answer = await getJson(modelsUrl(codexBaseUrl), request)
+  const ask = async (isRetry: boolean) =>
+    getJson(modelsUrl(codexBaseUrl), {
+      headers: {
+        ...(await headersFor(isRetry)),
+        accept: 'application/json',
+        ...(etag ? { 'if-none-match': etag } : {}),
+      },
+      timeoutMs,
+      maxBytes: MAX_BYTES,
+      signal,
+    })
+  let answer = await ask(false)
+  if (answer.status === 401) answer = await ask(true)
   if (answer.status === 304 && kept) return kept
   if (answer.status !== 200) throw notUsed(`status ${answer.status} came back`)
   const models = readModels(answer.json)

@@ -37,6 +37,9 @@ export function codexProvider(options: CodexProviderOptions) {
   const { codexBaseUrl } = config
   const { serviceOrigin = SERVICE_ORIGIN } = options
   const routeOf = workspaceRouting({ codexBaseUrl, serviceOrigin })
+  /** For questions to the service that are no model requests; with a renewed token if that was refused. */
+  const headersFor = (current: Tokens) => async (isRetry: boolean) =>
+    identified(isRetry ? await tokens(current.access_token) : current)
 
   return {
     name: 'codex',
@@ -59,15 +62,13 @@ export function codexProvider(options: CodexProviderOptions) {
 
     models: async () => {
       const current = await tokens()
-      const headers = () => identified(current)
-      return modelCatalogue({ ...config, owner: ownerOf(current), headers, now }).ask()
+      const owner = ownerOf(current)
+      return modelCatalogue({ ...config, owner, headersFor: headersFor(current), now }).ask()
     },
 
     limits: async () => {
       const current = await tokens()
-      return planLimits({ ...config, owner: ownerOf(current), now }).ask(async (isRetry) =>
-        identified(isRetry ? await tokens(current.access_token) : current),
-      )
+      return planLimits({ ...config, owner: ownerOf(current), now }).ask(headersFor(current))
     },
 
     connect: async () => {
@@ -89,7 +90,7 @@ export function codexProvider(options: CodexProviderOptions) {
       const catalogue = modelCatalogue({
         ...config,
         owner,
-        headers: () => identified(first),
+        headersFor: headersFor(first),
         signal: closing.signal,
         now,
       })

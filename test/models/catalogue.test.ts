@@ -30,7 +30,7 @@ const catalogue = (about: Partial<CatalogueOptions> = {}) =>
     dataDir,
     codexBaseUrl: new URL('/backend-api/codex', service.url),
     owner: 'codex:account-1',
-    headers: () => ({
+    headersFor: async () => ({
       authorization: 'Bearer canary-token',
       'chatgpt-account-id': 'account-1',
       originator: 'codexbox',
@@ -127,9 +127,9 @@ test('a fresh list is used without any request, by other processes too', async (
   answer(listing('one'))
   await catalogue().known()
   now += 5 * MINUTE - 1
-  const notAsked = vi.fn(() => ({})) // Whoever sends something asks for them at once.
+  const notAsked = vi.fn(async () => ({})) // Whoever sends something asks for them at once.
 
-  const found = await catalogue({ headers: notAsked }).known()
+  const found = await catalogue({ headersFor: notAsked }).known()
 
   expect(notAsked).not.toHaveBeenCalled()
   expect(found).toMatchObject({ source: 'cache', checkedAt: now - 5 * MINUTE + 1 })

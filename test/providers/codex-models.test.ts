@@ -160,6 +160,21 @@ test('a token that is refused is renewed for the question what is left of the pl
   expect(second).not.toBe(first)
 })
 
+test('a token that is refused is renewed for the question for the models as well', async () => {
+  const refused: JsonReply = { status: 401, json: { detail: 'Unauthorized' } }
+  service.replies[MODELS] = [refused, { json: { models: [wireModel('gpt-9')] } }]
+
+  const { source, models } = await provider().models()
+
+  expect({ source, slugs: models.map(({ slug }) => slug) }).toEqual({
+    source: 'live',
+    slugs: ['gpt-9'],
+  })
+  expect(issuer.counts.refresh).toBe(1)
+  const [first, second] = service.requests.map(({ headers }) => headers.authorization)
+  expect(second).not.toBe(first)
+})
+
 test('refused twice, it is not asked a third time', async () => {
   service.replies[USAGE] = [{ status: 401, json: {} }]
 
