@@ -123,11 +123,12 @@ export class Tunnels {
 
   /** Never rejects. */
   async open(request: http.IncomingMessage, client: Socket, head: Buffer): Promise<void> {
+    // The server has given it up with the request, and an error would be nobody's and end this process.
+    client.on('error', () => client.destroy())
     if (this.hasDismissed(client)) return void client.destroySoon()
     const startedAt = performance.now()
     const asked = request.url ?? ''
     const gone = new AbortController()
-    client.on('error', () => client.destroy())
     client.once('close', () => gone.abort())
     try {
       const { host, server } = await this.#connect(asked, gone.signal)

@@ -669,6 +669,22 @@ test('both ends may leave at any moment', async () => {
   expect(await bench.get('/still-there')).toBe('served /still-there')
 })
 
+test('a client may leave before it is refused, with a second request behind the first', async () => {
+  const bench = await open()
+  const plain = 'GET http://evil.example/ HTTP/1.1\r\nhost: evil.example\r\n\r\n'
+
+  for (let at = 0; at < 20; at++) {
+    const client = net.connect(bench.socketPath)
+    await once(client, 'connect')
+    client.write(plain + connectTo(`${SERVICE}:443`))
+    client.destroy()
+    // The answer to the first is written to nobody then, which must not end this process.
+    await bench.told(at + 1)
+  }
+
+  expect(await bench.get('/still-there')).toBe('served /still-there')
+})
+
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
