@@ -19,8 +19,9 @@ export interface WorkspaceSharer {
   /** The host's path of its workspace, where it began; undefined where the container does not say. */
   workspace: string | undefined
   /**
-   * Whether its tools cannot move what is at this path below *our* workspace. A mount point cannot be renamed where
-   * it is mounted, and what they have not is out of their reach.
+   * Whether its tools cannot move what is at this path below *our* workspace, as a mount point cannot be renamed where
+   * it is mounted. What is not in their own workspace is in their reach all the same: tools of a third conversation can
+   * hand them a descriptor of it, through a socket in a folder that both have.
    */
   holds(at: string): boolean
   /** It is being started, and our tools could move what the engine is about to mount for it. */
@@ -47,7 +48,7 @@ export async function workspaceSharers(
   )
   const others = listed.filter(({ Id, State }) => Id !== own.id && !ENDED.includes(State))
   if (others.length === 0) return []
-  const places = placesOf(own.workspace, own.pinned ?? [])
+  const places = placesOf(own.workspace)
   const sharers = await Promise.all(
     others.map((other) => sharerOf(docker, other, { ...own, places }, where)),
   )
@@ -78,11 +79,8 @@ async function sharerOf(
         goesFirst: !isRunning && [...fixed].some((at) => !ours.includes(at)),
       }
     }
-    case 'around':
-    case 'in a pin':
+    case 'in part':
       return { ...about, holds: () => false, goesFirst: !isRunning }
-    case 'inside':
-      return { ...about, holds: () => true, goesFirst: !isRunning }
   }
 }
 
@@ -97,7 +95,7 @@ function relationOf(
   }
   if (labelled) return labelledRelation(own, labelled)
   // A look into an image has nothing of the host's. Anything else may have anything.
-  return mounts?.length ? 'around' : 'none'
+  return mounts?.length ? 'in part' : 'none'
 }
 
 /** Of another version of ours, which did not say. */
@@ -110,14 +108,16 @@ function sharedByMounts(mounts: Dockerode.ContainerInfo['Mounts'] = []): Shared 
 /** Of a container that does not run yet, or on another kernel: by what it said of itself when it was made. */
 function labelledRelation({ workspace, pinned = [] }: Own, other: Shared): Relation {
   if (other.identity === workspace.identity) return 'same'
-  if (identitiesOf(dirname(workspace.path)).includes(other.identity)) return 'around'
-  const around = identitiesOf(dirname(other.workspace))
+  const above = identitiesOf(dirname(workspace.path))
+  const aboveOther = identitiesOf(dirname(other.workspace))
   // What was moved since it began is known by what it is.
-  if (pinned.some(({ identity }) => [...around, other.identity].includes(identity)))
-    return 'in a pin'
-  const isInside =
-    around.includes(workspace.identity) || other.workspace.startsWith(`${workspace.path}/`)
-  return isInside ? 'inside' : 'none'
+  const isOfPin = pinned.some(({ identity }) => [...aboveOther, other.identity].includes(identity))
+  const isShared =
+    isOfPin ||
+    above.includes(other.identity) ||
+    aboveOther.includes(workspace.identity) ||
+    other.workspace.startsWith(`${workspace.path}/`)
+  return isShared ? 'in part' : 'none'
 }
 
 const identitiesOf = (path: string) => pathAndAbove(path).map(identityAt)
@@ -186,6 +186,6 @@ export function sharingNotice(
       : ''
   return (
     `Another conversation shares files with this one: ${who}. The tools of each can read and change them, also ` +
-    `while a chat is idle. Neither reaches the other's network, memory or requests.${open}`
+    `while a chat is idle, and lend each other what they have open, such as a network. Neither reaches the other's requests.${open}`
   )
 }

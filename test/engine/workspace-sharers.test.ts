@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -73,7 +75,7 @@ test.each<[where: string, path: string, pins: string[], holds: string[] | undefi
   ['the same folder, with a part of it', 'project', ['.git', '.git/hooks'], ['.git', '.git/hooks']],
   ['the same folder, with no .git', 'project', ['.git/hooks'], []],
   ['a folder around it', '', ALL_PINS, []],
-  ['a folder in it', 'project/packages/one', [], ALL_PINS],
+  ['a folder in it', 'project/packages/one', [], []],
   ['a folder in its repository', 'project/.git/objects', [], []],
   ['its repository', 'project/.git', [], []],
   ['a folder beside it', 'project-2', [], undefined],
@@ -209,6 +211,7 @@ describeWithEngine('on a real engine', ({ docker, image, source }) => {
       .filter((path) => path.startsWith('/workspace/'))
       .map((path) => path.slice('/workspace/'.length))
     return {
+      name,
       sharedWith: agent.sharedWith?.map(({ workspace }) => workspace),
       unpinned: agent.unpinned,
       pins: pins.sort(),
@@ -219,8 +222,8 @@ describeWithEngine('on a real engine', ({ docker, image, source }) => {
     const first = await startIn('project')
     const second = await startIn('project')
 
-    expect(first).toEqual({ sharedWith: [], unpinned: [], pins: [...ALL_PINS].sort() })
-    expect(second).toEqual({
+    expect(first).toMatchObject({ sharedWith: [], unpinned: [], pins: [...ALL_PINS].sort() })
+    expect(second).toMatchObject({
       sharedWith: [join(box, 'project')],
       unpinned: [],
       pins: [...ALL_PINS].sort(),
@@ -258,31 +261,48 @@ describeWithEngine('on a real engine', ({ docker, image, source }) => {
     expect((await startIn('project')).pins).toEqual([])
   })
 
-  test.each<[what: string, move: () => void, path: string, pins: string[]]>([
+  test.each<[what: string, move: () => void, path: string]>([
     [
       'the repository was renamed',
       () => renameSync(join(box, 'project'), join(box, 'renamed')),
       'renamed',
-      ALL_PINS,
     ],
     [
       'it was moved into a part that is pinned',
       () => renameSync(join(box, 'project/packages'), join(box, 'project/.git/hooks/packages')),
       'project',
-      [],
     ],
   ])(
     'a conversation in a folder of it is known by what it has, also when %s',
-    async (_, move, path, pins) => {
+    async (_, move, path) => {
       await startIn('project/packages/one')
       move()
 
       const second = await startIn(path)
 
       expect(second.sharedWith).toEqual([join(box, 'project/packages/one')])
-      expect(second.pins).toEqual([...pins].sort())
+      expect(second.pins).toEqual([])
     },
   )
+
+  test('tools in a folder of it move what is pinned, by a descriptor of others: so nothing is mounted there', async () => {
+    const outer = await startIn('project')
+    const inner = await startIn('project/packages/one')
+    const giving = runAsTool(
+      docker.getContainer(outer.name),
+      GIVE_DESCRIPTOR,
+      '/workspace/packages/one/socket',
+    )
+
+    await runAsTool(docker.getContainer(inner.name), MOVE_BY_DESCRIPTOR, '/workspace/socket')
+    await giving
+
+    expect(outer.pins).toEqual([...ALL_PINS].sort())
+    expect(readdirSync(join(box, 'project/.git'))).toContain('moved')
+    const third = await startIn('project')
+    expect(third.pins).toEqual([])
+    expect(third.unpinned).toEqual(ALL_PINS)
+  })
 
   test.skipIf(process.getuid?.() !== 0)(
     'a conversation in a folder that is mounted in a second place is known by what it has',
@@ -312,11 +332,44 @@ describeWithEngine('on a real engine', ({ docker, image, source }) => {
   })
 
   test('two that start at once, one in a folder of the other, both start', async () => {
-    const both = await Promise.all([startIn('project'), startIn('project/packages/one')])
+    const [outer, inner] = await Promise.all([startIn('project'), startIn('project/packages/one')])
 
-    expect(both.map(({ pins }) => pins)).toEqual([[...ALL_PINS].sort(), []])
+    // By which of them was first.
+    expect(outer.pins).toEqual(outer.sharedWith?.length ? [] : [...ALL_PINS].sort())
+    expect(inner.pins).toEqual([])
   })
 })
+
+/** Hands the descriptor of a folder, in which it cannot rename what is mounted, to whoever connects. */
+const GIVE_DESCRIPTOR = `
+import os, socket, sys
+folder = os.open('/workspace/.git', os.O_RDONLY)
+try: os.rename('hooks', 'moved', src_dir_fd=folder, dst_dir_fd=folder)
+except OSError:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(sys.argv[1])
+    server.listen()
+    socket.send_fds(server.accept()[0], [b'x'], [folder])
+`
+
+const MOVE_BY_DESCRIPTOR = `
+import os, socket, sys, time
+client = socket.socket(socket.AF_UNIX)
+while client.connect_ex(sys.argv[1]): time.sleep(0.01)
+[folder] = socket.recv_fds(client, 1, 1)[1]
+os.rename('hooks', 'moved', src_dir_fd=folder, dst_dir_fd=folder)
+os.mkdir('hooks', dir_fd=folder)
+`
+
+/** Runs as a tool of a conversation, to its end. */
+async function runAsTool(container: Dockerode.Container, script: string, socket: string) {
+  const isRoot = process.getuid?.() === 0
+  const User = isRoot ? `${TOOL_USER.uid}` : `${process.getuid?.()}`
+  const Cmd = ['python3', '-c', script, socket]
+  const exec = await container.exec({ Cmd, User, AttachStdout: true })
+  const stream = await exec.start({})
+  await once(stream.resume(), 'end')
+}
 
 /** A client whose engine names processes that are not of this machine. */
 function onAnotherKernel(docker: Dockerode): Dockerode {
