@@ -15,6 +15,9 @@ export const agentFile = join(packageRoot, 'dist', 'container', 'agent.cjs')
 /** What has to stand ahead of any other script that is started in the place of the container script. */
 export const reportFile = join(packageRoot, 'dist', 'container', 'report.cjs')
 
+/** What tools may not ask of the kernel on Podman. */
+export const podmanProfileFile = join(packageRoot, 'dist', 'container', 'seccomp-podman.json')
+
 /** The process that looks at workspaces as one file. `npm run build` makes it. */
 export const scanFile = join(packageRoot, 'dist', 'autorun', 'scan-process.cjs')
 

@@ -1,6 +1,6 @@
 // Builds dist/: the host and the setup steps with tsc, what runs as a process of its own as one file with esbuild.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -15,6 +15,8 @@ export async function buildAgent() {
   replaceFile(join(root, 'dist/container/agent.meta.json'), JSON.stringify(metafile))
   // In a scope of its own, since it stands ahead of other code.
   await bundle('container/report.ts', 'dist/container/report.cjs', 'iife')
+  const profile = 'container/seccomp-podman.json'
+  replaceFile(join(root, 'dist', profile), readFileSync(join(root, profile)))
 }
 
 /** Started from here also where the host runs from its source. */

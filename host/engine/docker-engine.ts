@@ -25,6 +25,7 @@ import { type ImageSettings, imageMissing, imageSettings } from './image-setting
 import { deviationsOf, hasComma } from './inspect-policy.ts'
 import { EndedError } from './kernel-mounts.ts'
 import { checkMounts } from './mount-check.ts'
+import { askIfPodman, optionsForPodman } from './podman.ts'
 import { END_MS, reachHost, whySocketsAreNotShared } from './reach-host.ts'
 import type { Relay } from './relay.ts'
 import { removeContainer } from './remove-container.ts'
@@ -56,6 +57,14 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
     })
     return known
   }
+  let knownAsPodman: Promise<boolean> | undefined
+  const isPodman = () => {
+    knownAsPodman ??= askIfPodman(docker, where)
+    knownAsPodman.catch(() => {
+      knownAsPodman = undefined
+    })
+    return knownAsPodman
+  }
   return {
     name: 'docker',
     description: `Docker engine (${where})`,
@@ -78,12 +87,16 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
     async start(spec) {
       const found = await rootless()
       if (found) checkRootless(found, where, spec.user)
-      const settings = await imageSettings(docker, image, where)
+      const [settings, onPodman] = await Promise.all([
+        imageSettings(docker, image, where),
+        isPodman(),
+      ])
       const startWith = async (pinned: readonly Pin[]): Promise<AgentProcess | Pin[]> => {
         const given = { ...spec, pinned }
         const reached = whyNot ? { ...given, socketFolder: undefined } : given
         const usual = containerOptions(reached, image, settings)
-        const options = found ? optionsForRootless(usual) : usual
+        const ofEngine = onPodman ? optionsForPodman(usual) : usual
+        const options = found ? optionsForRootless(ofEngine) : ofEngine
         const { mounts, release } = holdMounts(reached)
         try {
           const container = await create(docker, options, image, where).catch((error) => {

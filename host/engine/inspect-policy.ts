@@ -46,7 +46,7 @@ function rules(inspected: ContainerInspectInfo, asked: HostConfig): Rule[] {
     { field: 'Privileged', holds: !is.Privileged },
     { field: 'CapDrop', holds: areAllowed(capsLeftBy(is.CapDrop ?? [])) },
     { field: 'CapAdd', holds: areAllowed(is.CapAdd ?? []) },
-    { field: 'SecurityOpt', holds: holdsRightsDown(is.SecurityOpt ?? []) },
+    { field: 'SecurityOpt', holds: holdsRightsDown(is.SecurityOpt ?? [], asked.SecurityOpt ?? []) },
     { field: 'NetworkMode', holds: isNetwork(is.NetworkMode, asked.NetworkMode) },
     { field: 'ReadonlyRootfs', holds: is.ReadonlyRootfs === true },
     { field: 'Mounts', holds: areMounts(inspected, asked) },
@@ -111,9 +111,12 @@ function capsLeftBy(dropped: string[]): string[] {
   return gone.has('ALL') ? [] : USUAL_CAPS.filter((cap) => !gone.has(cap))
 }
 
-function holdsRightsDown(options: string[]): boolean {
+function holdsRightsDown(options: string[], asked: string[]): boolean {
   const hasNoNewRights = options.some((option) => /^no-new-privileges([:=]true)?$/.test(option))
-  return hasNoNewRights && !options.some((option) => /unconfined|disable/.test(option))
+  const profile = asked.find((option) => option.startsWith('seccomp='))
+  const others = options.filter((option) => option !== profile)
+  const hasProfile = others.length < options.length || !profile
+  return hasNoNewRights && hasProfile && !others.some((option) => /unconfined|disable/.test(option))
 }
 
 function isNetwork(is: string | undefined, asked: string | undefined): boolean {

@@ -126,6 +126,18 @@ test.each<[field: string, is: unknown]>([
   ])
 })
 
+test('one without the system call profile that was asked for is told, and no other profile will do', () => {
+  const securityOpt = ['no-new-privileges', 'seccomp=/opt/disabled/profile.json']
+  const strict = { ...asked, HostConfig: { ...asked.HostConfig, SecurityOpt: securityOpt } }
+  const fieldsOf = (SecurityOpt: string[]) =>
+    deviationsOf(aContainer({ SecurityOpt }), strict).map(({ field }) => field)
+
+  expect(fieldsOf(securityOpt)).toEqual([])
+  expect(fieldsOf(['no-new-privileges'])).toEqual(['SecurityOpt'])
+  expect(fieldsOf(['no-new-privileges', 'seccomp=/other.json'])).toEqual(['SecurityOpt'])
+  expect(fieldsOf([...securityOpt, 'seccomp=unconfined'])).toEqual(['SecurityOpt'])
+})
+
 test.each<[field: string, is: unknown]>([
   ['User', ''],
   ['Tty', true],

@@ -61,9 +61,14 @@ describeWithEngine('from inside the container, a tool', ({ docker, image, source
     })
   })
 
-  // Podman lets everybody make such places, in which they are root over nothing.
-  test.skipIf(isPodman)('cannot make a place of its own with more rights', async () => {
+  // In one it has a table of mounts of its own, and can rename what is pinned in the container's.
+  test('cannot make a place of its own with more rights, by any of the system calls', async () => {
     expect(await shell('unshare --user --map-root-user true || echo refused')).toMatch(/refused$/)
+    expect(await shell(`python3 -c '${NEW_USER_NAMESPACE}'`)).toBe('refused refused')
+  })
+
+  test('does not reach the keys of its user on the host', async () => {
+    expect(await shell(`python3 -c '${USER_KEYRING}'`)).toBe('refused')
   })
 
   test('J7: finds neither the capability nor a way to agent and worker in any process', async () => {
@@ -258,4 +263,25 @@ for (const pid of fs.readdirSync('/proc').filter((name) => /^\\d+$/.test(name)))
   }
 }
 console.log(JSON.stringify(processes))
+`
+
+const SYSTEM_CALL = `
+import ctypes, os, platform
+libc = ctypes.CDLL(None, use_errno=True)
+isArm = platform.machine() == "aarch64"
+def call(arm, intel, *args): return libc.syscall(arm if isArm else intel, *args)
+`
+
+/** clone(2), and clone3(2) with the same flags. A child that came to be ends at once. */
+const NEW_USER_NAMESPACE = `${SYSTEM_CALL}
+flags = 0x10000000 | 17
+def answer(child):
+    if child == 0: os._exit(0)
+    return "refused" if child < 0 else "made"
+print(answer(call(220, 56, flags, 0, 0, 0, 0)), answer(call(435, 435, (ctypes.c_uint64 * 11)(0x10000000, 0, 0, 0, 17), 88)))
+`
+
+/** keyctl(2), KEYCTL_GET_KEYRING_ID of KEY_SPEC_USER_KEYRING. */
+const USER_KEYRING = `${SYSTEM_CALL}
+print("refused" if call(219, 250, 0, -4, 1) < 0 else "reached")
 `

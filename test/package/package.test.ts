@@ -69,7 +69,7 @@ const filesIn = (path: string) =>
 describe('the package', () => {
   test('holds what is needed to run and to read, and nothing else', () => {
     const wanted =
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|container\/Dockerfile|docs\/.+|dist\/container\/(agent|report)\.(cjs|meta\.json)|dist\/autorun\/scan-process\.cjs|dist\/(host|setup|shared)\/.+\.(js|d\.ts))$/
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|container\/Dockerfile|docs\/.+|dist\/container\/((agent|report)\.(cjs|meta\.json)|seccomp-podman\.json)|dist\/autorun\/scan-process\.cjs|dist\/(host|setup|shared)\/.+\.(js|d\.ts))$/
     const files = filesIn(installed)
 
     expect(files.filter((file) => !wanted.test(file))).toEqual([])
@@ -77,7 +77,8 @@ describe('the package', () => {
       (file) => `dist/host/${file}`,
     )
     const scripts = ['container/agent.cjs', 'container/report.cjs', 'autorun/scan-process.cjs']
-    for (const file of [...needed, ...scripts.map((file) => `dist/${file}`)]) {
+    const others = [...scripts, 'container/seccomp-podman.json']
+    for (const file of [...needed, ...others.map((file) => `dist/${file}`)]) {
       expect(files).toContain(file)
     }
   })

@@ -391,7 +391,7 @@ async function escape() {
     for (const knob of knobs) mustFail(knob, () => { fs.closeSync(fs.openSync(knob, O_WRONLY)) })
   })
   await attempt('X7', async ({ mustFail }) => {
-    for (const command of [['unshare', '--mount', 'true'], ['unshare', '--pid', '--fork', 'true'], ['nsenter', '--target', '1', '--mount', 'true'], ['nsenter', '--target', '1', '--net', 'true'], ['chroot', '/', 'true']])
+    for (const command of [['unshare', '--mount', 'true'], ['unshare', '--user', 'true'], ['unshare', '--pid', '--fork', 'true'], ['nsenter', '--target', '1', '--mount', 'true'], ['nsenter', '--target', '1', '--net', 'true'], ['chroot', '/', 'true']])
       mustFail(command.join(' '), () => { output(...command) })
     for (const pid of agents()) mustFail('root of ' + pid, () => { fs.readdirSync('/proc/' + pid + '/root/') })
   })
