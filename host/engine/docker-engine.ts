@@ -237,7 +237,6 @@ async function startAttached(
   const stdout = new PassThrough()
   const stderr = new PassThrough()
   const stderrTail = tailOf(stderr)
-  stream.on('error', () => stream.destroy())
   const outputEnded = demultiplex(stream, { stdout, stderr })
     .catch((error: unknown) => {
       // A connection that broke is an end like any other: `exited` tells what it was.

@@ -7,6 +7,8 @@ import type Dockerode from 'dockerode'
  *
  * The body is of a known length, unlike by the client's own methods: Podman takes what follows it, which
  * with one that is sent in chunks is the last chunk, for the first of the process's stdin.
+ *
+ * A connection that breaks ends the stream, whether or not it is read by then.
  */
 export function hijack(
   docker: Dockerode,
@@ -28,7 +30,10 @@ export function hijack(
   return new Promise((resolve, reject) => {
     docker.modem.dial(request, (error: unknown, stream: unknown) => {
       if (error) reject(error)
-      else resolve(stream as Duplex)
+      else resolve(heard(stream as Duplex))
     })
   })
 }
+
+/** An error that nobody listens for ends this process. */
+const heard = (stream: Duplex) => stream.on('error', () => stream.destroy())

@@ -117,11 +117,10 @@ async function execute(
     where,
   )
   const body = JSON.stringify({ Detach: false, Tty: false })
-  const stream = await askEngine(
+  return askEngine(
     (abortSignal) => hijack(docker, { path: `/exec/${exec.id}/start`, body }, abortSignal),
     where,
   )
-  return stream.on('error', () => stream.destroy())
 }
 
 async function untilReady(
