@@ -36,7 +36,7 @@ async function run(chosen: Step): Promise<StepResult> {
       status: 'failed',
       fields: {},
       detail: messageOf(error),
-      fix: 'Mend that and run the step again.',
+      fix: 'Put that right and run the step again.',
     }
   }
 }

@@ -35,10 +35,13 @@ interface Declared {
   Env?: string[] | null | undefined
 }
 
+/** Whether the setup makes an image of this name without being told to. */
+export const isNameOfOurs = (image: string) => /^codexbox-tools(:|$)/.test(image)
+
 export function imageMissing(image: string, cause: unknown): CodexboxError {
-  return new CodexboxError(
-    'image-missing',
-    `There is no image ${image}. Make it with \`${setupCommand('image')}\`, or name another with AGENT_IMAGE.`,
-    { cause },
-  )
+  const make = `\`${setupCommand('image')}\``
+  const advice = isNameOfOurs(image)
+    ? `Make it with ${make}, or name another with AGENT_IMAGE.`
+    : `Fetch it with \`docker pull ${image}\`, or unset AGENT_IMAGE and make ours with ${make}.`
+  return new CodexboxError('image-missing', `There is no image ${image}. ${advice}`, { cause })
 }

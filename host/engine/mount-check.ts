@@ -118,7 +118,7 @@ function tableIn(text: string, where: string): Mount[] {
   }
 }
 
-const NOTHING_GIVEN = 'It was removed before it was given anything.'
+const NOTHING_GIVEN = 'That container was removed before it was given anything.'
 
 function faultError(
   { point, what, kind }: MountFault,
@@ -136,7 +136,7 @@ function faultError(
     'workspace-invalid',
     kind === 'closed'
       ? `${path} cannot be compared with what a container has: ${point} ${what}. ${NOTHING_GIVEN} ` +
-          'Make it accessible to the owner of the workspace, and try again.'
+          'Let the owner of the workspace open it and each folder above it (chmod u+rwx), and try again.'
       : `${path} was replaced while a container was started: in there, ${point} ${what}. ${NOTHING_GIVEN} ` +
           'Find out which program changes that folder, such as another conversation in it, and try again.',
   )

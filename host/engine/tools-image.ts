@@ -9,10 +9,11 @@ import { z } from 'zod'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { quote } from '../../shared/visible-text.ts'
 import { packageRoot, setupCommand } from '../package-root.ts'
+import { statusOf } from './ask-engine.ts'
 import { environmentOf } from './container-options.ts'
 import { demultiplex } from './demultiplex.ts'
 import { tailOf } from './engine.ts'
-import { type ImageSettings, settingsIn } from './image-settings.ts'
+import { type ImageSettings, imageMissing, settingsIn } from './image-settings.ts'
 import { hostOwnerLabels } from './owner-labels.ts'
 import { removeContainer } from './remove-container.ts'
 
@@ -278,13 +279,7 @@ function probeFailed(
       { cause: error },
     )
   }
-  if (status === 404 && /no such image/i.test(message)) {
-    return new CodexboxError(
-      'image-missing',
-      `There is no image ${image}. Make it with \`${setupCommand('image')}\`, or name another with AGENT_IMAGE.`,
-      { cause: error },
-    )
-  }
+  if (status === 404 && /no such image/i.test(message)) return imageMissing(image, error)
   if (/cgroup/i.test(message)) {
     return new CodexboxError(
       'engine-unavailable',
@@ -294,9 +289,4 @@ function probeFailed(
   }
   if (/not found|no such file/i.test(message)) return unusable('has no node in its PATH', error)
   return unusable(`cannot be started: ${message}`, error)
-}
-
-function statusOf(error: unknown): number | undefined {
-  const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
-  return typeof status === 'number' ? status : undefined
 }

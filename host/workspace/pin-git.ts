@@ -77,7 +77,7 @@ function notPinned(at: string, what: string, cause: unknown): CodexboxError {
   return new CodexboxError(
     'workspace-invalid',
     `${at} in the workspace cannot ${what} (${messageOf(cause)}), and so cannot be kept from the agent. ` +
-      'Mend that, such as with chmod u+rwx, and look into the hooks and config of the repository first.',
+      'Change that, such as with chmod u+rwx, and look into the hooks and config of the repository first.',
     { cause },
   )
 }

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import type Dockerode from 'dockerode'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { createDocker } from '../../host/engine/docker-host.ts'
+import { isNameOfOurs } from '../../host/engine/image-settings.ts'
 import {
   buildToolsImage,
   importRootfs,
@@ -107,12 +108,10 @@ async function lookAtPresent(
       error instanceof CodexboxError &&
       (error.code === 'image-missing' || error.code === 'image-unusable')
     // Under a name that is not ours, only an explicit wish may put an image of ours.
-    if (isImage && isOurs(image)) return undefined
+    if (isImage && isNameOfOurs(image)) return undefined
     throw error
   }
 }
-
-const isOurs = (image: string) => /^codexbox-tools(:|$)/.test(image)
 
 // ---- A new image ----
 
@@ -186,17 +185,14 @@ function fixFor(error: CodexboxError, image: string, options: ImageOptions): str
   switch (error.code) {
     case 'engine-unavailable':
     case 'config-invalid':
-      return 'Start Docker or Podman, or set DOCKER_HOST to where it listens; then run this step again.'
+      return 'Run this step again when the engine can be used; Podman does as well as Docker.'
     case 'wrong-use':
       return USAGE
     default:
       break
   }
-  if (!asksForANewOne(options) && !isOurs(image)) {
-    return (
-      `AGENT_IMAGE names it, so it is not touched: \`docker pull ${image}\`, or unset AGENT_IMAGE, or ` +
-      'put ours under that name with --force.'
-    )
+  if (!asksForANewOne(options) && !isNameOfOurs(image)) {
+    return 'Nothing was built, because AGENT_IMAGE names that image; --force builds ours under its name.'
   }
   if (rootfs) return 'Make the file with scripts/make-rootfs.sh of the source checkout.'
   if (base) return 'Name a base with Node 20 or newer that is Debian or Ubuntu, or has the tools.'

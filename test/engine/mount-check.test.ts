@@ -113,6 +113,23 @@ describeWithEngine('what is mounted', ({ docker, image, source }) => {
     },
   )
 
+  test.skipIf(process.getuid?.() !== 0)(
+    'a part of the repository that tools cannot open ends the start with what to do',
+    async () => {
+      const workspace = aRepository()
+      chmodSync(join(workspace.path, '.git'), 0)
+      const spec = { ...aSpec(workspace), pinned: hold(pinGit(workspace)) }
+
+      await expect(local.start(spec)).rejects.toMatchObject({
+        code: 'workspace-invalid',
+        message: expect.stringMatching(
+          /EACCES\)\. That container was removed .*Let the owner .*chmod u\+rwx/,
+        ),
+      })
+      await withoutLeftovers(docker, { name: [spec.name] })
+    },
+  )
+
   test('a mount that was not asked for ends the start, and is named', async () => {
     const engine = dockerEngine(withMemoryAt('/srv', socketPath), image, 'the test')
     const spec = aSpec(aHeldWorkspace())

@@ -35,7 +35,7 @@ describe('the image step without an engine', () => {
         status: 'failed',
         fields: { IMAGE: 'codexbox-tools:latest', IMAGE_STATUS: 'failed' },
         detail: expect.stringContaining('nobody-listens.sock'),
-        fix: expect.stringContaining('DOCKER_HOST'),
+        fix: expect.stringMatching(/^Run this step again/),
       })
     },
   )
@@ -305,8 +305,8 @@ describeWithEngine('the image step', ({ docker, source, image }) => {
 
     expect(result).toMatchObject({
       status: 'failed',
-      detail: expect.stringContaining(`no image ${name}`),
-      fix: expect.stringMatching(/docker pull .*--force/),
+      detail: expect.stringContaining(`no image ${name}. Fetch it with \`docker pull ${name}\`,`),
+      fix: expect.stringMatching(/AGENT_IMAGE.*--force/),
     })
     await expect(docker.getImage(name).inspect()).rejects.toMatchObject({ statusCode: 404 })
   })
