@@ -42,7 +42,7 @@ export interface ConversationOptions {
 /**
  * Opens a conversation: checks the workspace, the sign-in and the engine, and opens the session.
  * Nothing is started yet.
- * @throws CodexboxError `config-invalid`, `wrong-use`, `workspace-invalid`, `not-signed-in`, `engine-unavailable`,
+ * @throws CodexboxError `config-invalid` (also for a data folder that cannot be written), `wrong-use`, `workspace-invalid`, `not-signed-in`, `engine-unavailable`,
  * `image-missing`, `session-invalid`, `session-busy`
  */
 export async function openConversation(options: ConversationOptions = {}): Promise<Conversation> {

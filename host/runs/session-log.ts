@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { CodexboxError, messageOf } from '../../shared/errors.ts'
+import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { Item } from '../../shared/items.ts'
 import { RunFailure, RunStatus, Usage } from '../../shared/protocol.ts'
 import { holdFileLock } from '../storage/file-lock.ts'
@@ -120,6 +120,15 @@ function missing(dataDir: string, name: string): CodexboxError {
   )
 }
 
+function notWritable(dataDir: string, cause: unknown): CodexboxError {
+  return new CodexboxError(
+    'config-invalid',
+    `The session cannot be written in the data folder ${dataDir} (${messageOf(cause)}). ` +
+      'Make room or give yourself access there, or set CODEX_DATA_DIR to another folder.',
+    { cause },
+  )
+}
+
 /** One process at a time writes a session; two would tell the model a mixed story. */
 async function lock(file: string) {
   return holdFileLock(`${file}.lock`, { timeoutMs: 0, code: 'session-busy' })
@@ -154,12 +163,24 @@ export class SessionLog {
   /**
    * Opens or makes a session. A last line that was torn by a crash is cut off, which is reported; any
    * other damage is refused with the line's number, and the file left as it is.
-   * @throws CodexboxError `session-invalid`, `session-busy`
+   * @throws CodexboxError `session-invalid`, `session-busy`, `config-invalid` where nothing can be written
    */
   static async open(dataDir: string, name: string): Promise<SessionLog> {
     const file = fileOf(dataDir, checkSessionName(name))
-    mkdirSync(folderOf(dataDir), { recursive: true, mode: 0o700 })
-    const release = await lock(file)
+    try {
+      mkdirSync(folderOf(dataDir), { recursive: true, mode: 0o700 })
+      return await SessionLog.#openLocked(file, name, await lock(file))
+    } catch (error) {
+      if (error instanceof CodexboxError || systemCodeOf(error) === undefined) throw error
+      throw notWritable(dataDir, error)
+    }
+  }
+
+  static async #openLocked(
+    file: string,
+    name: string,
+    release: () => Promise<void>,
+  ): Promise<SessionLog> {
     let fd: number | undefined
     try {
       fd = openSync(file, 'a+', 0o600)

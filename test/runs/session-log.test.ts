@@ -2,6 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   appendFileSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -39,6 +40,11 @@ beforeEach(() => {
 afterEach(() => rmSync(dataDir, { recursive: true, force: true }))
 
 const fileOf = (name: string) => join(dataDir, 'sessions', `${name}.jsonl`)
+
+function makeFolderWithFileOfSessions(): void {
+  mkdirSync(join(dataDir, 'file'))
+  writeFileSync(join(dataDir, 'file', 'sessions'), '')
+}
 
 const aRun: SessionLine = {
   type: 'run',
@@ -99,6 +105,18 @@ describe('a session', () => {
     log.append(anItem)
     await log.close()
     expect(readSession(dataDir, 'mine')).toEqual([...written, anItem])
+  })
+
+  test.each([
+    ['a file in the place of the data folder', () => writeFileSync(join(dataDir, 'file'), '')],
+    ['a file in the place of its sessions', makeFolderWithFileOfSessions],
+  ])('%s is told in one sentence, with what to do', async (_, prepare) => {
+    prepare()
+
+    await expect(SessionLog.open(join(dataDir, 'file'), 'mine')).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringMatching(/written in the data folder .*file \(.*set CODEX_DATA_DIR/),
+    })
   })
 
   test('holds a line as soon as it was appended', async () => {
