@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 /** The folder with our package.json: two or more above this file, whether it runs from source or dist. */
 export const packageRoot = findPackageRoot(import.meta.dirname)
@@ -24,6 +24,12 @@ export const scanFile = join(packageRoot, 'dist', 'autorun', 'scan-process.cjs')
 /** The command that runs a setup step, as the person at this installation has to type it. */
 export function setupCommand(step: string): string {
   return isCheckout ? `npx tsx setup/index.ts --step ${step}` : `codexbox-setup --step ${step}`
+}
+
+/** The command line, as it has to be typed here. npm takes options that stand before `--` for its own. */
+export function cliCommand(args: string): string {
+  const isAtRoot = isCheckout && resolve(process.cwd()) === packageRoot
+  return `${isAtRoot ? 'npm start --' : 'codexbox'} ${args}`
 }
 
 function findPackageRoot(from: string): string {

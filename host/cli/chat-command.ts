@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline'
 import { CodexboxError } from '../../shared/errors.ts'
 import { visible } from '../../shared/visible-text.ts'
+import { cliCommand } from '../package-root.ts'
 import { openConversation } from '../runs/open-conversation.ts'
 import type { Run } from '../runs/run.ts'
 import { exitCodeOfError } from './exit-code.ts'
@@ -27,7 +28,7 @@ export async function chatCommand(options: OneRunOptions): Promise<number> {
       }
     } finally {
       await closeAndTell(conversation, screen)
-      screen.note(`The session is kept; go on with it: --session ${conversation.session}`)
+      screen.note(`Go on later: ${cliCommand(`--session ${conversation.session}`)}`)
     }
     return 0
   } catch (error) {

@@ -20,6 +20,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(packageVersion)
     .helpCommand(true)
     .exitOverride()
+    .showHelpAfterError(
+      'A prompt of several words needs quotes; --help lists commands and options.',
+    )
     // It quotes what it does not understand.
     .configureOutput({ writeErr: (text) => void process.stderr.write(visible(text)) })
 

@@ -28,7 +28,7 @@ export async function runCommand(
   const screen = new Screen()
   const shown = options.json ? undefined : screen
   try {
-    const begin = await beginning(prompt, options)
+    const begin = await beginning(prompt, options, screen)
     if (options.minRemaining !== undefined) {
       await checkRemaining(readPercent(options.minRemaining), screen)
     }
@@ -59,6 +59,7 @@ export async function runCommand(
 async function beginning(
   prompt: string | undefined,
   options: OneRunOptions,
+  screen: Screen,
 ): Promise<(conversation: Conversation) => Run> {
   const wrong = (what: string) => new CodexboxError('wrong-use', what)
   const images = options.image?.map(imageFile)
@@ -71,7 +72,9 @@ async function beginning(
     readSession(readConfig().dataDir, options.session)
     return (conversation) => conversation.resume(ONE_SHOT)
   }
-  const asked = prompt === undefined || prompt === '-' ? await text(process.stdin) : prompt
+  const isOnStdin = prompt === undefined || prompt === '-'
+  if (isOnStdin && process.stdin.isTTY) screen.note('Type the prompt, then Enter and Ctrl-D.')
+  const asked = isOnStdin ? await text(process.stdin) : prompt
   if (asked.trim() === '') throw wrong('The prompt is empty. Give it as an argument or on stdin.')
   return (conversation) => conversation.run(asked, { ...ONE_SHOT, ...(images ? { images } : {}) })
 }

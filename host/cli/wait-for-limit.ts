@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { localTime, span } from '../format-time.ts'
+import { cliCommand } from '../package-root.ts'
 import type { Screen } from './screen.ts'
 import { abortOnSignals } from './stop-signals.ts'
 
@@ -41,7 +42,7 @@ export async function waitForLimit(
   }
   const exitCode = signals.exitCode()
   if (exitCode !== undefined) {
-    screen?.note(`The session is kept; go on with it: codexbox run --continue --session ${session}`)
+    screen?.note(`Go on later: ${cliCommand(`run --continue --session ${session}`)}`)
   }
   return exitCode
 }

@@ -38,8 +38,8 @@ afterEach(async () => {
 })
 
 /** The chat in a terminal, with somebody who types and reads. */
-function openChat() {
-  const command = `exec '${process.execPath}' '${home.cli}' --session mine`
+function openChat(args = '--session mine') {
+  const command = `exec '${process.execPath}' '${home.cli}' ${args}`
   const terminal = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     cwd: home.workspace,
     env: {
@@ -89,10 +89,22 @@ describe.skipIf(!hasScript)('a chat in a terminal', () => {
     await chat.sees(PROMPT)
     chat.type(CTRL_D)
 
-    await chat.sees('The session is kept')
+    await chat.sees('Go on later: codexbox --session mine')
     expect(await chat.exit).toBe(0)
     expect(prompts()).toEqual(['First.', 'Second.'])
     expect(server.requests).toHaveLength(2)
+  })
+
+  test('is not needed for one run: its prompt can be typed, which is asked for', async () => {
+    server.play(textAnswer('One.'))
+    const chat = openChat('run --session mine')
+
+    await chat.sees('Type the prompt, then Enter and Ctrl-D.')
+    chat.type(`First.\r${CTRL_D}`)
+
+    await chat.sees('One.')
+    expect(await chat.exit).toBe(0)
+    expect(prompts()).toEqual(['First.\n'])
   })
 
   test('goes on after Ctrl-C has stopped a run', async () => {

@@ -205,7 +205,7 @@ describe('the exit code', () => {
   test.each([
     ['an unknown option', ['run', '--nope', 'x'], /unknown option '--nope'/],
     ['a mistyped command', ['sesions'], /no command "sesions".*codexbox run sesions/],
-    ['too many arguments', ['run', 'a', 'b'], /too many arguments/],
+    ['too many arguments', ['run', 'a', 'b'], /too many arguments.*\n.*several words needs quotes/],
     ['sessions remove without a name', ['sessions', 'remove'], /missing required argument/],
     ['a session there is not', ['sessions', 'show', 'none'], /There is no session none/],
   ])('is 2 for %s', async (_what, args, said) => {
