@@ -186,6 +186,7 @@ export function sharingNotice(
       : ''
   return (
     `Another conversation shares files with this one: ${who}. The tools of each can read and change them, also ` +
-    `while a chat is idle, and lend each other what they have open, such as a network. Neither reaches the other's requests.${open}`
+    `while a chat is idle, and lend each other what they have open, such as a network.${open} ` +
+    'Use two folders for work that must not be mixed.'
   )
 }

@@ -189,10 +189,10 @@ test('the person is told who it is, what it means, and what is not protected', (
   }
 
   expect(sharingNotice([sharer], [])).toMatch(
-    /shares files with this one: \/home\/ada\/project \(process 7\)\. .* Neither reaches .*requests\.$/,
+    /shares files with this one: \/home\/ada\/project \(process 7\)\. .* such as a network\. Use two folders .*mixed\.$/,
   )
   expect(sharingNotice([sharer], ['.git', '.git/hooks'])).toMatch(
-    /Not protected from this agent, .*: \.git, \.git\/hooks\.$/,
+    /Not protected from this agent, .*: \.git, \.git\/hooks\. Use two folders/,
   )
 })
 
