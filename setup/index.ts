@@ -23,8 +23,10 @@ const step = flag === '--step' ? steps.find((candidate) => candidate.name === na
 if (step) {
   process.exitCode = report(step.name, await run(step))
 } else {
-  process.stderr.write(`${usage()}\n`)
-  process.exitCode = 4
+  const asksForHelp = flag === '--help' || flag === '-h'
+  const unknown = flag === '--step' && name !== undefined ? `There is no step ${name}.\n` : ''
+  process.stderr.write(visible(`${unknown}${usage()}\n`))
+  process.exitCode = asksForHelp ? 0 : 4
 }
 
 async function run(chosen: Step): Promise<StepResult> {

@@ -58,8 +58,10 @@ function table(rows: readonly string[][]): string[] {
 
 function origin(catalogue: Catalogue, provider: string, now: number): string {
   const { problem } = catalogue
+  const hasEfforts = catalogue.models.some(({ defaultEffort }) => defaultEffort !== undefined)
+  const star = hasEfforts ? '* the effort if none is named. ' : ''
   const why = problem ? ` ${problem}` : ''
-  return `* the effort if none is named. The list is ${sourceOf(catalogue, provider, now)}.${why}`
+  return `${star}The list is ${sourceOf(catalogue, provider, now)}.${why}`
 }
 
 function sourceOf({ source, checkedAt }: Catalogue, provider: string, now: number): string {
@@ -70,7 +72,7 @@ function sourceOf({ source, checkedAt }: Catalogue, provider: string, now: numbe
     case 'cache':
       return `as the service said ${age} ago`
     case 'built-in':
-      if (checkedAt === undefined) return `as codexbox knows of itself for ${provider}`
+      if (checkedAt === undefined) return `built into codexbox for ${provider}`
       return `built into codexbox, from ${BUILT_IN_FROM.client}, ${age} old; others can be asked too`
   }
 }

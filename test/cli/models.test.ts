@@ -45,6 +45,14 @@ test('lists what the account can ask, the default first, and where that is known
   expect(stderr).toContain('as the service has just said')
 })
 
+test('the demo has one model, without efforts to explain', async () => {
+  const { stdout, stderr } = await home.run(['models'], { env: { AGENT_PROVIDER: 'demo' } })
+
+  expect(stdout).toContain('demo-script')
+  expect(stderr).toContain('The list is built into codexbox for demo.')
+  expect(stderr).not.toContain('*')
+})
+
 test('falls back to the list it had, and says how old that is and why', async () => {
   const env = await signedIn(home, service)
   service.replies[MODELS] = [{ json: { models: [wireModel('kept')] } }, { status: 503, text: 'x' }]

@@ -56,6 +56,19 @@ test.each([
     expect(stderr).toContain(step)
 })
 
+test('an unknown step is named', async () => {
+  expect((await setup(['--step', 'nonsense'])).stderr).toMatch(
+    /^There is no step nonsense\.\nUse: /,
+  )
+})
+
+test('help is no wrong use', async () => {
+  const { code, stdout, stderr } = await setup(['--help'])
+
+  expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
+  expect(stderr).toMatch(/^Use: /)
+})
+
 test('a step prints its block on stdout, a line for the person on stderr, and changes nothing', async () => {
   const { code, stdout, stderr } = await setup(['--step', 'environment'])
 
