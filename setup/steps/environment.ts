@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs'
 import { chooseEngine } from '../../host/engine/choose-engine.ts'
-import { agentFile } from '../../host/package-root.ts'
+import { agentFile, setupCommand } from '../../host/package-root.ts'
 import { codexProvider } from '../../host/providers/codex.ts'
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Step } from '../step.ts'
+
+const NO_SIGN_IN = `Everything is here but a sign-in to ChatGPT: \`${setupCommand('codex-auth')}\`.`
 
 /** Looks and changes nothing: what is here, what is missing, what to do about it. */
 export const environmentStep: Step = {
@@ -42,7 +44,7 @@ export const environmentStep: Step = {
         AGENT_SCRIPT: isBuilt ? 'built' : 'missing',
         READY_FOR: missing.length > 0 ? 'demo without a container' : isSignedIn ? 'runs' : 'demo',
       },
-      detail: missing.length > 0 ? missing.join(' ') : 'Everything is here.',
+      detail: missing.join(' ') || (isSignedIn ? 'Everything is here.' : NO_SIGN_IN),
     }
   },
 }

@@ -84,6 +84,7 @@ describe('the environment step', () => {
 
     expect(await look()).toMatchObject({
       fields: { IMAGE: `${IMAGE} (present)`, SIGNED_IN: 'no', READY_FOR: 'demo' },
+      detail: expect.stringMatching(/^Everything is here but a sign-in .*--step codex-auth/),
     })
 
     const tokens = someTokens()

@@ -175,7 +175,9 @@ function aboutVsock(codes: (number | null)[]): string {
   const code = codes.find((code) => code !== null)
   if (code === undefined)
     return 'Whether its tools can make vsock sockets, it has no means to tell.'
-  return `Its tools ${code === 0 ? 'can' : 'cannot'} make vsock sockets.`
+  return code === 0
+    ? 'Its tools can make vsock sockets, a way to the host of a virtual machine that no network setting cuts.'
+    : 'Its tools cannot make vsock sockets.'
 }
 
 function notStarted(error: unknown): Finding {
