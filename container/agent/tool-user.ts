@@ -35,10 +35,10 @@ const withoutRights = (gid: number) => [
 ]
 
 /**
- * Tools are run by another user than the agent. If that is root, whoever the agent is, all of root's rights
- * are taken from them. That keeps them apart even if the agent is root as well: the kernel lets nobody look
- * into a process that has capabilities which he has not (ptrace(2), "Ptrace access mode checking"). Without
- * `worker` they are run as the agent is, as other hosts want it.
+ * Tools are run by another user than the agent. If that is root, all of root's rights are taken from them. That
+ * keeps them apart even from an agent that is root as well: a process cannot look into one that has capabilities
+ * which it lacks (ptrace(2), "Ptrace access mode checking"). Without `worker` they are run as the agent is, as other
+ * hosts want it.
  * @throws CodexboxError `image-unusable` where that cannot be had.
  */
 export function toolUser({ worker }: Pick<RunRequest, 'worker'>): ToolUser {

@@ -17,7 +17,7 @@ export interface HelloOptions {
 }
 
 /**
- * Reads from a client until it has begun a TLS connection with `host` and nobody else, or is known not to.
+ * Reads from a client until it has begun a TLS connection with `host` and no other name, or is known not to.
  * Leaves it paused, with what it has said beyond that still to be read. Never rejects.
  */
 export function readHello(
@@ -46,7 +46,7 @@ export function readHello(
         if (bytes.length > hello.end) client.unshift(bytes.subarray(hello.end))
       } else settle({ wrong: `it is a tunnel to ${host}, and TLS in it is for another name` })
     }
-    const leave = () => settle({ wrong: 'nobody began to talk in it' })
+    const leave = () => settle({ wrong: 'the client sent no TLS hello in it' })
     const late = setTimeout(leave, ms)
     client.on('data', take)
     client.once('close', leave)

@@ -7,7 +7,7 @@ import { addressRefusal } from './public-address.ts'
 import { readHello } from './read-hello.ts'
 import { readServerHello } from './server-hello.ts'
 
-/** What came of one request of whoever is in the container. */
+/** What came of one request for a tunnel. */
 export interface Target {
   /** When it came. */
   at: string

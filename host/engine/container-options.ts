@@ -11,7 +11,7 @@ export const inside = {
   agentFile: '/opt/codexbox/agent.cjs',
   socketFolder: '/run/codexbox',
   socketPath: '/run/codexbox/gateway.sock',
-  /** Of the sockets in their place, where they cannot be mounted. No folder, and so nobody's to change. */
+  /** Where sockets cannot be mounted: the prefix of the relay's abstract sockets, which no file mode or tool can change. */
   relayFolder: '@codexbox',
   relayedSocketPath: '@codexbox/gateway.sock',
   home: HOME,
@@ -39,10 +39,10 @@ const SHELL = [
 ].join('\n')
 
 /**
- * What starts node where tools are root. The agent is somebody else then, with the same rights. But whoever is
- * root by number may send any signal to anybody, without any right (fcntl(2), F_SETSIG), and an agent that is
+ * What starts node where tools are root. The agent is another user then, with the same rights. But a process that
+ * is root by number may send any signal to any other, without any right (fcntl(2), F_SETSIG), and an agent that is
  * halted would not see that its host is gone. The first process of a container cannot be halted or killed
- * from inside. So it is a shell that ends then, and the container with it; it reaps as well.
+ * from inside. So it is a shell that ends when the agent is halted, and the container with it; it reaps as well.
  */
 const BESIDE_ROOT = [
   'setpriv',
@@ -85,7 +85,7 @@ export function containerOptions(
       `${spec.user.gid}`,
       ...bindsOf(spec).map(({ target }) => target),
     ],
-    // The agent is root without rights, which is what it takes to start the tools as somebody else.
+    // The agent is root without rights, which is what it takes to start the tools as another user.
     User: '0:0',
     WorkingDir: '/',
     Env: environmentOf(settings),

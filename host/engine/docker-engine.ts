@@ -265,7 +265,7 @@ async function startAttached(
   const reaching = checked.then(() => reachHost(docker, container, spec, { whyNot, where, ended }))
   const way = await whileItAnswers(docker, where, reaching).catch(async (error) => {
     stream.destroy()
-    // It may still find one.
+    // A relay may still come up: close it then.
     void reaching.then(({ relay }) => relay?.close()).catch(() => {})
     if (!(error instanceof EndedError)) throw error
     const exit = await unlessUnusable(await ended, { image, where }, stderrTail, outputEnded)
@@ -279,7 +279,7 @@ async function startAttached(
     way.relay?.close()
     if (!('lost' in exit)) return unlessUnusable(exit, { image, where }, stderrTail, outputEnded)
     isLost = true
-    // Nothing comes any more, and somebody may be waiting for it.
+    // Ends a reader's wait for output that will not come.
     stream.destroy()
     return exit
   })
@@ -300,8 +300,8 @@ async function startAttached(
       const removed = removeContainer(container)
       // Not waited for where the engine had no answer before; it is tried all the same.
       if (isLost) return
-      // An engine that does not answer will not end the output either, which somebody may read. The
-      // container goes all the same, as soon as the engine notices that nobody is attached.
+      // An engine that does not answer will not end the output either, and its reader would wait. The container
+      // goes all the same, as soon as the engine notices that its stdin has ended.
       if (!(await removed)) stream.destroy()
     },
   }

@@ -18,8 +18,8 @@ export interface AgentSpec {
   /** Folder with the gateway's socket `gateway.sock` (sealed mode). */
   socketFolder: string | undefined
   /**
-   * Settles when somebody has connected with that socket. The agent does so at once, which proves that the
-   * folder is shared. Absent: it is believed.
+   * Settles at the first connection with that socket. The agent connects at once, which proves that the folder is
+   * shared. Absent: the folder is taken for shared.
    */
   reached?: Promise<void>
   network: NetworkMode
@@ -46,7 +46,7 @@ export interface AgentProcess {
   readonly sharedWith?: readonly WorkspaceSharer[]
   /** Parts of the workspace that were to be pinned and are not: tools of those others could move them. */
   readonly unpinned?: readonly string[]
-  /** Ending it tells the agent that nobody is there any more. */
+  /** Ending it tells the agent that its host is gone. */
   readonly stdin: Writable
   readonly stdout: Readable
   /** The last of what was written to stderr; for error messages. */

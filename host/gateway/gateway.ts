@@ -58,8 +58,8 @@ export interface Gateway {
 }
 
 /**
- * The host's end of sealed mode: a unix socket for one conversation. It takes the one method and path
- * from whoever has a live capability, holds what is asked against what the run may ask, puts the real
+ * The host's end of sealed mode: a unix socket for one conversation. It takes one method and path
+ * with a live capability, checks each request against the run's policy and budget, puts the real
  * credentials on, and hands the stream through. What a container sends beside the body and a few
  * headers never reaches the service.
  * @throws CodexboxError `config-invalid` when there is no place for the socket

@@ -11,7 +11,7 @@ export interface Grant {
   readonly underWay: Set<(why: Refusal) => void>
 }
 
-/** How long a request that nobody waits for any more may take to its end. */
+/** How long a request that is under way may go on after its capability was revoked. */
 const GRACE_MS = 1000
 
 /** Who may ask, and what for. */
@@ -73,5 +73,5 @@ export class Grants {
 export const notGranted: Refusal = {
   status: 403,
   code: 'capability_refused',
-  message: 'This capability is not or no longer good.',
+  message: 'This capability is unknown, or was revoked.',
 }

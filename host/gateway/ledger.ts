@@ -48,7 +48,7 @@ export function openLedger(dataDir: string): Ledger {
     }
     descriptor = openPrivately(file)
   } catch {
-    // A book that cannot be kept is no reason not to work; the limits are counted elsewhere.
+    // Requests go on without a log; the limits are counted elsewhere.
   }
   return {
     note(line) {

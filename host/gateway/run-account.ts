@@ -18,13 +18,13 @@ const MB = 1024 * 1024
 
 /**
  * Far above what a run within its limits comes to, which the agent keeps itself: this is for an agent
- * that is not ours any more.
+ * that was taken over.
  */
 export function budgetOf({ maxTurns, runMs }: Pick<RunLimits, 'maxTurns' | 'runMs'>): Budget {
   // The conversation may have to be shortened a few times beside its turns.
   const answers = maxTurns + 20
   return {
-    // Five retries each, and what it takes to mend a token, reasoning or a length.
+    // Five retries each, and what it takes to renew a token, drop reasoning or shorten a history.
     requests: answers * 10,
     // The agent has one; another may still be on its way out.
     atOnce: 4,
