@@ -66,13 +66,17 @@ export class Screen {
         break
       case 'retry':
         this.note(`${event.reason.message} Trying again in ${seconds(event.delayMs)}.`, 'yellow')
-        if (event.discardsText) this.note('What was said since the last line is void.', 'yellow')
+        if (event.discardsText)
+          this.note(
+            'The answer since the last finished step is discarded and will come again.',
+            'yellow',
+          )
         break
       case 'notice':
         this.note(event.message, 'yellow')
         break
       case 'repair':
-        this.note(`mended: ${event.message}`, 'yellow')
+        this.note(`repaired: ${event.message}`, 'yellow')
         break
       case 'secrets.needed':
         this.note('The token was refused; getting a new one.', 'yellow')

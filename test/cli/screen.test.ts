@@ -132,3 +132,23 @@ test('what was written after the last run is told when a conversation is closed'
     '',
   ])
 })
+
+test('a repair, and an answer that is discarded, are told in plain words', () => {
+  const { said, show } = aScreen({ isTerminal: false })
+
+  show({ type: 'repair', message: 'a call without an answer was closed' })
+  show({
+    type: 'retry',
+    attempt: 1,
+    delayMs: 1000,
+    reason: { code: 'stream-cut', message: 'The answer broke off.' },
+    discardsText: true,
+  })
+
+  expect(said.about.split('\n')).toEqual([
+    'repaired: a call without an answer was closed',
+    'The answer broke off. Trying again in 1.0 s.',
+    'The answer since the last finished step is discarded and will come again.',
+    '',
+  ])
+})
