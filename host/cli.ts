@@ -1,7 +1,7 @@
 #!/usr/bin/env node
+import { outputExitCode, watchOutput } from './cli/output.ts'
 import { main } from './cli/program.ts'
 
-// A reader that leaves (`codexbox … | head`) is no error of ours.
-process.stdout.on('error', () => process.exit(0))
-
-process.exitCode = await main(process.argv)
+watchOutput()
+const exitCode = await main(process.argv)
+process.exitCode = outputExitCode() ?? exitCode

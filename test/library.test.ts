@@ -23,7 +23,7 @@ describe('the example for embedding', () => {
     expect(text.split('\n').filter((line) => line.trim()).length).toBeLessThanOrEqual(10)
   })
 
-  test('runs: two runs in one session, the first one shown as it comes', async () => {
+  test('runs: two runs in one session, the answer of each as a whole', async () => {
     const workspace = join(folder, 'work')
     mkdirSync(workspace)
     writeFileSync(join(workspace, 'lemon.txt'), 'sour\n')

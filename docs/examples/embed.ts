@@ -1,10 +1,11 @@
 import { openConversation } from 'codexbox'
 
 const chat = await openConversation({ workspace: '.' })
-const run = chat.run('What is in this folder?')
-for await (const event of run) {
-  if (event.type === 'text.delta') process.stdout.write(event.text)
+for (const prompt of ['What is in this folder?', 'And what is missing?']) {
+  const run = chat.run(prompt)
+  for await (const event of run) if (event.type === 'tool.started') console.error(event.name)
+  const { status, text, error } = await run.result
+  if (status === 'done') console.log(text)
+  else console.error(error?.message ?? status)
 }
-const { status } = await run.result
-if (status === 'done') console.log((await chat.run('And what is missing?').result).text)
 await chat.close()

@@ -1,4 +1,3 @@
-import { text } from 'node:stream/consumers'
 import { CodexboxError } from '../../shared/errors.ts'
 import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
@@ -13,6 +12,8 @@ import { readPercent, refuseBelow, TooLittleLeftError } from './enough-left.ts'
 import { exitCodeOf, exitCodeOfError } from './exit-code.ts'
 import { imageFile } from './image-file.ts'
 import { conversationOptions, type OneRunOptions } from './options.ts'
+import { outputLost } from './output.ts'
+import { readPipedPrompt, withPipedText } from './piped-text.ts'
 import { printJson } from './print.ts'
 import { Screen } from './screen.ts'
 import { stopOnSignals } from './stop-signals.ts'
@@ -74,7 +75,8 @@ async function beginning(
   }
   const isOnStdin = prompt === undefined || prompt === '-'
   if (isOnStdin && process.stdin.isTTY) screen.note('Type the prompt, then Enter and Ctrl-D.')
-  const asked = isOnStdin ? await text(process.stdin) : prompt
+  const tell = (message: string) => screen.note(message, 'yellow')
+  const asked = isOnStdin ? await readPipedPrompt() : await withPipedText(prompt, tell)
   if (asked.trim() === '') throw wrong('The prompt is empty. Give it as an argument or on stdin.')
   return (conversation) => conversation.run(asked, { ...ONE_SHOT, ...(images ? { images } : {}) })
 }
@@ -97,6 +99,9 @@ export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunE
   const signals = stopOnSignals(run, () => {
     screen?.note('Stopping … (Ctrl-C once more: at once)')
   })
+  const stop = () => run.interrupt()
+  outputLost.addEventListener('abort', stop)
+  if (outputLost.aborted) stop()
   try {
     screen?.waiting('starting')
     for await (const event of run) {
@@ -112,6 +117,7 @@ export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunE
   } finally {
     screen?.still()
     signals.release()
+    outputLost.removeEventListener('abort', stop)
   }
 }
 

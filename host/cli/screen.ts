@@ -11,8 +11,9 @@ import { Spinner } from './spinner.ts'
 type Style = Parameters<typeof styleText>[0]
 
 /**
- * Shows runs to a person. The model's words go to stdout, everything about them to stderr, so that
- * `codexbox run … > answer.txt` keeps the answer alone. Colour and movement only on a terminal.
+ * Shows runs to a person. On a terminal the model's messages stream to stdout, and everything about them goes to stderr.
+ * Elsewhere stdout gets the answer alone: the last message of a run that is done, byte for byte, with a line end behind
+ * it. What the model says before goes to stderr. Colour and movement only on a terminal.
  */
 export class Screen {
   readonly #words: WriteStream
@@ -23,6 +24,9 @@ export class Screen {
   #hasShownText = false
   /** The last piece of text. */
   #said = ''
+  /** Where stdout is no terminal: the last message, or what there is of it, while it may still be the answer. */
+  #lastMessage = ''
+  #isMessageComplete = false
   #reasoning = ''
   #lastOutput = ''
 
@@ -47,6 +51,7 @@ export class Screen {
     switch (event.type) {
       case 'started':
         this.#reasoning = ''
+        this.#lastMessage = ''
         break
       case 'text.delta':
         this.#say(event.text)
@@ -58,6 +63,7 @@ export class Screen {
         this.#finishItem(event.item)
         break
       case 'tool.started':
+        this.#showLastMessage()
         this.#tools.set(event.callId, callLine(event.name, event.arguments))
         this.#lastOutput = ''
         break
@@ -65,6 +71,7 @@ export class Screen {
         this.#showTool(event)
         break
       case 'retry':
+        this.#showLastMessage()
         this.note(`${event.reason.message} Trying again in ${seconds(event.delayMs)}.`, 'yellow')
         if (event.discardsText)
           this.note(
@@ -123,6 +130,11 @@ export class Screen {
 
   #say(text: string): void {
     this.#hasShownText = true
+    if (!this.#words.isTTY) {
+      if (this.#isMessageComplete) this.#showLastMessage()
+      this.#lastMessage += text
+      return
+    }
     this.#isInsideLine = !text.endsWith('\n')
     this.#words.write(visible(text, this.#said))
     this.#said = text
@@ -132,7 +144,12 @@ export class Screen {
     const text = assistantText(item)
     // Not every server sends deltas.
     if (text && !this.#hasShownText) this.#say(text)
-    if (text !== undefined) this.#endLine()
+    if (text !== undefined) {
+      this.#endLine()
+      // The item is what was said, whatever became of the pieces.
+      this.#lastMessage = this.#words.isTTY ? '' : text
+      this.#isMessageComplete = true
+    }
     this.#hasShownText = false
     this.#reasoning = ''
   }
@@ -150,8 +167,24 @@ export class Screen {
     )
   }
 
+  /** On stderr, since it is not the answer. */
+  #showLastMessage(): void {
+    const message = this.#lastMessage
+    this.#lastMessage = ''
+    this.#isMessageComplete = false
+    if (message !== '') this.#about.write(withLineEnd(visible(message)))
+  }
+
+  #answer(): void {
+    const message = this.#lastMessage
+    this.#lastMessage = ''
+    if (message !== '') this.#words.write(withLineEnd(message))
+  }
+
   #finish(event: Extract<RunEvent, { type: 'finished' }>): void {
     this.#endLine()
+    if (event.status === 'done') this.#answer()
+    else this.#showLastMessage()
     if (event.error) this.error(failureText(event.error))
     if (event.status === 'turn-limit') this.error('Stopped: the run used up all its turns.')
     this.note(totals(event))
@@ -174,6 +207,8 @@ export class Screen {
     return this.#about.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text
   }
 }
+
+const withLineEnd = (text: string) => (text.endsWith('\n') ? text : `${text}\n`)
 
 /** A failure as a person wants it: when it is over, in local time. */
 function failureText({

@@ -1,6 +1,6 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Config } from '../config.ts'
-import { codexProvider } from './codex.ts'
+import { codexProvider, hasSignIn } from './codex.ts'
 import { demoProvider } from './demo/demo-provider.ts'
 import { openaiProvider } from './openai.ts'
 import type { ProviderPlugin } from './provider.ts'
@@ -19,9 +19,9 @@ export interface ProviderChoice {
 }
 
 /**
- * The provider that was named; else codex when signed in; else the demo, and a line that says so.
- * @throws CodexboxError `config-invalid` for an unknown name, and for a named one that cannot be used
- * what is wrong with its sign-in: `not-signed-in`, `tokens-invalid`
+ * The provider that was named; else codex where there is a sign-in; else the demo, and a line that says so.
+ * @throws CodexboxError `config-invalid` for an unknown name; what is wrong with the sign-in of one that was named or
+ * is there and cannot be used: `not-signed-in`, `tokens-invalid`
  */
 export function chooseProvider(config: Config): ProviderChoice {
   const { provider: name } = config
@@ -29,6 +29,8 @@ export function chooseProvider(config: Config): ProviderChoice {
     const codex = codexProvider({ config })
     const reason = codex.whyNotAuthenticated()
     if (!reason) return { provider: codex }
+    // The demo would do something else than what was asked for.
+    if (hasSignIn(config)) throw reason
     return {
       provider: demoProvider(),
       notice: `This is the scripted demo, no model. ${reason.message}`,

@@ -153,6 +153,17 @@ function whyNotAuthenticated(store: TokenStore): CodexboxError | undefined {
   }
 }
 
+/** Whether there is a sign-in, of whatever state: also one that was given up, or is damaged. */
+export function hasSignIn({ dataDir }: Pick<Config, 'dataDir'>): boolean {
+  const store = fileTokenStore(dataDir)
+  try {
+    return store.peek() !== undefined || store.setAside() !== undefined
+  } catch (error) {
+    if (error instanceof CodexboxError) return true
+    throw error
+  }
+}
+
 function secretsOf({ access_token, account_id }: Tokens): Secrets {
   return { CODEX_ACCESS_TOKEN: access_token, CODEX_ACCOUNT_ID: account_id }
 }

@@ -3,6 +3,7 @@ import type { WriteStream } from 'node:tty'
 import { afterEach, expect, test, vi } from 'vitest'
 import { closeAndTell } from '../../host/cli/run-command.ts'
 import { Screen } from '../../host/cli/screen.ts'
+import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { EventBody, RunEvent } from '../../shared/protocol.ts'
 
 afterEach(() => {
@@ -32,6 +33,83 @@ test('limits are no line: what a person is to know of them is a notice', () => {
   show({ type: 'notice', message: '99 % of the limit is used.' })
 
   expect(said).toEqual({ words: '', about: '99 % of the limit is used.\n' })
+})
+
+const message = (text: string): EventBody => ({
+  type: 'item',
+  item: { type: 'message', role: 'assistant', content: [{ type: 'output_text', text }] },
+})
+const CALL: EventBody = { type: 'tool.started', callId: 'c', name: 'bash', arguments: '{}' }
+const ended = (status: 'done' | 'failed'): EventBody => ({
+  type: 'finished',
+  status,
+  usage: NO_USAGE,
+  turns: 1,
+  toolCalls: 0,
+  durationMs: 1,
+})
+
+test('a terminal shows each piece of a message at once, with escapes for what is not seen', () => {
+  const { said, show } = aScreen({ isTerminal: true })
+
+  show({ type: 'text.delta', text: 'One\x1b[2J' })
+
+  expect(said.words).toBe('One\\x1b[2J')
+})
+
+test.each<[what: string, events: EventBody[], words: string, about: RegExp]>([
+  [
+    'the last message of a run that is done, byte for byte',
+    [message('Let me look.\n'), CALL, message('{"a":"\x1b\x00\r\n"}'), ended('done')],
+    '{"a":"\x1b\x00\r\n"}\n',
+    /^Let me look\.\n/,
+  ],
+  [
+    'nothing of a run that failed',
+    [message('Let me look.'), { type: 'text.delta', text: 'It is' }, ended('failed')],
+    '',
+    /^Let me look\.\nIt is\n/,
+  ],
+  [
+    'nothing that a broken answer has begun to say',
+    [
+      { type: 'text.delta', text: 'It i' },
+      {
+        type: 'retry',
+        attempt: 1,
+        delayMs: 0,
+        discardsText: true,
+        reason: { code: 'stream-broken', message: 'The answer broke off.' },
+      },
+      message('It is 42.'),
+      ended('done'),
+    ],
+    'It is 42.\n',
+    /^It i\nThe answer broke off\./,
+  ],
+  [
+    'a message whose pieces did not come',
+    [message('It is 42.'), ended('done')],
+    'It is 42.\n',
+    /^[^I]/,
+  ],
+  [
+    'the pieces of a message that is kept nowhere, such as a refusal',
+    [
+      { type: 'text.delta', text: 'I cannot ' },
+      { type: 'text.delta', text: 'do that.' },
+      ended('done'),
+    ],
+    'I cannot do that.\n',
+    /^[^I]/,
+  ],
+])('where stdout is no terminal it gets %s', (_, events, words, about) => {
+  const { said, show } = aScreen({ isTerminal: false })
+
+  for (const event of events) show(event)
+
+  expect(said.words).toBe(words)
+  expect(said.about).toMatch(about)
 })
 
 test('a conversation that was shortened is a line', () => {

@@ -1,0 +1,30 @@
+import { systemCodeOf } from '../../shared/errors.ts'
+
+const lost = new AbortController()
+let exitCode: number | undefined
+
+/** Aborts when nothing more can be written to stdout: a run need not go on then. */
+export const outputLost: AbortSignal = lost.signal
+
+/** What this process has to end with then: 0 when the reader has left (`codexbox … | head`), 1 for anything else. */
+export const outputExitCode = (): number | undefined => exitCode
+
+/** Watches stdout and stderr for the rest of this process. */
+export function watchOutput(): void {
+  process.stdout.on('error', (error) => {
+    if (exitCode !== undefined) return
+    const hasLeft = systemCodeOf(error) === 'EPIPE'
+    exitCode = hasLeft ? 0 : 1
+    // It may come after the last command has set one.
+    process.exitCode = exitCode
+    if (!hasLeft) process.stderr.write(`${cannotBeWritten(error)}\n`)
+    lost.abort()
+  })
+  // What is said there is about the work, and not the work.
+  process.stderr.on('error', () => {})
+}
+
+function cannotBeWritten(error: Error): string {
+  const why = systemCodeOf(error) === 'ENOSPC' ? 'No space left on device' : error.message
+  return `The output cannot be written: ${why}. What came of the run is in its session.`
+}
