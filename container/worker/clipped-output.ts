@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer'
+
 /**
  * Collects a tool's output in bounded memory: the head and the tail are kept, since errors tend to
  * stand at the end and what was done at the start; the middle is counted and dropped.
@@ -36,15 +38,38 @@ export class ClippedOutput {
     if (this.#tailBytes > 4 * this.#tailLimit || this.#tail.length > 1024) this.#trimTail()
   }
 
+  /** Bytes at the end that begin a character which is not whole yet; they are taken off. */
+  takeUnfinished(): Buffer {
+    const pieces = this.#tailBytes > 0 ? this.#tail : this.#head
+    const joined = Buffer.concat(pieces)
+    const end = wholeCharactersEnd(joined)
+    const rest = joined.subarray(end)
+    pieces.splice(0, pieces.length, joined.subarray(0, end))
+    if (pieces === this.#tail) this.#tailBytes = end
+    else this.#headBytes = end
+    this.#totalBytes -= rest.length
+    return rest
+  }
+
+  /** Whether what `toString` returns has all bytes of what was kept. */
+  get isExact(): boolean {
+    return this.#parts().every((part) => isUtf8(part))
+  }
+
   toString(): string {
-    this.#trimTail()
-    const kept = [Buffer.concat(this.#head), Buffer.concat(this.#tail)] as const
+    const [head, tail = Buffer.alloc(0)] = this.#parts()
     const isWhole = this.#headBytes + this.#tailBytes === this.#totalBytes
-    if (isWhole) return Buffer.concat(kept).toString('utf8')
-    const head = kept[0].subarray(0, wholeCharactersEnd(kept[0]))
-    const tail = kept[1].subarray(wholeCharactersStart(kept[1]))
-    const dropped = this.#totalBytes - head.length - tail.length
+    if (isWhole) return `${head}`
+    const dropped = this.#totalBytes - (head?.length ?? 0) - tail.length
     return `${head}\n[… ${dropped} bytes of ${this.#totalBytes} left out here …]\n${tail}`
+  }
+
+  /** One where all was kept; else the head and the tail, each of whole characters. */
+  #parts(): Buffer[] {
+    this.#trimTail()
+    const [head, tail] = [Buffer.concat(this.#head), Buffer.concat(this.#tail)]
+    if (this.#headBytes + this.#tailBytes === this.#totalBytes) return [Buffer.concat([head, tail])]
+    return [head.subarray(0, wholeCharactersEnd(head)), tail.subarray(wholeCharactersStart(tail))]
   }
 
   #trimTail(): void {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { ClippedOutput } from './clipped-output.ts'
+import { notExact } from './exact-text.ts'
 import { ToolError } from './tool.ts'
 
 /** How long output may still come in after the shell has exited. */
@@ -119,9 +120,11 @@ export class Command {
 
   /** Takes out what has come since the last time; only its head and its tail if it is long. */
   takeOutput(): string {
-    const text = this.#output.toString()
+    const output = this.#output
     this.#output = new ClippedOutput(this.#options.outputBytes)
-    return text
+    // The rest of a character may be still to come.
+    if (!this.hasEnded) this.#output.push(output.takeUnfinished())
+    return output.isExact ? output.toString() : `${output}\n${notExact('this output')}`
   }
 
   get seconds(): string {

@@ -49,6 +49,7 @@ describe.concurrent.each(means)('a search with %s', (_, wrapped) => {
       { pattern: '\\bone\\b' },
       [
         '.hidden:1:one',
+        '[one of these lines is not UTF-8: each \ufffd stands for bytes that are lost here]',
         'a.ts:1:const one = 1',
         'b.md:1:one',
         'b.md:3:two one',
@@ -107,6 +108,16 @@ describe.concurrent.each(means)('a search with %s', (_, wrapped) => {
     expect((await search({ pattern: 'one' }, { toolOutputBytes: 100 })).output).toContain(
       'left out',
     )
+  })
+
+  test('shows of a long line the part that matches', async (t) => {
+    const long = `${'é😀'.repeat(2000)}needle;b${'z'.repeat(2000)}`
+    const { search } = workerWith(t, wrapped, { middle: long, end: `${'a'.repeat(5000)}needle` })
+
+    const { output } = await search({ pattern: 'needle' })
+
+    expect(output).toMatch(/^end:1:\[…\] a{394}needle\nmiddle:1:\[…\] .*needle;bz+ \[…\]$/)
+    expect(output).not.toContain('\ufffd')
   })
 
   test('does not wait for what never ends, nor follow links', { timeout: 15_000 }, async (t) => {

@@ -66,7 +66,8 @@ function matchesIn(text: string, path: string, pattern: RegExp): Match[] {
     const matches: Match[] = []
     for (const [index, line] of lines.entries()) {
       const text = line.endsWith('\r') ? line.slice(0, -1) : line
-      if (pattern.test(text)) matches.push({ path, line: index + 1, text })
+      const at = pattern.exec(text)?.index
+      if (at !== undefined) matches.push({ path, line: index + 1, text, at })
     }
     return matches
   }, path)

@@ -63,26 +63,25 @@ function argsFor({ pattern, ignoreCase, file, glob }: Search): string[] {
 
 /** Text, or bytes in base64 where they are no UTF-8. */
 type RipgrepText = { text: string } | { bytes: string }
-type RipgrepEvent =
-  | { type: 'match'; data: { path: RipgrepText; lines: RipgrepText; line_number: number } }
-  | { type: 'begin' | 'end' | 'summary' }
+type RipgrepEvent = { type: 'match'; data: RipgrepMatch } | { type: 'begin' | 'end' | 'summary' }
 
-function matchOf({
-  path,
-  lines,
-  line_number: line,
-}: {
+interface RipgrepMatch {
   path: RipgrepText
   lines: RipgrepText
   line_number: number
-}): Match {
+  /** Their places are counted in bytes. */
+  submatches: { start: number }[]
+}
+
+function matchOf({ path, lines, line_number: line, submatches }: RipgrepMatch): Match {
+  const bytes = bytesOf(lines)
   return {
-    path: textOf(path).replace(/^\.\//, ''),
+    path: bytesOf(path).toString('utf8').replace(/^\.\//, ''),
     line,
-    text: textOf(lines).replace(/\r?\n$/, ''),
+    text: bytes.toString('utf8').replace(/\r?\n$/, ''),
+    at: bytes.subarray(0, submatches[0]?.start ?? 0).toString('utf8').length,
   }
 }
 
-function textOf(value: RipgrepText): string {
-  return 'text' in value ? value.text : Buffer.from(value.bytes, 'base64').toString('utf8')
-}
+const bytesOf = (value: RipgrepText) =>
+  'text' in value ? Buffer.from(value.text) : Buffer.from(value.bytes, 'base64')

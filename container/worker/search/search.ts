@@ -19,6 +19,8 @@ export interface Match {
   /** The first is 1. */
   line: number
   text: string
+  /** Where in the text the match begins. */
+  at: number
 }
 
 export const MAX_SEARCHED_FILE_BYTES = 10 * 1024 * 1024

@@ -2,6 +2,7 @@ import { lstat, realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { messageOf } from '../../../shared/errors.ts'
 import { commitFiles, type FileWrite } from '../commit-files.ts'
+import { exactText } from '../exact-text.ts'
 import { existing, followLinks } from '../follow-links.ts'
 import { applySections } from '../patch/apply-sections.ts'
 import { type FileChange, PATCH_GRAMMAR, parsePatch } from '../patch/parse-patch.ts'
@@ -169,9 +170,7 @@ async function entryOf(path: string): Promise<string> {
 
 /** Strict: what cannot be decoded would not be written back as it was. */
 function decoded(bytes: Buffer, path: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    throw new ToolError(`${path} is not UTF-8 text; use bash to change it.`)
-  }
+  const text = exactText(bytes)
+  if (text === undefined) throw new ToolError(`${path} is not UTF-8 text; use bash to change it.`)
+  return text
 }

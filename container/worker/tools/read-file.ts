@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
+import { exactText, notExact } from '../exact-text.ts'
 import { readTextBytes } from '../read-file-bytes.ts'
 import { type FunctionTool, ToolError } from '../tool.ts'
 
@@ -25,11 +26,14 @@ export const readFile: FunctionTool = {
     const limit = args.optionalInteger('limit', 1)
 
     const bytes = await readTextBytes(resolve(workspace, path), path, MAX_FILE_BYTES)
-    const text = bytes.toString('utf8')
+    const exact = exactText(bytes)
+    const text = exact ?? bytes.toString('utf8')
+    const note =
+      exact === undefined ? `${notExact(path)} [do not write it back; change it with bash]\n` : ''
     // Each line keeps its newline, so that a part is the text as it is, too.
     const lines = text.split(/(?<=\n)/)
     if (offset === 1 && limit === undefined) {
-      const output = clip(text, limits.toolOutputBytes)
+      const output = note + clip(text, limits.toolOutputBytes)
       return { ok: true, output, summary: `${lines.length} lines` }
     }
     if (offset > lines.length) {
@@ -38,7 +42,7 @@ export const readFile: FunctionTool = {
     const part = lines.slice(offset - 1, limit === undefined ? undefined : offset - 1 + limit)
     return {
       ok: true,
-      output: clip(part.join(''), limits.toolOutputBytes),
+      output: note + clip(part.join(''), limits.toolOutputBytes),
       summary: `lines ${offset} to ${offset + part.length - 1} of ${lines.length}`,
     }
   },

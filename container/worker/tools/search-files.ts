@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, relative, resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
+import { notExact } from '../exact-text.ts'
 import { ownMatches } from '../search/own-search.ts'
 import { hasRipgrep, ripgrepMatches } from '../search/ripgrep.ts'
 import type { Search } from '../search/search.ts'
@@ -66,16 +67,24 @@ const MAX_LINE_LENGTH = 400
 async function collect(search: Search, prefix: string): Promise<string[]> {
   const found: string[] = []
   const matches = (await hasRipgrep()) ? ripgrepMatches(search) : ownMatches(search)
-  for await (const { path, line, text } of matches) {
+  for await (const { path, line, text, at } of matches) {
     const name = prefix === '' ? path : `${prefix}/${path}`
-    found.push(`${name}:${line}:${shortened(text)}`)
+    found.push(`${name}:${line}:${shortened(text, at)}`)
     if (found.length > MAX_MATCHES) break
   }
   return found
 }
 
-function shortened(text: string): string {
-  return text.length > MAX_LINE_LENGTH ? `${text.slice(0, MAX_LINE_LENGTH)} […]` : text
+/** A part of a long line, with what was looked for in it. */
+function shortened(text: string, at: number): string {
+  if (text.length <= MAX_LINE_LENGTH) return text
+  const last = text.length - MAX_LINE_LENGTH
+  const start = Math.max(0, Math.min(at - MAX_LINE_LENGTH / 4, last))
+  // Half of a character at either end is none.
+  const part = text
+    .slice(start, start + MAX_LINE_LENGTH)
+    .replace(/^[\uDC00-\uDFFF]|[\uD800-\uDBFF]$/g, '')
+  return `${start > 0 ? '[…] ' : ''}${part}${start < last ? ' […]' : ''}`
 }
 
 function report(found: readonly string[], isCutShort: boolean, limitBytes: number) {
@@ -86,6 +95,7 @@ function report(found: readonly string[], isCutShort: boolean, limitBytes: numbe
     ...(isMore ? [`[only ${count} are shown]`] : []),
     ...(isCutShort ? ['[the search took too long and was ended before it was through]'] : []),
   ]
+  if (shown.some((line) => line.includes('\uFFFD'))) notes.push(notExact('one of these lines'))
   const lines = shown.length > 0 || isCutShort ? [...shown, ...notes] : ['(no match)']
   return { ok: true, output: clip(lines.join('\n'), limitBytes), summary: count }
 }

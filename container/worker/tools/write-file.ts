@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
 import { commitFiles } from '../commit-files.ts'
+import { exactText } from '../exact-text.ts'
 import { existing, followLinks } from '../follow-links.ts'
+import { readFileBytes } from '../read-file-bytes.ts'
 import { type FunctionTool, ToolError } from '../tool.ts'
 
 export const writeFile: FunctionTool = {
@@ -25,6 +27,7 @@ export const writeFile: FunctionTool = {
     const target = await followLinks(resolve(workspace, path))
     const before = await existing(target)
     if (before && !before.isFile()) throw new ToolError(`${path} exists and is not a regular file.`)
+    if (before) await refuseOtherEncoding(target, path, before.size)
     await commitFiles([{ target, before, content, mode: before?.mode }])
 
     const bytes = Buffer.byteLength(content)
@@ -35,4 +38,17 @@ export const writeFile: FunctionTool = {
       summary: `${verb}, ${bytes} bytes`,
     }
   },
+}
+
+const MAX_CHECKED_BYTES = 32 * 1024 * 1024
+
+/** What was read of it had lost bytes; written back, these would be lost for good. */
+async function refuseOtherEncoding(target: string, path: string, size: number): Promise<void> {
+  if (size > MAX_CHECKED_BYTES) return
+  const bytes = await readFileBytes(target, path, MAX_CHECKED_BYTES)
+  if (exactText(bytes) !== undefined) return
+  throw new ToolError(
+    `${path} is not UTF-8, and would be in another encoding than before. Change it with bash (iconv, sed), ` +
+      'or remove it first.',
+  )
 }
