@@ -64,15 +64,24 @@ export async function runLoop(conversation: Conversation, input: RunInput): Prom
   if (tooLong || signal.aborted) return end('failed', tooLong)
 
   while (run.turns < conversation.request.limits.maxTurns) {
-    const { failure, calls, wantsMore } = await run.turn()
+    const { failure, calls, wantsMore, isAnswer } = await run.turn()
     if (failure || signal.aborted) return end('failed', failure)
     const said = messages.splice(0)
     run.sayAll(said)
-    if (calls === 0 && !wantsMore && said.length === 0) return end('done')
+    if (calls === 0 && !wantsMore && said.length === 0) {
+      return isAnswer ? end('done') : end('failed', NO_ANSWER)
+    }
     const stillTooLong = await run.compactIfLong()
     if (stillTooLong || signal.aborted) return end('failed', stillTooLong)
   }
   return end('turn-limit')
+}
+
+const NO_ANSWER: ModelFailure = {
+  code: 'model-failed',
+  message:
+    'The model ended without an answer. What it has done is done; ask it to go on, or ask another model.',
+  remedy: 'give-up',
 }
 
 interface AskOptions {
@@ -81,6 +90,14 @@ interface AskOptions {
   onItem: (item: Item) => void
   /** Whether the user sees the answer come. */
   isShown?: boolean
+}
+
+interface Turn {
+  failure?: ModelFailure
+  calls: number
+  wantsMore: boolean
+  /** Whether there was anything in it for the person. */
+  isAnswer: boolean
 }
 
 /** One run's state and its ways to the outside. */
@@ -98,6 +115,7 @@ class Run {
   /** Named with each request since one was refused without. */
   #clientVersion: string | undefined
   #hasShownText = false
+  #isAnswer = false
   #servedBy: string | undefined
   #limits = ''
   #tokensAfter = 0
@@ -120,8 +138,9 @@ class Run {
   }
 
   /** The next answer of the model with all that it asks for done. Never rejects. */
-  async turn(): Promise<{ failure?: ModelFailure; calls: number; wantsMore: boolean }> {
+  async turn(): Promise<Turn> {
     let calls = 0
+    this.#isAnswer = false
     const reply = await this.#untilAnswered(async () => {
       const running = this.#newToolCalls()
       const answer = await this.#ask({
@@ -141,7 +160,7 @@ class Run {
       this.#tried.clear()
       this.#mender.answered()
     }
-    return { ...reply, calls }
+    return { ...reply, calls, isAnswer: this.#isAnswer }
   }
 
   /** Undefined also when there is nothing to do. */
@@ -320,7 +339,13 @@ class Run {
   }
 
   #takeItem(item: Item, calls: ToolCalls): void {
+    const words = wordsOf(item)
+    if (words !== '') this.#isAnswer = true
     const { item: mended, repair } = this.#mender.mend(item)
+    // Not every server sends a refusal in pieces as well, and as an item it is not kept.
+    if (!mended && words !== '' && !this.#hasShownText) {
+      this.#input.emit({ type: 'text.delta', text: words })
+    }
     if (repair) this.#input.emit({ type: 'repair', message: repair })
     if (!mended) return
     const seq = this.#record(mended)
@@ -354,6 +379,12 @@ class Run {
     this.#limits = text
     this.#input.emit({ type: 'limits', limits })
   }
+}
+
+/** What a message says to the person, a refusal included; empty for anything else. */
+function wordsOf({ type, content }: Item): string {
+  if (type !== 'message' || !Array.isArray(content)) return ''
+  return content.map((part) => String(part?.text ?? part?.refusal ?? '')).join('')
 }
 
 function isCall(item: Item): item is CallItem {

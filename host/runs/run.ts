@@ -54,6 +54,8 @@ export class Run implements AsyncIterable<RunEvent> {
   readonly #said: HostLine[] = []
   #seq = 0
   #text = ''
+  /** Of a message whose item has not come. */
+  #pieces = ''
   #finished = false
   #stopped: 'interrupted' | undefined
   readonly #stopListeners = new Set<() => void>()
@@ -130,13 +132,25 @@ export class Run implements AsyncIterable<RunEvent> {
     const head = { v: PROTOCOL_VERSION, seq: ++this.#seq, runId: this.id } as const
     // Not by spreading: in a flood the engine takes such objects for lasting, and collects them late.
     const event: RunEvent = Object.assign({}, head, body)
-    if (event.type === 'item') this.#text = assistantText(event.item) ?? this.#text
+    this.#read(event)
     if (event.type === 'finished') {
       this.#finished = true
       this.#resolve({ ...event, text: this.#text })
     }
     this.#unread.push(event)
     for (const wake of this.#waiting.splice(0)) wake()
+  }
+
+  /** A message is an item; a refusal comes in pieces alone. */
+  #read(event: RunEvent): void {
+    if (event.type === 'text.delta') this.#pieces += event.text
+    else if (event.type === 'item') {
+      this.#text = assistantText(event.item) ?? this.#text
+      this.#pieces = ''
+    } else if (event.type === 'retry') this.#pieces = ''
+    else if (event.type === 'finished' && event.status === 'done' && this.#pieces !== '') {
+      this.#text = this.#pieces
+    }
   }
 
   /** The terminal event of a run whose container could not say it: a failure, unless it was stopped. */

@@ -22,6 +22,12 @@ const EARLY = { compactAtTokens: 20_000 }
 const LITE = { model: 'gpt-6.2-sol', form: { ...EARLY, lite: true } }
 
 const sealed: Item = { type: 'compaction', id: 'cmp_1', encrypted_content: 'gAAAA-compaction' }
+const says = (id: string, text: string): Item => ({
+  type: 'message',
+  id,
+  role: 'assistant',
+  content: [{ type: 'output_text', text }],
+})
 const HUGE = { input_tokens: 50_000, output_tokens: 500, total_tokens: 50_500 }
 
 /** What stands in a request but its input. */
@@ -86,11 +92,9 @@ describe.concurrent('the conversation after it', () => {
     const { agent, server } = await start(
       t,
       [
-        itemsAnswer([{ type: 'message', id: 'm', role: 'assistant', content: [] }], {
-          usage: HUGE,
-        }),
+        itemsAnswer([says('m', 'One.')], { usage: HUGE }),
         itemsAnswer([sealed]),
-        itemsAnswer([], { usage: { ...HUGE, input_tokens: 90_000 } }),
+        itemsAnswer([says('n', 'Two.')], { usage: { ...HUGE, input_tokens: 90_000 } }),
         itemsAnswer([{ ...sealed, id: 'cmp_2' }]),
         textAnswer(),
       ],

@@ -44,6 +44,36 @@ test('a call that waits for the host when the run is interrupted is not run, and
   })
 })
 
+test.for([
+  ['nothing', []],
+  [
+    'thoughts alone',
+    [{ type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'gAAAA-e' }],
+  ],
+  ['a message without a word', [{ type: 'message', id: 'm', role: 'assistant', content: [] }]],
+] as const)('a run that ends with %s fails: there is no answer', async ([, items], t) => {
+  const { finished } = await play(t, [touch, itemsAnswer([...items])])
+
+  expect(finished).toMatchObject({
+    status: 'failed',
+    toolCalls: 1,
+    error: { code: 'model-failed', message: expect.stringContaining('ended without an answer') },
+  })
+})
+
+test('a refusal that comes as an item alone is shown, and is an answer', async (t) => {
+  const refusal = {
+    type: 'message',
+    id: 'm',
+    role: 'assistant',
+    content: [{ type: 'refusal', refusal: 'No.' }],
+  }
+  const { agent, finished } = await play(t, [itemsAnswer([refusal])])
+
+  expect(finished.status).toBe('done')
+  expect(eventsOf(agent, 'text.delta').map(({ text }) => text)).toEqual(['No.'])
+})
+
 test('a run without a prompt goes on where the history ends', async (t) => {
   const history = [
     { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Do it.' }] },

@@ -61,3 +61,18 @@ test('a reader that has left may come back, and two share the events', async () 
   const [one, other] = await both
   expect([...one, ...other].map(({ seq }) => seq).sort()).toEqual([2, 3])
 })
+
+test('the text of a result is what was said in pieces alone, such as a refusal', async () => {
+  const run = new Run('r')
+  const item = {
+    type: 'message',
+    role: 'assistant',
+    content: [{ type: 'output_text', text: 'Look.' }],
+  }
+  run.emit({ type: 'item', item })
+  run.emit({ type: 'text.delta', text: 'I cannot ' })
+  run.emit({ type: 'text.delta', text: 'do that.' })
+  run.emit({ ...run.failure(new Error()), status: 'done' })
+
+  expect((await run.result).text).toBe('I cannot do that.')
+})
