@@ -91,7 +91,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         imageSettings(docker, image, where),
         isPodman(),
       ])
-      const startWith = async (pinned: readonly Pin[]): Promise<AgentProcess | Pin[]> => {
+      const startWith = async (pinned: readonly Pin[]): Promise<AgentProcess | readonly Pin[]> => {
         const given = { ...spec, pinned }
         const reached = whyNot ? { ...given, socketFolder: undefined } : given
         const usual = containerOptions(reached, image, settings)
@@ -117,7 +117,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
               detach()
               await removeContainer(container)
               await untilStarted(docker, first, where)
-              return [...pinned]
+              return pinned
             }
             const fixed = pinned.filter(({ at }) => sharedWith.every(({ holds }) => holds(at)))
             if (fixed.length < pinned.length) {
@@ -145,11 +145,17 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
 
       const { pinned = [] } = spec
       let tried = pinned
-      for (;;) {
+      for (let misses = 0; ; ) {
         // An engine looks for the target of a mount in the workspace. Tools that could move it there would have it
         // mounted over programs of the image; so there is no mount where they can.
-        const started = await startWith(tried)
-        if (!Array.isArray(started)) {
+        const started = await startWith(tried).catch((error: unknown) => {
+          // The last is the longest: what is in a folder stands behind it.
+          const gone = tried.findLast(({ path }) => isMissing(path, error))
+          if (!gone) throw error
+          if (++misses === MAX_MISSES) throw movedAway(gone.path, error)
+          return tried
+        })
+        if (!isPins(started)) {
           const unpinned = pinned.filter((pin) => !tried.includes(pin)).map(({ at }) => at)
           return { ...started, unpinned }
         }
@@ -157,6 +163,27 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
       }
     },
   }
+}
+
+/** How often the engine may find nothing where something is to be mounted that is there: a tool moves it to and fro. */
+const MAX_MISSES = 5
+
+const isPins = (started: AgentProcess | readonly Pin[]): started is readonly Pin[] =>
+  Array.isArray(started)
+
+/** Docker and Podman say it in these words. */
+function isMissing(path: string, error: unknown): boolean {
+  const message = messageOf(error)
+  return message.includes(path) && /does not exist|no such file or directory/i.test(message)
+}
+
+function movedAway(path: string, cause: unknown): CodexboxError {
+  return new CodexboxError(
+    'workspace-invalid',
+    `${path} was gone each of ${MAX_MISSES} times that a container was to be made with it. ` +
+      'Find out which program changes that folder, such as another conversation in it, and try again.',
+    { cause },
+  )
 }
 
 async function create(

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -127,6 +128,42 @@ describeWithEngine('what is mounted', ({ docker, image, source }) => {
         ),
       })
       await withoutLeftovers(docker, { name: [spec.name] })
+    },
+  )
+
+  test.each([
+    [1, { succeeds: true }],
+    [Infinity, { succeeds: false }],
+  ])(
+    'what tools have moved away %d times when a container is made',
+    async (times, { succeeds }) => {
+      const workspace = aRepository()
+      const pins = hold(pinGit(workspace))
+      const hooks = join(workspace.path, '.git/hooks')
+      let moves = 0
+      const docker = new Dockerode({ socketPath })
+      const create = docker.createContainer.bind(docker)
+      const createContainer = async (options: Dockerode.ContainerCreateOptions) => {
+        if (moves++ >= times) return create(options)
+        renameSync(hooks, `${hooks}-away`)
+        return create(options).finally(() => renameSync(`${hooks}-away`, hooks))
+      }
+      const engine = dockerEngine(Object.assign(docker, { createContainer }), image, 'the test')
+      const spec = { ...aSpec(workspace), pinned: pins }
+
+      const starting = engine.start(spec)
+
+      if (succeeds) {
+        const agent = await starting
+        later(() => agent.stop(0))
+        expect(agent.unpinned).toEqual([])
+      } else {
+        await expect(starting).rejects.toMatchObject({
+          code: 'workspace-invalid',
+          message: expect.stringContaining(`${hooks} was gone each of 5 times`),
+        })
+      }
+      expect(moves).toBe(succeeds ? 2 : 5)
     },
   )
 

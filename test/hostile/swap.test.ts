@@ -206,7 +206,7 @@ describeWithEngine('while tools of another conversation swap what a host looks a
 function counted(starts: Start[]): string {
   const counts = new Map<string, number>()
   for (const { status, error } of starts) {
-    const how = error ? `${status} (${error.code})` : status
+    const how = error ? `${status} (${error.code}: ${error.message})` : status
     counts.set(how, (counts.get(how) ?? 0) + 1)
   }
   return [...counts].map(([how, count]) => `${count} ${how}`).join(', ')
