@@ -20,6 +20,9 @@ export function gitConfigPairs(bytes: string): GitConfig {
   return { pairs: reader.pairs, isBroken }
 }
 
+/** Whether git reads another config because of it, perhaps under a condition. */
+export const isInclude = ({ key }: Pair) => /^include(if\..*)?\.path$/s.test(key)
+
 const END = ''
 
 /** It stands in front of each of its keys, so that a long one would take time by the square. */

@@ -8,21 +8,29 @@ export interface GitIndex {
   folders: string[]
   /** `.gitattributes`, which git reads from here where the files lack it; with the id of the content. */
   attributes: [name: string, id: string][]
+  /** Folders as the caller asked for, of those that files of the repository are in. */
+  wanted: string[]
   /** Why it cannot be said what else git would find. */
   unread?: string
 }
 
+interface Options {
+  /** The bytes of the file that a split index is based on. */
+  shared?: (id: string) => Buffer | undefined
+  /** Which folder is wanted of a folder that files are in: it, or one above it. */
+  wanted?: (folder: string) => string | undefined
+}
+
 /**
  * Reads an index of version 2, 3 or 4 as git does: gitformat-index(5). How long an id is stands in the config; both
- * ways are tried, and what either finds counts. `shared` gives the bytes of the file that a split index is based on.
- * Takes time in proportion to the bytes.
+ * ways are tried, and what either finds counts. Takes time in proportion to the bytes.
  */
 export function readGitIndex(
   index: Buffer,
-  shared: (id: string) => Buffer | undefined = () => undefined,
+  { shared = () => undefined, wanted = () => undefined }: Options = {},
 ): GitIndex {
   const readings = [20, 32].map((idBytes) => {
-    const reading = new Reading(index, idBytes)
+    const reading = new Reading(index, idBytes, wanted)
     reading.readAll(shared)
     return reading
   })
@@ -33,6 +41,7 @@ export function readGitIndex(
     gitlinks: all.flatMap(({ gitlinks }) => gitlinks),
     folders: all.flatMap(({ folders }) => folders),
     attributes: all.flatMap(({ attributes }) => attributes),
+    wanted: all.flatMap(({ wanted }) => wanted),
     ...(whole.length === 0 ? { unread: all[0]?.unread ?? '' } : {}),
   }
 }
@@ -57,9 +66,12 @@ const MISFIT = 'its parts do not fit together'
 class UnreadError extends Error {}
 
 class Reading {
-  readonly found: GitIndex = { gitlinks: [], folders: [], attributes: [] }
+  readonly found: GitIndex = { gitlinks: [], folders: [], attributes: [], wanted: [] }
   readonly #index: Buffer
   readonly #idBytes: number
+  readonly #wanted: (folder: string) => string | undefined
+  /** The folder of the entry before, with the slash at its end. */
+  #folder = Buffer.alloc(0)
   readonly #name = Buffer.alloc(MAX_NAME_BYTES)
   #nameBytes = 0
   /** Of the name before. */
@@ -68,9 +80,14 @@ class Reading {
   /** Of a split index: the entries without a name, which are those of the shared index with another content. */
   readonly #nameless: number[] = []
 
-  constructor(index: Buffer, idBytes: number) {
+  constructor(
+    index: Buffer,
+    idBytes: number,
+    wanted: (folder: string) => string | undefined = () => undefined,
+  ) {
     this.#index = index
     this.#idBytes = idBytes
+    this.#wanted = wanted
   }
 
   readAll(shared: (id: string) => Buffer | undefined): void {
@@ -142,6 +159,7 @@ class Reading {
       this.#nameless.push(mode)
       return
     }
+    this.#meetFolder()
     const { gitlinks, folders, attributes } = this.found
     const type = mode & TYPE_BITS
     const isAttributes = this.#endsWith(ATTRIBUTES)
@@ -154,6 +172,20 @@ class Reading {
     if (type === GITLINK) gitlinks.push(name)
     else if (type === FOLDER) folders.push(name.replace(/\/$/, ''))
     else attributes.push([name, this.#index.toString('hex', idAt, idAt + this.#idBytes)])
+  }
+
+  /** Entries are in the order of their names, so that most are in the folder of the one before. */
+  #meetFolder(): void {
+    const length = this.#name.lastIndexOf('/', this.#nameBytes - this.#name.length - 1) + 1
+    if (this.#folder.equals(this.#name.subarray(0, length))) return
+    this.#folder = Buffer.from(this.#name.subarray(0, length))
+    if (length === 0) return
+    const wanted = this.#wanted(this.#folder.toString('latin1', 0, length - 1))
+    if (wanted === undefined || this.found.wanted.at(-1) === wanted) return
+    this.found.wanted.push(wanted)
+    if (this.found.wanted.length > MAX_FOUND) {
+      throw new UnreadError(`it has files in more than ${MAX_FOUND} folders of packages and builds`)
+    }
   }
 
   #endsWith(end: Buffer): boolean {
@@ -192,13 +224,14 @@ class Reading {
     let at = this.#at
     this.#checkEndOfEntries(at)
     const end = this.#index.length - this.#idBytes
+    let isBased = false
     while (at + 8 <= end) {
       const name = this.#index.toString('latin1', at, at + 4)
       const from = at + 8
       const bytes = this.#index.readUInt32BE(at + 4)
       if (from + bytes > end) throw new UnreadError('it ends too early')
       const data = this.#index.subarray(from, from + bytes)
-      if (name === 'link') this.#readLink(data, shared)
+      if (name === 'link') isBased = this.#readLink(data, shared)
       else if (name === 'IEOT') this.#checkBlocks(data)
       else if (name !== 'sdir' && !/^[A-Z]/.test(name)) {
         // What begins with a capital letter changes nothing for who does not know it.
@@ -207,30 +240,37 @@ class Reading {
       at = from + bytes
     }
     if (at !== end) throw new UnreadError('it does not end where it should')
+    if (this.#nameless.length > 0 && !isBased)
+      throw new UnreadError('it has an entry without a name')
   }
 
-  /** A split index: an id, which entries of the shared one are gone, and which have another content. */
-  #readLink(data: Buffer, shared: (id: string) => Buffer | undefined): void {
+  /**
+   * A split index: an id, which entries of the shared one are gone, and which have another content. Whether there is a
+   * shared one.
+   */
+  #readLink(data: Buffer, shared: (id: string) => Buffer | undefined): boolean {
     const id = data.toString('hex', 0, this.#idBytes)
-    if (/^0*$/.test(id)) return
+    if (/^0*$/.test(id)) return false
     const bytes = shared(id)
     if (!bytes) throw new UnreadError(`the sharedindex.${id} that it is based on cannot be read`)
-    const base = new Reading(bytes, this.#idBytes)
+    const base = new Reading(bytes, this.#idBytes, this.#wanted)
     // One that is based on another again, git refuses.
     base.readAll(() => undefined)
-    const { gitlinks, folders, attributes, unread } = base.found
+    const { gitlinks, folders, attributes, wanted, unread } = base.found
     if (unread) throw new UnreadError(`of the sharedindex.${id} that it is based on, ${unread}`)
     // Those that are gone count as well, which can only be too many.
     this.found.gitlinks.push(...gitlinks)
     this.found.folders.push(...folders)
     this.found.attributes.push(...attributes)
+    this.found.wanted.push(...wanted)
     const changed = this.#nameless.flatMap((mode, i) =>
       (mode & TYPE_BITS) === GITLINK || (mode & TYPE_BITS) === FOLDER ? [i] : [],
     )
-    if (changed.length === 0) return
+    if (changed.length === 0) return true
     const replaced = replacedEntries(data.subarray(this.#idBytes), new Set(changed))
     if (!replaced) throw new UnreadError(MISFIT)
     this.found.gitlinks.push(...base.namesOf(replaced))
+    return true
   }
 
   /** The names of entries, by number. */

@@ -1,5 +1,7 @@
+import { commandWords } from './command-words.ts'
 import { isHarmless } from './commands-in.ts'
-import { gitConfigPairs, type Pair } from './git-config.ts'
+import { expandConfigPath } from './config-path.ts'
+import { gitConfigPairs, isInclude, type Pair } from './git-config.ts'
 import { type GitIndex, readGitIndex } from './git-index.ts'
 import { below, type Look, parentOf } from './look.ts'
 import {
@@ -23,31 +25,36 @@ const MAX_INDEX_BYTES = 64 * 1024 * 1024
 export interface UserConfig {
   pairs: readonly Pair[]
   files: readonly string[]
-  /** The home folder, for which a path has `~`. */
-  home: string
+  /** The home folders that a path has `~` or `~name` for. */
+  homes: Readonly<Record<string, string>>
 }
+
+/** Who goes through the folders. */
+interface Searcher {
+  /** Has the files of a folder, which may be a link, noted as such places. */
+  enter(path: string, place: Place): void
+  /** Has a folder looked into, whatever its name. */
+  search(path: string): void
+  /** The folder that the search leaves out, of this one and those above it. */
+  leftOut(path: string): string | undefined
+}
+
+/** By the path and the folder of each; the path. */
+type Configs = Map<string, string>
 
 /** Finds what git runs of the repositories in a workspace, by reading what git reads. */
 export class GitScan {
   readonly #look: Look
   readonly #user: UserConfig
-  /** Has the files of a folder, which may be a link, noted as such places. */
-  readonly #enter: (path: string, place: Place) => void
-  /** Has a folder looked into for more repositories, whatever its name. */
-  readonly #search: (path: string) => void
+  readonly #to: Searcher
   readonly #seen = new Set<string>()
   readonly #configs = new Map<string, readonly Pair[]>()
   #userPairs: readonly Pair[] | undefined
 
-  constructor(
-    look: Look,
-    user: UserConfig,
-    to: { enter: (path: string, place: Place) => void; search: (path: string) => void },
-  ) {
+  constructor(look: Look, user: UserConfig, to: Searcher) {
     this.#look = look
     this.#user = user
-    this.#enter = to.enter
-    this.#search = to.search
+    this.#to = to
   }
 
   /** What is called `.git` in the folder `top`: a repository, or what leads to one. */
@@ -77,8 +84,10 @@ export class GitScan {
     for (const [name, place] of Object.entries(REPOSITORY_FILES)) {
       this.#look.lookAt(below(path, name), place)
     }
-    const common = this.#commonOf(path)
-    const configs = new Set<string>()
+    const worktree = this.#pathIn(below(path, 'gitdir'))
+    if (worktree !== undefined) this.#to.search(parentOf(worktree))
+    const common = this.#pathIn(below(path, 'commondir')) ?? path
+    const configs: Configs = new Map()
     this.#addConfig(below(path, 'config'), configs)
     this.#addConfig(below(path, 'config.worktree'), configs)
     for (const folder of new Set([path, common])) {
@@ -86,9 +95,9 @@ export class GitScan {
         this.#look.lookAt(below(folder, 'info/attributes'), ATTRIBUTES)
         this.#addConfig(below(folder, 'config'), configs)
       }
-      this.#enter(below(folder, 'hooks'), HOOK)
-      this.#search(below(folder, 'modules'))
-      this.#search(below(folder, 'worktrees'))
+      this.#to.enter(below(folder, 'hooks'), HOOK)
+      this.#to.search(below(folder, 'modules'))
+      this.#to.search(below(folder, 'worktrees'))
     }
     const pairs = this.#pairsOf(configs)
     const tops = this.#topsOf(path, top, pairs)
@@ -97,10 +106,10 @@ export class GitScan {
     this.#lookAtIndex(path, tops)
   }
 
-  #commonOf(path: string): string {
-    const written = this.#look.read(below(path, 'commondir'), MAX_DOT_GIT_BYTES)
-    if (!written) return path
-    return this.#look.resolve(path, lineOf(written)) ?? path
+  /** Where the path leads that a file of a repository holds. */
+  #pathIn(file: string): string | undefined {
+    const written = this.#look.read(file, MAX_DOT_GIT_BYTES)
+    return written && this.#look.resolve(parentOf(file), lineOf(written))
   }
 
   /** From where relative paths of a config count. */
@@ -114,14 +123,23 @@ export class GitScan {
     return tops
   }
 
-  /** Adds a config, with those that it includes under whatever condition, each once. */
-  #addConfig(path: string, configs: Set<string>): void {
-    if (configs.has(path)) return
-    configs.add(path)
+  /**
+   * Adds a config, with those that it includes under whatever condition. What it includes is looked for in `folder`, by
+   * which git opens it, wherever links lead from there.
+   */
+  #addConfig(path: string, configs: Configs, folder = parentOf(path)): void {
+    const key = `${path}\0${folder}`
+    if (configs.has(key)) return
+    configs.set(key, path)
     for (const pair of this.#config(path)) {
-      if (!isInclude(pair)) continue
-      const included = this.#look.resolve(parentOf(path), this.#atHome(pair.value))
-      if (included !== undefined) this.#addConfig(included, configs)
+      const written = isInclude(pair) ? this.#expanded(pair, path) : undefined
+      const included = written && this.#look.resolve(folder, written)
+      if (!written || included === undefined) continue
+      const beside = this.#look.resolve(
+        folder,
+        parentOf(written) || (written.startsWith('/') ? '/' : '.'),
+      )
+      this.#addConfig(included, configs, beside)
     }
   }
 
@@ -136,13 +154,13 @@ export class GitScan {
     return pairs
   }
 
-  #pairsOf(configs: ReadonlySet<string>): Pair[] {
-    return [...configs].flatMap((path) => this.#config(path))
+  #pairsOf(configs: Configs): Pair[] {
+    return [...new Set(configs.values())].flatMap((path) => this.#config(path))
   }
 
   #ofUser(): readonly Pair[] {
     if (this.#userPairs) return this.#userPairs
-    const configs = new Set<string>()
+    const configs: Configs = new Map()
     for (const file of this.#user.files) {
       const path = this.#look.resolve('', file)
       if (path !== undefined) this.#addConfig(path, configs)
@@ -151,8 +169,13 @@ export class GitScan {
     return this.#userPairs
   }
 
-  #atHome(path: string): string {
-    return path.startsWith('~/') ? this.#user.home + path.slice(1) : path
+  /** The path that a config names, where that can be known. */
+  #expanded({ value }: Pair, at: string): string | undefined {
+    const path = expandConfigPath(value, this.#user.homes)
+    if (path === undefined) {
+      this.#look.findings.noteUnread(at, `it leads to ${value.slice(0, 200)}`)
+    }
+    return path
   }
 
   /** What a line of a config names in the workspace: hooks, attributes, programs. */
@@ -160,16 +183,15 @@ export class GitScan {
     const { key, value } = pair
     // An alias is called by its name.
     if (isHarmless(pair) || isInclude(pair) || key.startsWith('alias.')) return
-    const written = this.#atHome(value)
     for (const top of tops) {
-      if (key === 'core.hookspath') {
-        const path = this.#look.resolve(top, written)
-        if (path !== undefined) this.#enter(path, HOOK)
-      } else if (key === 'core.attributesfile') {
-        const path = this.#look.resolve(top, written)
-        if (path !== undefined) this.#look.lookAt(path, ATTRIBUTES)
+      if (key === 'core.hookspath' || key === 'core.attributesfile') {
+        const written = this.#expanded(pair, gitDir)
+        const path = written === undefined ? undefined : this.#look.resolve(top, written)
+        if (path === undefined) continue
+        if (key === 'core.hookspath') this.#to.enter(path, HOOK)
+        else this.#look.lookAt(path, ATTRIBUTES)
       } else {
-        for (const word of wordsOf(written)) {
+        for (const word of commandWords(value)) {
           // In a repository itself commands run only where there are no files; it has files of any name.
           if (top !== gitDir || word.includes('/')) this.#lookAtProgram(word, top)
         }
@@ -189,9 +211,10 @@ export class GitScan {
     const at = below(path, 'index')
     const bytes = this.#look.read(at, MAX_INDEX_BYTES)
     if (!bytes) return
-    const index = readGitIndex(bytes, (id) =>
-      this.#look.read(below(path, `sharedindex.${id}`), MAX_INDEX_BYTES),
-    )
+    const index = readGitIndex(bytes, {
+      shared: (id) => this.#look.read(below(path, `sharedindex.${id}`), MAX_INDEX_BYTES),
+      wanted: this.#to.leftOut,
+    })
     if (index.unread !== undefined) {
       this.#look.findings.noteUnread(
         at,
@@ -201,7 +224,11 @@ export class GitScan {
     for (const top of tops) if (top !== path || tops.size === 1) this.#lookAtEntries(index, top)
   }
 
-  #lookAtEntries({ gitlinks, folders, attributes }: GitIndex, top: string): void {
+  #lookAtEntries({ gitlinks, folders, attributes, wanted }: GitIndex, top: string): void {
+    for (const name of wanted) {
+      const path = this.#look.resolve(top, name)
+      if (path !== undefined) this.#to.search(path)
+    }
     for (const name of gitlinks) {
       const path = this.#look.resolve(top, name)
       if (path !== undefined) this.lookAtDotGit(path)
@@ -224,8 +251,6 @@ export class GitScan {
   }
 }
 
-const isInclude = ({ key }: Pair) => /^include(if\..*)?\.path$/s.test(key)
-
 const GITDIR = 'gitdir: '
 
 /** As git takes it: to the first zero, without the ends of lines behind it. */
@@ -235,27 +260,3 @@ function lineOf(bytes: Buffer): string {
   while (end > 0 && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--
   return bytes.toString('latin1', 0, end)
 }
-
-/** What of a command may be the path of a program, or of what an interpreter is to run. Too many are no harm. */
-export function wordsOf(command: string): string[] {
-  // A space that is quoted does not end a word.
-  const quoted = [...command.matchAll(/(["'])(.*?)\1/gs)].map(([, , inside = '']) => inside)
-  const words = command
-    .replaceAll('\\ ', '\0')
-    .split(/[\s"'`$(){};|&<>=,!]+/)
-    .map((word) => word.replaceAll('\0', ' '))
-    .filter(Boolean)
-  // The first one is looked for in the user's PATH if it is no path.
-  const paths = words.filter((word, i) => word.includes('/') || (i > 0 && !word.startsWith('-')))
-  const all = [...paths, ...quoted.filter((word) => word.includes('/'))]
-  return /[$`~]/.test(command) ? all.flatMap(withEnds) : all
-}
-
-/** `DIR/tools/x` may stand for `$DIR/tools/x`, of which we know the end only. */
-function withEnds(path: string): string[] {
-  const names = path.split('/')
-  const count = Math.min(names.length, MAX_ENDS)
-  return Array.from({ length: count }, (_, i) => names.slice(i).join('/')).filter(Boolean)
-}
-
-const MAX_ENDS = 10

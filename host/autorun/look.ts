@@ -15,10 +15,8 @@ export class Look {
   readonly findings = new Findings()
   readonly tree: Tree
   readonly #budget: Budget
-  readonly #root: string
 
   constructor(root: string, limits: Limits) {
-    this.#root = Buffer.from(root).toString('latin1')
     this.#budget = new Budget(limits)
     this.tree = new Tree(root, this.#budget)
   }
@@ -58,8 +56,11 @@ export class Look {
 
   /** What is at `path`, links followed, without noting anything but that it cannot be read. */
   read(path: string, maxBytes: number): Buffer | undefined {
-    const { content } = this.#follow(path, maxBytes)
+    const { content, at } = this.#follow(path, maxBytes)
     if (content.kind === 'unread') this.findings.noteUnread(path, content.reason)
+    if (content.kind === 'link' && at === undefined) {
+      this.findings.noteUnread(path, 'it is a link that leads out of the workspace, or in a circle')
+    }
     return content.kind === 'file' ? content.bytes : undefined
   }
 
@@ -72,17 +73,8 @@ export class Look {
    * is outside, where tools cannot write.
    */
   resolve(base: string, written: string): string | undefined {
-    let path = `${base}/${written}`
-    if (written.startsWith('/')) {
-      const isBelow = written === this.#root || written.startsWith(`${this.#root}/`)
-      // What these lead to depends on who asks, and may be the workspace.
-      if (/^\/(proc|dev\/fd)\//.test(written)) {
-        this.findings.noteUnread(base, `it leads to ${written.slice(0, 200)}`)
-      }
-      if (!isBelow) return undefined
-      path = written.slice(this.#root.length)
-    }
-    const end = this.resolveLinks(path)
+    const end = this.resolveLinks(written.startsWith('/') ? written : below(base, written))
+    this.#noteIfOfReader(end, base, written)
     return end.status === 'inside' ? end.path : undefined
   }
 
@@ -90,6 +82,12 @@ export class Look {
     const end = resolveLink(this.tree.root, path, this.#budget)
     if (end.status === 'unknown') this.findings.noteUnread(path, 'it lies too deep')
     return end
+  }
+
+  #noteIfOfReader(end: Resolved, path: string, target: string): void {
+    if (end.status === 'outside' && end.dependsOnReader) {
+      this.findings.noteUnread(path, `it leads to ${target.slice(0, 200)}`)
+    }
   }
 
   /** `state` is that of the links on the way; `at` where they end. */
@@ -100,6 +98,7 @@ export class Look {
     // It is a link, or there may be one above it.
     const end = this.resolveLinks(path)
     const target = content.kind === 'link' ? content.target : ''
+    this.#noteIfOfReader(end, path, target)
     if (end.status !== 'inside') {
       const isLink = content.kind === 'link' || end.status === 'outside'
       return { content: isLink ? { kind: 'link', target } : content, state: `link ${target}` }

@@ -1,9 +1,10 @@
 import { systemCodeOf } from '../../shared/errors.ts'
 import { CutShortError, LIMITS, type Limits } from './budget.ts'
 import type { Findings } from './findings.ts'
+import { fold } from './fold.ts'
 import { GitScan, type UserConfig } from './git-scan.ts'
 import { below, Look, parentOf } from './look.ts'
-import { fold, leadsToPlace, type Place, placeOfFile, placeOfFolder, WAY_OUT } from './places.ts'
+import { leadsToPlace, type Place, placeOfFile, placeOfFolder, WAY_OUT } from './places.ts'
 import { TooDeepError } from './tree.ts'
 
 export interface ScanOptions {
@@ -17,13 +18,15 @@ export interface ScanOptions {
  * out of it, and there are bounds to what a look may cost. What was not read to its end is found as well. Never throws.
  */
 export function scan(root: string, options: ScanOptions = {}): Findings {
-  const { user = { pairs: [], files: [], home: '' }, limits = LIMITS } = options
+  const { user = NOBODY, limits = LIMITS } = options
   return new Scan(root, user, limits).run()
 }
 
+const NOBODY: UserConfig = { pairs: [], files: [], homes: {} }
+
 /**
  * Made by tools in great numbers; what is in them runs when it is called by name. Their own files are looked at, the
- * folders in them are not.
+ * folders in them are not, unless a repository has files there.
  */
 const LEFT_OUT = new Set([
   'node_modules',
@@ -42,8 +45,12 @@ const LEFT_OUT = new Set([
   '.pnpm-store',
 ])
 
-/** Of a repository: they hold what git has, not what it runs, or are looked at as what they are. */
-const OF_REPOSITORY = new Set(['objects', 'refs', 'logs', 'hooks', 'info', 'lfs'])
+/** Of a folder and those above it, the one that is left out. */
+function leftOut(path: string): string | undefined {
+  const names = path.split('/')
+  const at = names.findIndex((name) => LEFT_OUT.has(fold(name)))
+  return at < 0 ? undefined : names.slice(0, at + 1).join('/')
+}
 
 interface Folder {
   path: string
@@ -69,6 +76,7 @@ class Scan {
     this.#git = new GitScan(this.#look, user, {
       enter: (path, place) => this.#enter(path, place),
       search: (path) => this.#enter(path, undefined),
+      leftOut,
     })
   }
 
@@ -133,8 +141,8 @@ class Scan {
     for (const [at, place] of files) if (!isSample(at, place)) this.#look.lookAt(at, place)
     for (const name of links) this.#guard(below(path, name), () => this.#lookAtLink(name, folder))
     for (const next of inside) {
-      const name = next.path.slice(path === '' ? 0 : path.length + 1)
-      if (isRepository && OF_REPOSITORY.has(name)) continue
+      // Of a repository: what git has, and not what it runs.
+      if (isRepository && next.path === below(path, 'objects')) next.isLeftOut = true
       if (next.inherited) this.#first.push(next)
       else this.#folders.push(next)
     }

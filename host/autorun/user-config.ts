@@ -1,7 +1,10 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
-import { gitConfigPairs, type Pair } from './git-config.ts'
+import { userInfo } from 'node:os'
+import { dirname, isAbsolute, resolve } from 'node:path'
+import { expandConfigPath } from './config-path.ts'
+import { gitConfigPairs, isInclude, type Pair } from './git-config.ts'
 import type { UserConfig } from './git-scan.ts'
+import { bytesOf } from './tree.ts'
 
 const MAX_BYTES = 1024 * 1024
 
@@ -13,49 +16,67 @@ const SYSTEM = ['/etc/gitconfig', '/usr/local/etc/gitconfig', '/opt/homebrew/etc
 
 /**
  * What the user's own git configs say. They may name a program in the workspace, or include a config that lies there;
- * those are not read here, since they are as the workspace is.
+ * of those only what they include is followed here, and the rest is read as the workspace is. Paths are bytes, one
+ * character each (latin1), but for `workspace`.
  */
 export function readUserConfig(env: NodeJS.ProcessEnv, workspace: string): UserConfig {
-  const home = env.HOME ?? ''
+  const home = latin1(env.HOME ?? '')
+  const homes = { '~': home, ...homeByName() }
+  const top = `${latin1(workspace)}/`
   const pairs: Pair[] = []
   const files = new Set<string>()
   const seen = new Set<string>()
 
   const add = (file: string, depth: number): void => {
     const path = realPathOf(file)
-    if (seen.has(path) || depth > MAX_DEPTH) return
-    seen.add(path)
-    if (path.startsWith(`${workspace}/`)) {
-      files.add(Buffer.from(path).toString('latin1'))
-      return
-    }
+    // What it includes is looked for beside it, by the name by which it is opened.
+    const key = `${path}\0${dirname(file)}`
+    if (seen.has(key) || depth > MAX_DEPTH) return
+    seen.add(key)
+    const isInWorkspace = path.startsWith(top)
+    if (isInWorkspace) files.add(path)
     const bytes = readIfFile(path)
     for (const pair of bytes === undefined ? [] : gitConfigPairs(bytes).pairs) {
-      pairs.push(pair)
-      if (!/^include(if\..*)?\.path$/s.test(pair.key)) continue
-      const written = Buffer.from(pair.value, 'latin1').toString()
-      add(resolve(dirname(file), written.replace(/^~(?=\/)/, home)), depth + 1)
+      if (!isInWorkspace) pairs.push(pair)
+      const written = isInclude(pair) ? expandConfigPath(pair.value, homes) : undefined
+      if (written === undefined) continue
+      // Not joined: `..` behind a link is not what it is by its words.
+      add(isAbsolute(written) ? written : `${dirname(file)}/${written}`, depth + 1)
     }
   }
 
-  const system = env.GIT_CONFIG_NOSYSTEM
-    ? []
-    : env.GIT_CONFIG_SYSTEM
-      ? [env.GIT_CONFIG_SYSTEM]
-      : SYSTEM
-  const xdg = join(env.XDG_CONFIG_HOME || join(home, '.config'), 'git', 'config')
-  const global = env.GIT_CONFIG_GLOBAL
-    ? [env.GIT_CONFIG_GLOBAL]
-    : home
-      ? [xdg, join(home, '.gitconfig')]
-      : []
-  for (const file of [...system, ...global]) add(file, 0)
-  return { pairs, files: [...files], home: Buffer.from(home).toString('latin1') }
+  for (const file of configFiles(env, home)) add(file, 0)
+  return { pairs, files: [...files], homes }
+}
+
+/** Those of the machine and of the user, whether they are there or not. */
+function configFiles(env: NodeJS.ProcessEnv, home: string): string[] {
+  const ofMachine = env.GIT_CONFIG_SYSTEM ? [latin1(env.GIT_CONFIG_SYSTEM)] : SYSTEM
+  const beside = env.XDG_CONFIG_HOME ? latin1(env.XDG_CONFIG_HOME) : `${home}/.config`
+  const ofUser = home ? [`${beside}/git/config`, `${home}/.gitconfig`] : []
+  return [
+    ...(env.GIT_CONFIG_NOSYSTEM ? [] : ofMachine),
+    ...(env.GIT_CONFIG_GLOBAL ? [latin1(env.GIT_CONFIG_GLOBAL)] : ofUser),
+  ]
+}
+
+const latin1 = (text: string) => Buffer.from(text).toString('latin1')
+
+/** By its name, the user's home is not what the environment says it is. */
+function homeByName(): Record<string, string> {
+  try {
+    const { username, homedir } = userInfo()
+    return { [`~${latin1(username)}`]: latin1(homedir) }
+  } catch {
+    // A number without a name.
+    return {}
+  }
 }
 
 function realPathOf(file: string): string {
   try {
-    return realpathSync(file)
+    // Not the other one, which takes `..` by its words.
+    return realpathSync.native(bytesOf(file), 'buffer').toString('latin1')
   } catch {
     return resolve(file)
   }
@@ -63,8 +84,9 @@ function realPathOf(file: string): string {
 
 function readIfFile(path: string): string | undefined {
   try {
-    const { size } = statSync(path)
-    return statSync(path).isFile() && size <= MAX_BYTES ? readFileSync(path, 'latin1') : undefined
+    const file = bytesOf(path)
+    const stats = statSync(file)
+    return stats.isFile() && stats.size <= MAX_BYTES ? readFileSync(file, 'latin1') : undefined
   } catch {
     // Git reads nothing there, either.
     return undefined

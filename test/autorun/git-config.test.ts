@@ -1,33 +1,36 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { gitConfigPairs } from '../../host/autorun/git-config.ts'
+import { scan } from '../../host/autorun/scan.ts'
+import { judgedByGit } from './git-batch.ts'
 
 /** What the garbage of a hundred thousand cases may come to between two collections. */
 const MAX_GROWTH = 200 * 1024 * 1024
 
 const isFull = process.env.CHAOS === 'full'
-const folder = mkdtempSync(join(tmpdir(), 'codexbox-config-'))
-const file = join(folder, 'config')
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-config-')))
+/** A command that leaves a mark in the folder of the repository. */
+const TRACER = ': > ran'
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** What git makes of it; undefined when it refuses it. */
-function asGitReads(bytes: Buffer): string[] | undefined {
-  writeFileSync(file, bytes)
-  const { status, stdout } = spawnSync(
-    'git',
-    ['config', '-f', file, '--no-includes', '-z', '--list'],
-    {
-      env: { PATH: process.env.PATH },
-      encoding: 'latin1',
-    },
-  )
-  if (status !== 0) return undefined
-  return stdout
+function pairsIn(output: string): string[] | undefined {
+  if (!existsSync(output)) return undefined
+  const read = readFileSync(output, 'latin1')
+  rmSync(output)
+  return read
     .split('\0')
     .slice(0, -1)
     .map((pair) => pair.replace('\n', '='))
@@ -74,6 +77,7 @@ const part = fc.constantFrom(
   ],
   ...[
     'fsmonitor',
+    `[core]\nfsmonitor = "${TRACER}"`,
     'hooksPath = x',
     'a=b',
     'a = "b',
@@ -89,13 +93,24 @@ const part = fc.constantFrom(
 )
 const text = fc.array(part, { maxLength: 25 }).map((parts) => Buffer.from(parts.join(''), 'latin1'))
 
-test('a config is read as git reads it', () => {
+test('a config is read as git reads it, and what git runs of it is found', async () => {
   let accepted = 0
-  fc.assert(
-    fc.property(text, (bytes) => {
-      const read = asGitReads(bytes)
+  let ran = 0
+  await judgedByGit({
+    root: folder,
+    total: isFull ? 100_000 : 300,
+    cases: text,
+    prepare: (at) => {
+      for (const path of ['objects', 'refs']) mkdirSync(join(at, '.git', path), { recursive: true })
+      writeFileSync(join(at, '.git/HEAD'), 'ref: refs/heads/main\n')
+      writeFileSync(join(at, '.git/x'), `[core]\nfsmonitor = "${TRACER}"\n`)
+    },
+    place: (bytes, at) => writeFileSync(join(at, '.git/config'), bytes),
+    script:
+      'git config -f .git/config --no-includes -z --list > .git/list || rm .git/list; git status > /dev/null',
+    check: (bytes, at) => {
+      const read = pairsIn(join(at, '.git/list'))
       const { pairs, isBroken } = gitConfigPairs(bytes.toString('latin1'))
-
       // What git takes, we must: the other way round more is reported than needs to be.
       if (read) {
         accepted++
@@ -104,11 +119,15 @@ test('a config is read as git reads it', () => {
           read.map(withoutEnd),
         )
       }
-    }),
-    { numRuns: isFull ? 100_000 : 300 },
-  )
+      if (!existsSync(join(at, 'ran'))) return
+      ran++
+      rmSync(join(at, 'ran'))
+      expect([...scan(at).found.keys()]).toContain('git .git/config')
+    },
+  })
   expect(accepted).toBeGreaterThan(10)
-}, 3_600_000)
+  expect(ran).toBeGreaterThan(0)
+}, 7_200_000)
 
 test('whatever a config holds, it is read in time, and no memory is kept', () => {
   let longestMs = 0

@@ -1,20 +1,23 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readGitIndex } from '../../host/autorun/git-index.ts'
 import { reportOf } from '../../host/autorun/report.ts'
 import { scan } from '../../host/autorun/scan.ts'
+import { judgedByGit } from './git-batch.ts'
 
 let work: string
 
@@ -72,56 +75,156 @@ function realIndexes(): Buffer[] {
   for (const path of ['sub', 'sub-2/deep']) {
     git('update-index', '--add', '--cacheinfo', `160000,${hash(40)},${path}`)
   }
-  return [2, 4].map((version) => {
+  const whole = [2, 4].map((version) => {
     git('update-index', '--index-version', String(version))
     return readFileSync(join(work, '.git/index'))
   })
+  // Based on another file, of which it replaces one entry.
+  git('update-index', '--split-index')
+  git('update-index', '--cacheinfo', `160000,${hash(40)},b`)
+  return [...whole, readFileSync(join(work, '.git/index'))]
 }
 
-/** The gitlinks that git finds, of which it shows one without a name as `./`; undefined when it refuses the index. */
-function asGitReads(index: Buffer): string[] | undefined {
-  writeFileSync(join(work, '.git/index'), index)
-  const { status, stdout } = spawnSync('git', ['ls-files', '-s', '-z'], {
-    cwd: work,
-    env: { PATH: process.env.PATH, GIT_CONFIG_GLOBAL: '/dev/null' },
-    encoding: 'latin1',
-  })
-  if (status !== 0) return undefined
-  return stdout
-    .split('\0')
-    .flatMap((line) =>
-      line.startsWith('160000') ? [line.slice(line.indexOf('\t') + 1).replace(/^\.\/$/, '')] : [],
-    )
+/** The file that the split index of `realIndexes` is based on, by its id. */
+const sharedIndex = (id: string) => {
+  const file = join(work, `.git/sharedindex.${id}`)
+  return existsSync(file) ? readFileSync(file) : undefined
 }
 
-const edit = fc.record({ at: fc.nat(), byte: fc.nat(255), isCut: fc.nat(40).map((n) => n === 0) })
+const SUBMODULES = ['a', 'b', 'deep/c', 'sub', 'sub-2/deep', 'suc']
 
-test('of an index that was tampered with, what git finds is found or it is said to be unread', () => {
-  const indexes = realIndexes()
-  let accepted = 0
-  fc.assert(
-    fc.property(
-      fc.constantFrom(...indexes),
-      fc.array(edit, { minLength: 1, maxLength: 4 }),
-      (real, edits) => {
-        let index = Buffer.from(real)
-        for (const { at, byte, isCut } of edits) {
-          if (isCut) index = index.subarray(0, at % index.length)
-          else if (index.length > 0) index[at % index.length] = byte
-        }
-
-        const found = asGitReads(index)
-        const { gitlinks, unread } = readGitIndex(index)
-
-        if (!found || unread !== undefined) return
-        accepted++
-        expect(gitlinks).toEqual(expect.arrayContaining(found))
-      },
-    ),
-    { numRuns: isFull ? 100_000 : 200 },
+/** A repository with a commit, whose objects others use. */
+function repositoryWithCommit(): { objects: string; id: string } {
+  const folder = join(work, 'template')
+  git('init', '-q', folder)
+  git(
+    '-C',
+    folder,
+    '-c',
+    'user.name=a',
+    '-c',
+    'user.email=a@b',
+    'commit',
+    '-q',
+    '--allow-empty',
+    '-m',
+    'x',
   )
+  const id = String(git('-C', folder, 'rev-parse', 'HEAD')).trim()
+  return { objects: join(folder, '.git/objects'), id }
+}
+
+function putRepository(folder: string, files: Record<string, string>): void {
+  for (const [path, text] of Object.entries({
+    HEAD: 'ref: refs/heads/main\n',
+    'objects/info/none': '',
+    'refs/none': '',
+    ...files,
+  })) {
+    mkdirSync(dirname(join(folder, '.git', path)), { recursive: true })
+    writeFileSync(join(folder, '.git', path), text)
+  }
+}
+
+type Edit = { at: number; byte: number; isCut: boolean } | { entry: number; mode: number }
+
+/** An edit of any byte, or of the mode of an entry. */
+const edit: fc.Arbitrary<Edit> = fc.oneof(
+  fc.record({ at: fc.nat(), byte: fc.nat(255), isCut: fc.nat(40).map((n) => n === 0) }),
+  fc.record({ entry: fc.nat(4), mode: fc.constantFrom(0o160000, 0o040000, 0o100644, 0o120000) }),
+)
+
+/** Where the entries of an index begin that nobody has tampered with. */
+function entryStarts(index: Buffer): number[] {
+  const isShort = index.readUInt32BE(4) === 4
+  const starts: number[] = []
+  let at = 12
+  for (let left = index.readUInt32BE(8); left > 0; left--) {
+    starts.push(at)
+    const end = index.indexOf(0, at + (isShort ? 63 : 62))
+    at = isShort ? end + 1 : at + ((end - at + 8) & ~7)
+  }
+  return starts
+}
+
+function edited(index: Buffer, edits: readonly Edit[]) {
+  let bytes = Buffer.from(index)
+  for (const one of edits) {
+    if ('entry' in one) {
+      const start = entryStarts(index)[one.entry]
+      if (start !== undefined && start + 28 <= bytes.length) {
+        bytes.writeUInt32BE(one.mode, start + 24)
+      }
+    } else if (one.isCut) bytes = bytes.subarray(0, one.at % bytes.length)
+    else if (bytes.length > 0) bytes[one.at % bytes.length] = one.byte
+  }
+  return bytes
+}
+
+test('of an index that was tampered with, what git finds and runs is found or it is said to be unread', async () => {
+  const indexes = realIndexes()
+  const sharedIndexes = readdirSync(join(work, '.git')).filter((name) => /^sharedindex/.test(name))
+  const { objects, id } = repositoryWithCommit()
+  let accepted = 0
+  let ran = 0
+
+  await judgedByGit({
+    root: join(work, 'cases'),
+    total: isFull ? 100_000 : 200,
+    cases: fc.tuple(fc.constantFrom(...indexes), fc.array(edit, { minLength: 1, maxLength: 4 })),
+    prepare: (folder) => {
+      putRepository(folder, { config: '' })
+      for (const name of sharedIndexes) cpSync(join(work, '.git', name), join(folder, '.git', name))
+      for (const path of SUBMODULES) {
+        putRepository(join(folder, path), {
+          config: '[core]\n\tfsmonitor = ": > .git/ran; false #"\n',
+          'refs/heads/main': `${id}\n`,
+          'objects/info/alternates': `${objects}\n`,
+        })
+      }
+    },
+    place: ([index, edits], folder) => {
+      writeFileSync(join(folder, '.git/index'), edited(index, edits))
+    },
+    script: 'git ls-files -s -z > .git/found || rm .git/found; git status > /dev/null',
+    check: ([index, edits], folder) => {
+      const { gitlinks, folders, unread } = readGitIndex(edited(index, edits), {
+        shared: sharedIndex,
+      })
+      const found = gitlinksIn(join(folder, '.git/found'))
+      const started = SUBMODULES.filter((path) => {
+        const mark = join(folder, path, '.git/ran')
+        const isThere = existsSync(mark)
+        if (isThere) rmSync(mark)
+        return isThere
+      })
+      if (found) accepted++
+      ran += started.length
+      if (unread !== undefined) return
+      // Git shows one without a name as `./`.
+      if (found) expect(gitlinks).toEqual(expect.arrayContaining(found))
+      const known = new Set(gitlinks.map((path) => posix.normalize(path)))
+      for (const path of started) {
+        const isBelow = folders.some((above) => path.startsWith(`${above}/`))
+        expect(known.has(path) || isBelow, path).toBe(true)
+      }
+    },
+  })
+
   expect(accepted).toBeGreaterThan(10)
-}, 3_600_000)
+  expect(ran).toBeGreaterThan(10)
+}, 7_200_000)
+
+/** Undefined when git refuses the index. */
+function gitlinksIn(file: string): string[] | undefined {
+  if (!existsSync(file)) return undefined
+  const found = readFileSync(file, 'latin1')
+    .split('\0')
+    .filter((line) => line.startsWith('160000'))
+    .map((line) => line.slice(line.indexOf('\t') + 1).replace(/^\.\/$/, ''))
+  rmSync(file)
+  return found
+}
 
 test('whatever stands in an index, reading it ends in time, throws nothing, and keeps no memory', () => {
   const indexes = realIndexes()
@@ -129,7 +232,7 @@ test('whatever stands in an index, reading it ends in time, throws nothing, and 
   const before = process.memoryUsage().rss
   const read = (index: Buffer) => {
     const startedAt = performance.now()
-    readGitIndex(index, () => index)
+    readGitIndex(index, { shared: () => index })
     longestMs = Math.max(longestMs, performance.now() - startedAt)
   }
   fc.assert(

@@ -294,6 +294,34 @@ const plants: Record<string, { at: string; prepare?: () => void; plant: () => vo
 
 const SUB = 'node_modules/a/b'
 
+/** An index that names a submodule, and that git comes to by a link. */
+for (const [name, { at, target }] of Object.entries({
+  'out of the folder and in again': { at: `${SUB}/.git/config`, target: () => '../../work/idx' },
+  'by way of the process': { at: '.git/index', target: () => `/proc/self/root${work}/idx` },
+})) {
+  plants[`a submodule of an index behind a link that leads ${name}`] = {
+    at,
+    plant: () => {
+      const id = subRepository(SUB)
+      git('-C', SUB, 'config', 'core.fsmonitor', command())
+      addGitlink(SUB, id)
+      renameSync(join(work, '.git/index'), join(work, 'idx'))
+      symlinkSync(target(), join(work, '.git/index'))
+    },
+  }
+}
+plants['attributes in a folder of builds that has files of the repository'] = {
+  at: 'dist/deep/.gitattributes',
+  prepare: () => {
+    git('config', 'diff.x.textconv', `touch ${mark()}; cat`)
+    put('dist/deep/file', 'one\n')
+    git('add', '-f', 'dist')
+    git('commit', '-q', '-m', 'two')
+    put('dist/deep/file', 'two\n')
+  },
+  plant: () => put('dist/deep/.gitattributes', 'file diff=x\n'),
+}
+
 /** A submodule in all forms of an index. */
 for (const [name, rewrite] of Object.entries<() => unknown>({
   'version 2': () => git('update-index', '--index-version', '2'),

@@ -1,10 +1,22 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Budget, LIMITS } from '../../host/autorun/budget.ts'
 import { resolveLink } from '../../host/autorun/resolve-link.ts'
+import { scan } from '../../host/autorun/scan.ts'
+import { judgedByGit } from './git-batch.ts'
+
+const isFull = process.env.CHAOS === 'full'
 
 let work: string
 
@@ -21,6 +33,8 @@ function link(path: string, target: string) {
   symlinkSync(target, join(work, path))
 }
 
+const OUTSIDE = { status: 'outside', dependsOnReader: false }
+
 const resolve = (path: string) => resolveLink(work, path, new Budget(LIMITS))
 
 describe.skipIf(process.platform === 'win32')('the end of links', () => {
@@ -34,10 +48,30 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
   ])('to %s is %s', (target, path) => {
     link('link', target)
 
-    expect(resolve('link')).toEqual(
-      path === undefined ? { status: 'outside' } : { status: 'inside', path },
-    )
+    expect(resolve('link')).toEqual(path === undefined ? OUTSIDE : { status: 'inside', path })
   })
+
+  test('is inside where a way out of the folder leads back into it', () => {
+    const name = basename(work)
+    link('above', `../${name}/a/file`)
+    link('far', `../../..${'/..'.repeat(9)}${work}/a/file`)
+    link('detour', `/.//nowhere/..${dirname(work)}/./${name}/a/file`)
+    link('beside', `../${name}2/a/file`)
+
+    for (const one of ['above', 'far', 'detour']) {
+      expect(resolve(one)).toEqual({ status: 'inside', path: 'a/file' })
+    }
+    expect(resolve('beside')).toEqual(OUTSIDE)
+  })
+
+  test.each(['/proc/self/cwd/a', '/dev/../proc/1/root/x', '/dev/fd/3/a', '/dev/fd/../cwd/a'])(
+    'depends on who asks: %s',
+    (target) => {
+      link('link', target)
+
+      expect(resolve('link')).toEqual({ status: 'outside', dependsOnReader: true })
+    },
+  )
 
   test('is found by way of other links, also absolute ones', () => {
     link('one', join(work, 'a'))
@@ -57,7 +91,7 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
     (target) => {
       link('link', target)
 
-      expect(resolve('link')).toEqual({ status: 'outside' })
+      expect(resolve('link')).toEqual(OUTSIDE)
     },
   )
 
@@ -77,16 +111,70 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
           if (real === undefined) return
           const below = relative(work, real)
           const isOutside = below === '..' || below.startsWith('../')
-          expect(found).toEqual(
-            isOutside ? { status: 'outside' } : { status: 'inside', path: below },
-          )
+          expect(found).toEqual(isOutside ? OUTSIDE : { status: 'inside', path: below })
         } finally {
           for (const [at] of placed) rmSync(join(work, at), { force: true })
         }
       }),
-      { numRuns: process.env.CHAOS === 'full' ? 100_000 : 100 },
+      { numRuns: isFull ? 100_000 : 100 },
     )
   }, 3_600_000)
+
+  test('is where git finds what it runs, or is said to be unread', async () => {
+    // Where commands are; each leaves a mark of its own.
+    const placed = ['x/conf', 'x/y/conf', 'z', '.git/z']
+    const name = fc.constantFrom('x', 'x/y', 'a', 'x/a', '..', '.', 'missing')
+    const relativePath = fc
+      .tuple(
+        fc.array(name, { maxLength: 4 }),
+        fc.constantFrom('conf', 'z', 'a', 'y/conf', 'x/conf'),
+      )
+      .map(([names, last]) => [...names, last].join('/'))
+    const path = fc.oneof(
+      { weight: 4, arbitrary: relativePath },
+      relativePath.map((below) => `<work>/${below}`),
+      relativePath.map((below) => `..//<name>/./${below}`),
+      relativePath.map((below) => `/proc/self/root<work>/${below}`),
+    )
+    const links = fc.array(fc.tuple(fc.constantFrom('a', 'x/a', 'x/y/a', '.git/a'), path), {
+      maxLength: 3,
+    })
+    let ran = 0
+    await judgedByGit({
+      root: join(work, 'cases'),
+      total: isFull ? 100_000 : 200,
+      cases: fc.tuple(links, path),
+      prepare: (at) => {
+        for (const below of ['x/y', '.git/objects', '.git/refs']) {
+          mkdirSync(join(at, below), { recursive: true })
+        }
+        writeFileSync(join(at, '.git/HEAD'), 'ref: refs/heads/main\n')
+        for (const [i, file] of placed.entries()) {
+          writeFileSync(join(at, file), `[core]\nfsmonitor = ": > ${at}/.git/ran${i}; false #"\n`)
+        }
+      },
+      place: ([links, path], at) => {
+        const meant = (written: string) =>
+          written.replaceAll('<work>', at).replaceAll('<name>', basename(at))
+        for (const old of ['a', 'x/a', 'x/y/a', '.git/a']) rmSync(join(at, old), { force: true })
+        for (const [from, target] of links) {
+          if (!existsAt(join(at, from))) symlinkSync(meant(target), join(at, from))
+        }
+        writeFileSync(join(at, '.git/config'), `[include]\npath = ${meant(path)}\n`)
+      },
+      script: 'git status > /dev/null',
+      check: (_, at) => {
+        const started = placed.filter((_, i) => existsAt(join(at, `.git/ran${i}`)))
+        if (started.length === 0) return
+        ran++
+        for (const i of placed.keys()) rmSync(join(at, `.git/ran${i}`), { force: true })
+        const { found, unread } = scan(at)
+        if (unread.size > 0) return
+        for (const file of started) expect([...found.keys()]).toContain(`git ${file}`)
+      },
+    })
+    expect(ran).toBeGreaterThan(10)
+  }, 7_200_000)
 
   test('is found by bytes, where a name is no text', () => {
     const name = Buffer.from('\xff\xfe', 'latin1')
@@ -119,6 +207,9 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
     expect.unreachable()
   })
 })
+
+/** Also a link that leads nowhere. */
+const existsAt = (path: string) => lstatSync(path, { throwIfNoEntry: false }) !== undefined
 
 function realpathOf(path: string): string | undefined {
   try {

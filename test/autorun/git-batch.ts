@@ -1,0 +1,63 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+
+/** As many shells at a time. */
+const SHELLS = 2
+
+/** Cases that git judges together: to start git from Node takes longer than git does. */
+const BATCH = 200
+
+const ENV = {
+  PATH: process.env.PATH,
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  // Nothing is to be written but what the test writes.
+  GIT_OPTIONAL_LOCKS: '0',
+}
+
+/**
+ * Has git judge `total` random cases. Each has a folder of its own below `root`, which `prepare` fills once, `place` for
+ * each case, and in which `script` is run by a shell; then `check` looks at what has come of it.
+ */
+export async function judgedByGit<Case>(options: {
+  root: string
+  total: number
+  cases: fc.Arbitrary<Case>
+  prepare: (folder: string) => void
+  place: (one: Case, folder: string) => void
+  script: string
+  check: (one: Case, folder: string) => void
+}): Promise<void> {
+  const { root, total, cases, prepare, place, script, check } = options
+  const folders = Array.from({ length: Math.min(BATCH, total) }, (_, i) => join(root, String(i)))
+  for (const folder of folders) {
+    mkdirSync(folder, { recursive: true })
+    prepare(folder)
+  }
+  const seed = Number(process.env.FC_SEED ?? Date.now() % 1_000_000_000)
+  for (let done = 0; done < total; done += folders.length) {
+    const batch = fc.sample(cases, { numRuns: folders.length, seed: seed + done })
+    for (const [i, one] of batch.entries()) place(one, folders[i] ?? '')
+    await inEach(folders, script)
+    for (const [i, one] of batch.entries()) {
+      try {
+        check(one, folders[i] ?? '')
+      } catch (error) {
+        throw new Error(`FC_SEED=${seed + done}, case ${i}: ${fc.stringify(one)}`, { cause: error })
+      }
+    }
+  }
+}
+
+async function inEach(folders: readonly string[], script: string): Promise<void> {
+  const size = Math.ceil(folders.length / SHELLS)
+  const shells = Array.from({ length: SHELLS }, (_, i) => {
+    const part = folders.slice(i * size, (i + 1) * size)
+    const all = `for folder; do cd "$folder" && { ${script}\n}; done 2>/dev/null`
+    return spawn('sh', ['-c', all, 'sh', ...part], { env: ENV, stdio: 'ignore' })
+  })
+  await Promise.all(shells.map((shell) => once(shell, 'exit')))
+}
