@@ -39,7 +39,7 @@ export const unreadReport = (why: string): AutorunReport => ({
 function byWeight(all: readonly Found[]): AutorunReport | undefined {
   if (all.length === 0) return undefined
   const groups = kindsByWeight
-    .map((kind) => all.filter((found) => found.kind === kind).sort(upperFirst))
+    .map((kind) => eachReasonFirst(all.filter((found) => found.kind === kind).sort(upperFirst)))
     .filter((group) => group.length > 0)
   // Each kind has one, however many there are of the others; the rest goes by weight.
   let room = MAX_LISTED - groups.length
@@ -53,6 +53,16 @@ function byWeight(all: readonly Found[]): AutorunReport | undefined {
     kinds: groups.map((group) => ({ kind: group[0]?.kind ?? 'unread', count: group.length })),
     more: all.length - listed.length,
   }
+}
+
+/** Many files of one reason must not push away the one of another. */
+function eachReasonFirst(sorted: readonly Found[]): Found[] {
+  const firsts = new Map(sorted.toReversed().map((found) => [found.why, found]))
+  const first = new Set(firsts.values())
+  return [
+    ...sorted.filter((found) => first.has(found)),
+    ...sorted.filter((found) => !first.has(found)),
+  ]
 }
 
 function upperFirst(one: Found, other: Found): number {
