@@ -70,14 +70,22 @@ export const pythonTools = linesWith(
 
 export const pom = (bytes: string) => wholeIf(bytes, '<plugin', '<extension', '<parent')
 
+/** What make runs even where it is only asked what it would do. */
+export const makefile = (bytes: string) =>
+  wholeIf(bytes, 'shell', '!=', 'MAKE', 'eval', 'include', 'load', '\t+')
+
 export const msbuild = (bytes: string) =>
   wholeIf(bytes, 'Exec', 'UsingTask', 'Import', 'Target', 'BuildEvent', 'Analyzer', 'Sdk Name')
 
-export const rebaseTodo = linesWith('exec', 'x ')
-
-/** What of a package.json runs or loads something without being named. */
+/**
+ * What of a package.json runs or loads something without being named. Tools have their configs in it, so that it is all
+ * but what is known to be none.
+ */
 export const packageJson = (bytes: string) =>
-  jsonParts(bytes, (json) => ({ ...only(json.scripts, LIFECYCLE), ...only(json, LOADED) }))
+  jsonParts(bytes, ({ scripts, ...others }) => ({
+    ...Object.fromEntries(Object.entries(others).filter(([name]) => !DESCRIBING.has(name))),
+    ...only(scripts, LIFECYCLE),
+  }))
 
 const LIFECYCLE = [
   'preinstall',
@@ -88,25 +96,19 @@ const LIFECYCLE = [
   'postprepare',
   'prepublish',
   'dependencies',
+  'pnpm:devPreinstall',
 ]
 
-/** Configs of tools that stand in a package.json, and which package manager is fetched. */
-const LOADED = [
-  'packageManager',
-  'devEngines',
-  'lint-staged',
-  'simple-git-hooks',
-  'husky',
-  'eslintConfig',
-  'prettier',
-  'stylelint',
-  'jest',
-  'babel',
-  'mocha',
-  'ava',
-  'commitlint',
-  'gypfile',
-]
+/** What a package is, has in it and depends on. */
+const DESCRIBING = new Set(
+  (
+    'name version private description keywords homepage bugs license licenses author contributors maintainers ' +
+    'funding repository readme displayName icon publisher categories ' +
+    'files main module browser types typings typesVersions exports imports type bin man directories sideEffects ' +
+    'dependencies devDependencies peerDependencies peerDependenciesMeta optionalDependencies bundleDependencies ' +
+    'bundledDependencies overrides resolutions engines os cpu libc workspaces publishConfig'
+  ).split(' '),
+)
 
 /** Composer's own events; other scripts run by their name. */
 export const composerJson = (bytes: string) =>

@@ -137,6 +137,11 @@ test('of a Cargo.toml what names a program that cargo runs is reported', () => {
   expect(changedBy(() => put('Cargo.toml', '[lib]\nproc-macro = true\n'))).toEqual(['Cargo.toml'])
 })
 
+test('a Makefile is reported where make runs something of it without making anything', () => {
+  expect(changedBy(() => put('Makefile', 'all:\n\techo\n'))).toEqual([])
+  expect(changedBy(() => put('Makefile', 'X := $(shell id)\n'))).toEqual(['Makefile'])
+})
+
 describe('of a package.json', () => {
   const scripts = (scripts: object) => put('package.json', JSON.stringify({ scripts }))
 
@@ -155,6 +160,14 @@ describe('of a package.json', () => {
       put('package.json', '{"scripts":{"prepare":"husky","test":"x"},"version":"2"}')
 
     expect(changedBy(act)).toEqual([])
+  })
+
+  test('a config of a tool is reported, also of one that is not known', () => {
+    scripts({})
+
+    expect(changedBy(() => put('package.json', '{"scripts":{},"of-tomorrow":"./x.js"}'))).toEqual([
+      'package.json',
+    ])
   })
 
   test.each(['[]', 'null', '{"scripts":7}', '{"scripts":null}', '7'])(
