@@ -13,8 +13,28 @@ export type ScanResult =
   /** `reason` is for a person. */
   | { status: 'failed'; reason: string }
 
+/** By which who asked for a look ends it. No AbortSignal: the first one of a process takes milliseconds. */
+export class Stop {
+  isStopped = false
+  /** Called once, when it is stopped. */
+  onStop = () => {}
+
+  stop(): void {
+    this.isStopped = true
+    this.onStop()
+  }
+}
+
 /** Longer than a look's own deadline, for a process may start slowly; it is ended then. */
 const LIMIT_MS = LIMITS.ms + 3000
+
+/**
+ * Starts the process for the next look ahead of it. The event loop waits for some milliseconds, as for each process that
+ * is started: at a moment when nobody else does.
+ */
+export function prepareScan(): void {
+  if (!idle && existsSync(scanFile)) idle = new Scanner()
+}
 
 /**
  * Looks at a workspace in a process of its own, because a look has to be ended whatever it is at: a thread that waits
@@ -23,13 +43,13 @@ const LIMIT_MS = LIMITS.ms + 3000
 export async function scanInProcess(
   order: ScanOrder,
   before: string | undefined,
-  signal: AbortSignal,
+  stop: Stop,
 ): Promise<ScanResult> {
   if (!existsSync(scanFile)) return failed(`${scanFile} is missing; \`npm run build\` makes it`)
   const scanner = idle ?? new Scanner()
   idle = undefined
-  const result = await scanner.scan(order, before, signal)
-  // To start one takes some milliseconds, in which nothing else of ours goes on: one is kept, without keeping us.
+  const result = await scanner.scan(order, before, stop)
+  // One is kept for the next look, without keeping us.
   if (result.status === 'looked' && !idle) idle = scanner
   else scanner.end()
   return result
@@ -63,31 +83,24 @@ class Scanner {
         resolve(`the process for it ended (${end ?? code})`)
       })
     })
+    this.#hold(false)
   }
 
-  async scan(
-    order: ScanOrder,
-    before: string | undefined,
-    signal: AbortSignal,
-  ): Promise<ScanResult> {
+  async scan(order: ScanOrder, before: string | undefined, stop: Stop): Promise<ScanResult> {
+    if (stop.isStopped) return failed('it was stopped')
     this.#hold(true)
     let timer: NodeJS.Timeout | undefined
-    let stop = () => {}
-    const stopped = new Promise<ScanResult>((resolve) => {
-      stop = () => resolve(failed('it was stopped'))
-      timer = setTimeout(
-        () => resolve(failed(`it took longer than ${LIMIT_MS / 1000} s`)),
-        LIMIT_MS,
-      )
+    const ended = new Promise<ScanResult>((resolve) => {
+      stop.onStop = () => resolve(failed('it was stopped'))
+      const late = failed(`it took longer than ${LIMIT_MS / 1000} s`)
+      timer = setTimeout(() => resolve(late), LIMIT_MS)
     })
-    signal.addEventListener('abort', stop)
     try {
-      if (signal.aborted) return failed('it was stopped')
       this.#child.stdin?.write(`${JSON.stringify(order)}\n${before ?? 'null'}\n`)
-      return await Promise.race([this.#answer(), stopped])
+      return await Promise.race([this.#answer(), ended])
     } finally {
       clearTimeout(timer)
-      signal.removeEventListener('abort', stop)
+      stop.onStop = () => {}
       this.#hold(false)
     }
   }

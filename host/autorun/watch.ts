@@ -1,11 +1,16 @@
 import type { Planted, WorkspaceWatch } from '../runs/workspace-watch.ts'
 import { unreadReport } from './report.ts'
-import { type ScanResult, scanInProcess } from './scan-in-process.ts'
+import { prepareScan, type ScanResult, Stop, scanInProcess } from './scan-in-process.ts'
 
 type WatchedRun = Parameters<WorkspaceWatch['runBegins']>[0]
 
-/** Watches what may run by itself on the user's machine; `root` is the workspace, without links. */
+/**
+ * Watches what may run by itself on the user's machine; `root` is the workspace, without links. Call it while something
+ * else is waited for.
+ */
 export function watchAutorun(root: string): WorkspaceWatch {
+  // By then, what is waited for has been asked for.
+  setImmediate(prepareScan)
   return new Watch(root)
 }
 
@@ -13,7 +18,7 @@ class Watch implements WorkspaceWatch {
   readonly #root: string
   /** Of the last look; not read here. */
   #states: string | undefined
-  /** Why there are none. */
+  /** Why there are none, although there was a look. */
   #problem: string | undefined
   /** One look after the other. */
   #looks: Promise<unknown> = Promise.resolve()
@@ -25,21 +30,27 @@ class Watch implements WorkspaceWatch {
     this.#root = root
   }
 
-  async runBegins(run: WatchedRun): Promise<void> {
+  runBegins(run: WatchedRun): () => Promise<void> {
     this.#isWorking = true
-    // What an agent leaves running may plant between two runs: so a later run is compared with the end of the one before.
-    if (this.#states === undefined) await this.#lookBefore(run)
-    else await this.#looks
-    if (this.#left) run.emit({ type: 'planted', ...this.#left })
-    this.#left = undefined
+    const stop = stopWith(run)
+    const told = this.#looks.then(() => {
+      if (this.#left) run.emit({ type: 'planted', ...this.#left })
+      this.#left = undefined
+    })
+    return () => {
+      // What an agent leaves running may plant between two runs: so a later run is compared with the end of the one before.
+      const looked = told.then(() => (this.#states ? undefined : this.#lookBefore(run, stop)))
+      this.#looks = Promise.all([this.#looks, looked])
+      return looked
+    }
   }
 
   async runOver(run: WatchedRun): Promise<void> {
     await this.#looks
-    const planted =
-      this.#states === undefined
-        ? unreadReport(`what was there before the run is not known: ${this.#problem}`)
-        : this.#told(await this.#look({ onlyNews: false }, run))
+    const planted = this.#states
+      ? await this.#lookAfter(run)
+      : this.#problem &&
+        unreadReport(`what was there before the run is not known: ${this.#problem}`)
     if (planted) run.emit({ type: 'planted', ...planted })
   }
 
@@ -57,8 +68,8 @@ class Watch implements WorkspaceWatch {
     if (this.#states !== undefined) this.#left = this.#told(await this.#lookNow({ onlyNews: true }))
   }
 
-  async #lookBefore(run: WatchedRun): Promise<void> {
-    const result = await this.#look({ onlyNews: true }, run)
+  async #lookBefore(run: WatchedRun, stop: Stop): Promise<void> {
+    const result = await this.#lookNow({ onlyNews: true }, stop)
     if (result.status === 'failed') {
       this.#problem = result.reason
       return
@@ -73,26 +84,29 @@ class Watch implements WorkspaceWatch {
     }
   }
 
-  #look(options: { onlyNews: boolean }, run?: WatchedRun): Promise<ScanResult> {
-    const look = this.#looks.then(() => this.#lookNow(options, run))
-    this.#looks = look
-    return look
-  }
-
-  async #lookNow({ onlyNews }: { onlyNews: boolean }, run?: WatchedRun): Promise<ScanResult> {
-    const stop = new AbortController()
-    const release = run?.whenStopped(() => stop.abort())
-    const order = { root: this.#root, onlyNews }
-    const result = await scanInProcess(order, this.#states, stop.signal)
-    release?.()
+  async #lookNow(options: { onlyNews: boolean }, stop = new Stop()): Promise<ScanResult> {
+    const result = await scanInProcess({ root: this.#root, ...options }, this.#states, stop)
     if (result.status === 'looked') this.#states = result.states
     // A person who does not want to wait does not want to at the end, either.
-    else if (stop.signal.aborted) this.#isWorking = false
+    else if (stop.isStopped) this.#isWorking = false
     return result
+  }
+
+  async #lookAfter(run: WatchedRun): Promise<Planted | undefined> {
+    const look = this.#lookNow({ onlyNews: false }, stopWith(run))
+    this.#looks = look
+    return this.#told(await look)
   }
 
   #told(result: ScanResult): Planted | undefined {
     if (result.status === 'looked') return result.report.report
     return unreadReport(`the look did not come to its end: ${result.reason}`)
   }
+}
+
+/** Stopped when the run is interrupted from now on. */
+function stopWith(run: WatchedRun): Stop {
+  const stop = new Stop()
+  run.whenStopped(() => stop.stop())
+  return stop
 }

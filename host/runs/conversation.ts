@@ -181,7 +181,7 @@ export class Conversation {
     run: Run,
     asked: Asked,
     connection: ModelConnection,
-    toolsMayStart: Promise<void>,
+    toolsMayStart: () => Promise<void>,
   ): Promise<Finished> {
     const { limits, log } = this.#parts
     if (this.#live?.hasExited) await this.#stopAgent('at-once')

@@ -28,8 +28,8 @@ export interface FollowOptions {
   /** The line that begins the run. */
   line: (secrets: Secrets) => RunRequest | HostLine
   limits: Pick<RunLimits, 'runMs' | 'maxTurns'>
-  /** No tool is started before. */
-  toolsMayStart: Promise<void>
+  /** Called once the agent is up; no tool is started before it has settled. */
+  toolsMayStart: () => Promise<void>
   /**
    * Gets each event before the run hands it on; throwing ends the run. What it has to keep is on the
    * disk when it returns.
@@ -122,6 +122,7 @@ export class LiveAgent {
     renewSecrets: () => Promise<void>,
   ): Promise<Finished> {
     let hasBegun = false
+    let mayStart: Promise<void> | undefined
     let events = 0
     let chars = 0
     let isOverdue = false
@@ -151,10 +152,12 @@ export class LiveAgent {
         }
         onEvent(body)
         if (body.type === 'item' && isCall(body.item)) {
-          await toolsMayStart
+          mayStart ??= toolsMayStart()
+          await mayStart
           this.#write({ type: 'kept', seq })
         }
         run.emit(body)
+        mayStart ??= toolsMayStart()
         // Rejects with the reason when there are none, which tells more than the service's refusal.
         if (body.type === 'secrets.needed') await renewSecrets()
       }

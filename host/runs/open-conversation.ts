@@ -51,12 +51,14 @@ export async function openConversation(options: ConversationOptions = {}): Promi
   const config: Config = { ...readConfig(), ...options.settings }
   const workspace = openWorkspace(options.workspace ?? process.cwd(), config.dataDir)
   const { provider, notice } = chooseProvider(config)
-  const { engine, missing } = await chooseEngine(config, provider.name === 'demo')
+  const choosing = chooseEngine(config, provider.name === 'demo')
+  const watch = watchAutorun(workspace.path)
+  const { engine, missing } = await choosing
   const log = await SessionLog.open(config.dataDir, options.session ?? newSessionName())
   return new Conversation({
     config,
     workspace,
-    watch: watchAutorun(workspace.path),
+    watch,
     provider,
     engine,
     log,

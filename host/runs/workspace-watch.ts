@@ -8,8 +8,11 @@ type WatchedRun = Pick<Run, 'emit' | 'whenStopped'>
 
 /** Compares a workspace before and after the tools of a conversation were at work in it. Nothing of it rejects. */
 export interface WorkspaceWatch {
-  /** Settles when it is known how the workspace is before the run: no tool may start until then. */
-  runBegins(run: WatchedRun): Promise<void>
+  /**
+   * Emits `planted` if something has changed since the run before. What is returned is to be called once the agent is up,
+   * and settles when it is known how the workspace is before the run: no tool may start until then.
+   */
+  runBegins(run: WatchedRun): () => Promise<void>
   /** The last process of the run's tools is gone. Emits `planted` if there is something to say. */
   runOver(run: WatchedRun): Promise<void>
   /**

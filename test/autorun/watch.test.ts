@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import {
   mkdirSync,
   mkdtempSync,
@@ -13,7 +14,10 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { watchAutorun } from '../../host/autorun/watch.ts'
 import type { EventBody } from '../../shared/protocol.ts'
+import { scriptPackage } from '../script-package.ts'
 import { linkChains } from './hostile-folders.ts'
+
+const promptCost = await scriptPackage('test/autorun/prompt-cost.ts')
 
 let folder: string
 
@@ -40,35 +44,30 @@ function aRun() {
   }
 }
 
-test('a prompt in a folder of 31 000 files takes less than 5 ms of the event loop', async () => {
+test('a prompt in a folder of 31 000 files takes less than 5 ms of the event loop, the first one as well', () => {
   for (let i = 0; i < 310; i++) {
     const at = join(folder, `packages/p${i % 31}/src/m${i}`)
     mkdirSync(at, { recursive: true })
     for (let j = 0; j < 100; j++) writeFileSync(join(at, `${j}.ts`), '')
   }
-  const watch = watchAutorun(folder)
-  const first = aRun()
-  await watch.runBegins(first)
-  const busyMs: number[] = []
-  for (let i = 0; i < 10; i++) {
-    const run = aRun()
-    const before = process.cpuUsage()
-    await watch.runBegins(run)
-    await watch.runOver(run)
-    const { user, system } = process.cpuUsage(before)
-    busyMs.push((user + system) / 1000)
-    expect(run.events).toEqual([])
-  }
 
-  // Of all threads of this process, in which others of vitest are at work: of several.
-  expect(Math.min(...busyMs)).toBeLessThan(5)
+  // Of several, because tests share the machine with others.
+  const processes = Array.from({ length: 5 }, () => busyMsOfPrompts())
+
+  expect(Math.min(...processes.map(([first = 0]) => first))).toBeLessThan(5)
+  expect(Math.min(...processes.flatMap(([, ...later]) => later))).toBeLessThan(5)
 }, 60_000)
+
+function busyMsOfPrompts(): number[] {
+  const { stdout } = spawnSync(process.execPath, [promptCost, folder, '3'], { encoding: 'utf8' })
+  return JSON.parse(stdout)
+}
 
 test('a look before the run that is stopped leaves nothing to compare with, which is said', async () => {
   linkChains(folder)
   const watch = watchAutorun(folder)
   const run = aRun()
-  const begun = watch.runBegins(run)
+  const begun = watch.runBegins(run)()
   await new Promise((resolve) => setImmediate(resolve))
 
   run.stop()
@@ -93,7 +92,7 @@ test('a look before the run that is stopped leaves nothing to compare with, whic
 test('a workspace that is no folder any more is said to be unread', async () => {
   const watch = watchAutorun(folder)
   const run = aRun()
-  await watch.runBegins(run)
+  await watch.runBegins(run)()
   rmSync(folder, { recursive: true })
 
   await watch.runOver(run)
