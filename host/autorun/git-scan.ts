@@ -10,6 +10,7 @@ import {
   HOOK,
   type Place,
   PROGRAM,
+  REMOTE,
   REPOSITORY_ELSEWHERE,
   REPOSITORY_FILES,
 } from './places.ts'
@@ -96,6 +97,7 @@ export class GitScan {
         this.#addConfig(below(folder, 'config'), configs)
       }
       this.#to.enter(below(folder, 'hooks'), HOOK)
+      for (const name of ['remotes', 'branches']) this.#to.enter(below(folder, name), REMOTE)
       this.#to.search(below(folder, 'modules'))
       this.#to.search(below(folder, 'worktrees'))
     }
@@ -181,6 +183,7 @@ export class GitScan {
   /** What a line of a config names in the workspace: hooks, attributes, programs. */
   #lookAtNamed(pair: Pair, gitDir: string, tops: ReadonlySet<string>): void {
     const { key, value } = pair
+    if (/^(remote\..*\.(push)?url|branch\..*\.remote)$/s.test(key)) this.#lookAtRemote(value, tops)
     // An alias is called by its name.
     if (isHarmless(pair) || isInclude(pair) || key.startsWith('alias.')) return
     for (const top of tops) {
@@ -196,6 +199,16 @@ export class GitScan {
           if (top !== gitDir || word.includes('/')) this.#lookAtProgram(word, top)
         }
       }
+    }
+  }
+
+  /** A push runs the hooks of a repository that is a folder here. */
+  #lookAtRemote(url: string, tops: ReadonlySet<string>): void {
+    for (const top of tops) {
+      const path = this.#look.resolve(top, url.replace(/^file:\/\//, ''))
+      if (path === undefined || this.#look.kindOf(path) !== 'folder') continue
+      if (this.#look.kindOf(below(path, '.git')) !== 'nothing') this.lookAtDotGit(path)
+      else this.lookAtRepository(path)
     }
   }
 

@@ -240,6 +240,11 @@ export const ATTRIBUTES = repository(
 )
 /** A program that a config names, and that lies in the workspace. */
 export const PROGRAM = repository('git runs it, as a config of git names it', 'git-config')
+/** An old way to name remotes, which git still follows. */
+export const REMOTE = repository(
+  'git pushes to the address in it, and runs the hooks of a repository there',
+  'gitrepository-layout',
+)
 export const REPOSITORY_ELSEWHERE = repository(
   'it leads git to a repository, from whose config commands are run',
   'gitrepository-layout',

@@ -453,6 +453,43 @@ describe('what git runs on the host is reported, or said to be unread:', () => {
   }
 })
 
+test.each([
+  ['.git/remotes/origin', 'URL: ./node_modules/a/far\nPush: refs/heads/main\n'],
+  ['.git/branches/origin', './node_modules/a/far#main\n'],
+])('where a push goes by way of %s is reported', (path, text) => {
+  repository()
+  git('init', '-q', '--bare', 'node_modules/a/far')
+  program('node_modules/a/far/hooks/pre-receive')
+  const before = look()
+
+  put(path, text)
+  const report = reportOf(before.states, look())
+
+  rmSync(mark(), { force: true })
+  git('push')
+  expect(existsSync(mark())).toBe(true)
+  expect(report?.paths.map(({ path }) => path)).toEqual([path])
+})
+
+test.each(['remote.origin.url', 'branch.main.remote'])(
+  'hooks of the repository in this folder that %s names are reported',
+  (key) => {
+    repository()
+    git('init', '-q', '--bare', 'node_modules/a/far')
+    git('config', 'branch.main.remote', 'origin')
+    git('config', 'push.default', 'current')
+    git('config', key, './node_modules/a/far')
+    const before = look()
+
+    program('node_modules/a/far/hooks/pre-receive')
+    const report = reportOf(before.states, look())
+
+    git('push')
+    expect(existsSync(mark())).toBe(true)
+    expect(report?.paths.map(({ path }) => path)).toEqual(['node_modules/a/far/hooks/pre-receive'])
+  },
+)
+
 test('several plants at once are each found, whichever they are', () => {
   const names = Object.keys(plants).filter((name) => !/user's own|sparse|in the place/.test(name))
   const runs = process.env.CHAOS === 'full' ? 300 : 5
