@@ -262,6 +262,12 @@ export const WAY_OUT: Place = {
   source: 'https://man7.org/linux/man-pages/man7/symlink.7.html',
 }
 
+/** The name of a program, with dots and slashes any. */
+const MERGE_STRATEGY = repository(
+  'git runs the program that it names when a rebase or cherry-pick is continued',
+  'git-merge',
+)
+
 /** In a repository of git, beside its hooks. */
 export const REPOSITORY_FILES: Readonly<Record<string, Place>> = {
   commondir: REPOSITORY_ELSEWHERE,
@@ -270,6 +276,8 @@ export const REPOSITORY_FILES: Readonly<Record<string, Place>> = {
     'git runs its exec lines at `git rebase --continue`',
     'git-rebase',
   ),
+  'rebase-merge/strategy': MERGE_STRATEGY,
+  'sequencer/opts': MERGE_STRATEGY,
   'lazygit.yml': {
     kind: 'git',
     why: 'lazygit runs it when the folder is opened',

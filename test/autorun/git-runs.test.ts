@@ -471,6 +471,39 @@ test.each([
   expect(report?.paths.map(({ path }) => path)).toEqual([path])
 })
 
+test('the strategy of a rebase that is under way is reported', () => {
+  repository()
+  git('commit', '-q', '-a', '-m', 'two')
+  git('checkout', '-q', '-b', 'topic', 'HEAD~1')
+  put('other', 'a')
+  git('add', 'other')
+  git('commit', '-q', '-m', 'three')
+  const edit = spawnSync('git', ['rebase', '-q', '-i', 'main'], {
+    cwd: work,
+    env: { ...env(), GIT_SEQUENCE_EDITOR: 'sed -i s/^pick/edit/' },
+  })
+  expect(edit.status).toBe(0)
+  put('git-merge-x/file', '')
+  program('tool')
+  const before = look()
+
+  put('.git/rebase-merge/strategy', 'x/../tool')
+  put('.git/rebase-merge/git-rebase-todo', `pick ${git('rev-parse', 'main')}\n`)
+  const report = reportOf(before.states, look())
+
+  rmSync(mark(), { force: true })
+  spawnSync('git', ['rebase', '--continue'], {
+    cwd: work,
+    env: { ...env(), GIT_EDITOR: 'true' },
+    stdio: 'ignore',
+  })
+  expect(existsSync(mark())).toBe(true)
+  expect(report?.paths.map(({ path }) => path)).toEqual([
+    '.git/rebase-merge/git-rebase-todo',
+    '.git/rebase-merge/strategy',
+  ])
+})
+
 test.each(['remote.origin.url', 'branch.main.remote'])(
   'hooks of the repository in this folder that %s names are reported',
   (key) => {
