@@ -1,5 +1,5 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 /** Links that each lead through as many others as the system follows: a look at this takes all its time. */
 export function linkChains(folder: string, count = 30_000): void {
@@ -54,4 +54,23 @@ export function largeIndex(folder: string): void {
   const index = Buffer.concat([header, ...Array<Buffer>(count).fill(entry), Buffer.alloc(20)])
   mkdirSync(join(folder, '.git'), { recursive: true })
   writeFileSync(join(folder, '.git/index'), index)
+}
+
+/** Folders in folders, as deep as a look goes and deeper. */
+export function deepFolders(folder: string, count = 150): void {
+  for (let i = 0; i < count; i++) {
+    const at = join(folder, `d${i}`, 'deep/'.repeat(70))
+    mkdirSync(at, { recursive: true })
+    writeFileSync(join(at, '.envrc'), '')
+  }
+}
+
+/** Links that lead out, in again, in circles and nowhere. */
+export function manyLinks(folder: string, count = 20_000): void {
+  const targets = ['/etc', `../${basename(folder)}/.`, '.', 'missing/x', '/proc/self/cwd']
+  for (let i = 0; i < count; i++) {
+    const at = join(folder, `l${Math.floor(i / 1000)}`)
+    if (i % 1000 === 0) mkdirSync(at)
+    symlinkSync(targets[i % targets.length] ?? '', join(at, `${i}`))
+  }
 }

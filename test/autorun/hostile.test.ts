@@ -1,9 +1,9 @@
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LIMITS } from '../../host/autorun/budget.ts'
-import { scanInProcess } from '../../host/autorun/scan-in-process.ts'
+import { Stop, scanInProcess } from '../../host/autorun/scan-in-process.ts'
 import { asking, type Home, openHome, type RunningCli, said } from '../cli/cli-process.ts'
 import {
   callsAnswer,
@@ -11,23 +11,46 @@ import {
   startModelServer,
   textAnswer,
 } from '../fakes/model-server.ts'
-import { largeIndex, linkChains, quadraticTexts } from './hostile-folders.ts'
+import {
+  deepFolders,
+  largeIndex,
+  linkChains,
+  manyLinks,
+  quadraticTexts,
+} from './hostile-folders.ts'
 
-const KINDS = { linkChains, quadraticTexts, largeIndex }
+const KINDS = { linkChains, quadraticTexts, largeIndex, deepFolders, manyLinks }
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+const isFull = process.env.CHAOS === 'full'
 
-const never = new AbortController().signal
+/** Made once, for nothing here changes it. */
+const folders = new Map<string, string>()
 
-describe.each(Object.entries(KINDS))('a folder of %s', (_name, make) => {
-  let folder: string
+function folderOf(kind: keyof typeof KINDS): string {
+  const known = folders.get(kind)
+  if (known !== undefined) return known
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-hostile-')))
+  KINDS[kind](folder)
+  folders.set(kind, folder)
+  return folder
+}
 
-  beforeEach(() => {
-    folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-hostile-')))
-    make(folder)
-  })
+afterAll(() => {
+  for (const folder of folders.values()) rmSync(folder, { recursive: true, force: true })
+})
 
-  afterEach(() => rmSync(folder, { recursive: true, force: true }))
+/** Each signal in each kind of folder; a few of them where there is little time. */
+const signalled = Object.keys(KINDS).flatMap((kind, i) =>
+  SIGNALS.filter((_, j) => isFull || kind === 'linkChains' || i % 2 === j).map(
+    (signal) => [kind as keyof typeof KINDS, signal] as const,
+  ),
+)
+
+describe.each(Object.keys(KINDS))('a folder of %s', (name) => {
+  const folder = () => folderOf(name as keyof typeof KINDS)
 
   test('is looked at within the deadline, with little memory, beside the event loop', async () => {
+    const root = folder()
     let mostMs = 0
     let last = performance.now()
     const timer = setInterval(() => {
@@ -36,7 +59,7 @@ describe.each(Object.entries(KINDS))('a folder of %s', (_name, make) => {
     }, 5)
     const startedAt = performance.now()
 
-    const result = await scanInProcess({ root: folder, onlyNews: false }, undefined, never)
+    const result = await scanInProcess({ root, onlyNews: false }, undefined, new Stop())
 
     clearInterval(timer)
     const scanner = ownChildren().find((pid) => commandOf(pid).includes('scan-process'))
@@ -47,11 +70,11 @@ describe.each(Object.entries(KINDS))('a folder of %s', (_name, make) => {
   }, 60_000)
 
   test('is left at once when the look is to end', async () => {
-    const stop = new AbortController()
-    const looking = scanInProcess({ root: folder, onlyNews: false }, undefined, stop.signal)
+    const stop = new Stop()
+    const looking = scanInProcess({ root: folder(), onlyNews: false }, undefined, stop)
     await expect.poll(() => ownChildren().length).toBeGreaterThan(0)
 
-    stop.abort()
+    stop.stop()
 
     expect(await looking).toMatchObject({ status: expect.stringMatching(/failed|looked/) })
   })
@@ -64,7 +87,6 @@ describe('while a hostile folder is looked at, the command', () => {
   beforeEach(async () => {
     home = openHome()
     server = await startModelServer([])
-    linkChains(home.workspace)
   })
 
   afterEach(async () => {
@@ -72,18 +94,20 @@ describe('while a hostile folder is looked at, the command', () => {
     home.clear()
   })
 
-  const start = (...args: string[]): RunningCli =>
-    home.start(['run', ...args, 'Go.'], { env: asking(server) })
+  const start = (kind: keyof typeof KINDS, ...args: string[]): RunningCli =>
+    home.start(['run', '--workspace', folderOf(kind), ...args, 'Go.'], { env: asking(server) })
 
   const looks = ({ child }: RunningCli) =>
     childrenOf(child.pid ?? 0).some((pid) => commandOf(pid).includes('scan-process') && isBusy(pid))
 
-  test.each(['SIGINT', 'SIGTERM'] as const)(
-    'heeds %s before the first tool',
-    async (signal) => {
+  test.each(signalled)(
+    '(%s) heeds %s before the first tool',
+    async (kind, signal) => {
       server.play(callsAnswer(['bash', { command: 'touch ran' }]), textAnswer('Done.'))
-      const running = start()
-      await expect.poll(() => looks(running) && server.requests.length, { timeout: 20_000 }).toBe(1)
+      const running = start(kind)
+      // The process for it is there before, and busy as it starts.
+      const isLooking = () => server.requests.length > 0 && looks(running)
+      await expect.poll(isLooking, { interval: 5, timeout: 20_000 }).toBe(true)
       const stopping = said(running, 'Stopping')
       const signalledAt = performance.now()
 
@@ -92,22 +116,22 @@ describe('while a hostile folder is looked at, the command', () => {
 
       expect(performance.now() - signalledAt).toBeLessThan(100)
       expect((await running.result).code).toBe(signal === 'SIGINT' ? 130 : 143)
-      expect(readdirSync(home.workspace)).not.toContain('ran')
+      expect(readdirSync(folderOf(kind))).not.toContain('ran')
     },
     60_000,
   )
 
-  test.each(['SIGINT', 'SIGTERM'] as const)(
-    'heeds %s at the end of a run',
-    async (signal) => {
+  test.each(isFull ? signalled : signalled.slice(0, 2))(
+    '(%s) heeds %s at the end of a run',
+    async (kind, signal) => {
       // The tool waits for the first look to be done.
       server.play(callsAnswer(['bash', { command: 'true' }]), textAnswer('Done.'))
-      const running = start('--json')
+      const running = start(kind, '--json')
       const lines: string[] = []
       running.child.stdout?.on('data', (chunk) => lines.push(String(chunk)))
       const hasSaid = (words: string) => () => lines.join('').includes(words)
       await expect.poll(hasSaid('"text":"Done."'), { timeout: 20_000 }).toBe(true)
-      await expect.poll(() => looks(running), { timeout: 20_000 }).toBe(true)
+      await expect.poll(() => looks(running), { interval: 5, timeout: 20_000 }).toBe(true)
       const signalledAt = performance.now()
 
       running.child.kill(signal)
