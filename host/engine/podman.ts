@@ -1,21 +1,40 @@
+import type { IncomingMessage } from 'node:http'
 import type Dockerode from 'dockerode'
 import { podmanProfileFile } from '../package-root.ts'
 import { askEngine, statusOf } from './ask-engine.ts'
 import type { containerOptions } from './container-options.ts'
 
-/** @throws CodexboxError `engine-unavailable` */
+/**
+ * By a header of the answer that any engine gives soonest.
+ * @throws CodexboxError `engine-unavailable`
+ */
 export async function askIfPodman(docker: Dockerode, where: string): Promise<boolean> {
-  const client = docker as unknown as {
-    version(options: object): Promise<{ Components?: { Name: string }[] | null }>
-  }
   try {
-    const { Components } = await askEngine((abortSignal) => client.version({ abortSignal }), where)
-    return Components?.some(({ Name }) => /podman/i.test(Name)) ?? false
+    const { headers } = await askEngine((abortSignal) => pinged(docker, abortSignal), where)
+    return headers['libpod-api-version'] !== undefined
   } catch (error) {
     // Podman knows the question.
     if (statusOf(error) !== undefined) return false
     throw error
   }
+}
+
+function pinged(docker: Dockerode, abortSignal: AbortSignal): Promise<IncomingMessage> {
+  const request = {
+    method: 'GET',
+    path: '/_ping',
+    abortSignal,
+    // The client hands out headers with a stream alone.
+    isStream: true,
+    statusCodes: { 200: true, 404: 'not there', 500: 'server error' },
+  }
+  return new Promise((resolve, reject) => {
+    docker.modem.dial(request, (error: unknown, answer: unknown) => {
+      if (error) return reject(error)
+      const message = answer as IncomingMessage
+      resolve(message.resume())
+    })
+  })
 }
 
 type ContainerOptions = ReturnType<typeof containerOptions>

@@ -31,16 +31,22 @@ describeWithEngine(
       await withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] })
     })
 
-    test('F9: names an image that is missing, and the command that makes it', async () => {
-      const engine = dockerEngine(docker, 'codexbox-test-nowhere:1', source)
+    test.each([
+      ['codexbox-test-nowhere:1', /docker pull codexbox-test-nowhere:1.*AGENT_IMAGE.*--step image/],
+      ['codexbox-tools:nowhere', /codexbox-tools:nowhere.*--step image.*AGENT_IMAGE/],
+    ])(
+      'F9: names an image %s that is missing, and the command that makes it',
+      async (name, message) => {
+        const engine = dockerEngine(docker, name, source)
 
-      for (const attempt of [() => engine.check(), () => engine.start(aSpec())]) {
-        await expect(attempt()).rejects.toMatchObject({
-          code: 'image-missing',
-          message: expect.stringMatching(/codexbox-test-nowhere:1.*--step image.*AGENT_IMAGE/),
-        })
-      }
-    })
+        for (const attempt of [() => engine.check(), () => engine.start(aSpec())]) {
+          await expect(attempt()).rejects.toMatchObject({
+            code: 'image-missing',
+            message: expect.stringMatching(message),
+          })
+        }
+      },
+    )
 
     test('F9: says of an image without node that it cannot be used, and leaves nothing', async () => {
       const name = await anEmptyImage(docker)
