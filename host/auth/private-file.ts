@@ -4,13 +4,13 @@ import {
   constants,
   fchmodSync,
   fstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   type Stats,
   statSync,
 } from 'node:fs'
 import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
+import { makePrivateFolder } from '../storage/make-folder.ts'
 
 export type PrivateFile =
   | { status: 'none' }
@@ -61,7 +61,7 @@ function close(descriptor: number): void {
 /** Makes the folder if there is none, and closes it to others. @throws CodexboxError `tokens-invalid` */
 export function securePrivateFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makePrivateFolder(folder)
     const stats = statSync(folder)
     if (isForeign(stats)) throw notUsed(folder, 'the folder belongs to another user')
     if (isOpenToOthers(stats)) chmodSync(folder, 0o700)

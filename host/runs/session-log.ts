@@ -5,7 +5,6 @@ import {
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -19,6 +18,7 @@ import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { Item } from '../../shared/items.ts'
 import { RunFailure, RunStatus, Usage } from '../../shared/protocol.ts'
 import { holdFileLock } from '../storage/file-lock.ts'
+import { makePrivateFolder } from '../storage/make-folder.ts'
 
 /** One fact a line. Together the lines are the whole state of a conversation. */
 export const SessionLine = z.discriminatedUnion('type', [
@@ -168,7 +168,7 @@ export class SessionLog {
   static async open(dataDir: string, name: string): Promise<SessionLog> {
     const file = fileOf(dataDir, checkSessionName(name))
     try {
-      mkdirSync(folderOf(dataDir), { recursive: true, mode: 0o700 })
+      makePrivateFolder(folderOf(dataDir))
       return await SessionLog.#openLocked(file, name, await lock(file))
     } catch (error) {
       if (error instanceof CodexboxError || systemCodeOf(error) === undefined) throw error

@@ -119,6 +119,16 @@ describe('a session', () => {
     })
   })
 
+  test.skipIf(process.platform !== 'linux')(
+    'a data folder where the file system makes none is told, and not waited for',
+    async () => {
+      await expect(SessionLog.open('/proc/codexbox/data', 'mine')).rejects.toMatchObject({
+        code: 'config-invalid',
+        message: expect.stringContaining('/proc/codexbox/data'),
+      })
+    },
+  )
+
   test('holds a line as soon as it was appended', async () => {
     const log = await SessionLog.open(dataDir, 'mine')
 
