@@ -20,6 +20,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { reportOf, shownName } from '../../host/autorun/report.ts'
 import { scan } from '../../host/autorun/scan.ts'
 import { readUserConfig } from '../../host/autorun/user-config.ts'
+import { isFull } from '../full-size.ts'
 
 // Ways to a repository, ways from it to a config, and things that a config has git run, each with each. Git itself is
 // the judge: what is planted leaves a mark when it runs. Paths are bytes, one character each (latin1).
@@ -344,7 +345,7 @@ const oneOf = (of: object) => fc.constantFrom(...Object.keys(of))
 let ran = 0
 
 test('whatever leads git to what it runs, that is reported or said to be unread', () => {
-  const numRuns = process.env.CHAOS === 'full' ? 300 : 8
+  const numRuns = isFull ? 300 : 8
   fc.assert(
     fc.property(
       oneOf(LAYOUTS),

@@ -13,12 +13,12 @@ import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { gitConfigPairs } from '../../host/autorun/git-config.ts'
 import { scan } from '../../host/autorun/scan.ts'
+import { isFull } from '../full-size.ts'
 import { judgedByGit } from './git-batch.ts'
 
 /** What the garbage of a hundred thousand cases may come to between two collections. */
 const MAX_GROWTH = 200 * 1024 * 1024
 
-const isFull = process.env.CHAOS === 'full'
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-config-')))
 /** A command that leaves a mark in the folder of the repository. */
 const TRACER = ': > ran'

@@ -18,6 +18,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readGitIndex } from '../../host/autorun/git-index.ts'
 import { reportOf } from '../../host/autorun/report.ts'
 import { scan } from '../../host/autorun/scan.ts'
+import { isFull } from '../full-size.ts'
 import { judgedByGit } from './git-batch.ts'
 
 let work: string
@@ -62,8 +63,6 @@ test.each([
   expect(index.readUInt32BE(4)).toBe(version === 2 ? 3 : version)
   expect(readGitIndex(index).gitlinks).toEqual(['sub', 'sub-2/deep', `x${'y'.repeat(300)}`])
 })
-
-const isFull = process.env.CHAOS === 'full'
 
 /** An index of git's own making, in all its forms, for others to be made of it. */
 function realIndexes(): Buffer[] {

@@ -20,6 +20,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { reportOf } from '../../host/autorun/report.ts'
 import { scan } from '../../host/autorun/scan.ts'
 import { readUserConfig } from '../../host/autorun/user-config.ts'
+import { isFull } from '../full-size.ts'
 
 // What git itself runs is the judge: each plant runs a program that leaves a mark.
 
@@ -525,7 +526,7 @@ test.each(['remote.origin.url', 'branch.main.remote'])(
 
 test('several plants at once are each found, whichever they are', () => {
   const names = Object.keys(plants).filter((name) => !/user's own|sparse|in the place/.test(name))
-  const runs = process.env.CHAOS === 'full' ? 300 : 5
+  const runs = isFull ? 300 : 5
   fc.assert(
     fc.property(fc.subarray(names, { minLength: 1, maxLength: 4 }), (chosen) => {
       rmSync(box, { recursive: true, force: true })

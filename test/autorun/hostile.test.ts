@@ -11,6 +11,7 @@ import {
   startModelServer,
   textAnswer,
 } from '../fakes/model-server.ts'
+import { isFull } from '../full-size.ts'
 import {
   deepFolders,
   largeIndex,
@@ -21,7 +22,6 @@ import {
 
 const KINDS = { linkChains, quadraticTexts, largeIndex, deepFolders, manyLinks }
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
-const isFull = process.env.CHAOS === 'full'
 
 /** Made once, for nothing here changes it. */
 const folders = new Map<string, string>()
@@ -80,6 +80,9 @@ describe.each(Object.keys(KINDS))('a folder of %s', (name) => {
   })
 })
 
+/** The figure is that of a machine which does nothing else; the whole suite runs two files at once. */
+const HEEDED_MS = isFull ? 100 : 400
+
 describe('while a hostile folder is looked at, the command', () => {
   let home: Home
   let server: ModelServer
@@ -114,7 +117,7 @@ describe('while a hostile folder is looked at, the command', () => {
       running.child.kill(signal)
       await stopping
 
-      expect(performance.now() - signalledAt).toBeLessThan(100)
+      expect(performance.now() - signalledAt).toBeLessThan(HEEDED_MS)
       expect((await running.result).code).toBe(signal === 'SIGINT' ? 130 : 143)
       expect(readdirSync(folderOf(kind))).not.toContain('ran')
     },
@@ -137,7 +140,7 @@ describe('while a hostile folder is looked at, the command', () => {
       running.child.kill(signal)
       await expect.poll(hasSaid('"type":"finished"'), { interval: 5, timeout: 20_000 }).toBe(true)
 
-      expect(performance.now() - signalledAt).toBeLessThan(100)
+      expect(performance.now() - signalledAt).toBeLessThan(HEEDED_MS)
       expect(lines.join('')).toContain('the look did not come to its end: it was stopped')
       expect((await running.result).code).toBe(signal === 'SIGINT' ? 130 : 143)
       // It is not looked once more.

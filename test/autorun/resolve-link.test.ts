@@ -14,9 +14,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Budget, LIMITS } from '../../host/autorun/budget.ts'
 import { resolveLink } from '../../host/autorun/resolve-link.ts'
 import { scan } from '../../host/autorun/scan.ts'
+import { isFull } from '../full-size.ts'
 import { judgedByGit } from './git-batch.ts'
-
-const isFull = process.env.CHAOS === 'full'
 
 let work: string
 

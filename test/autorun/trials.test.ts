@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { allPlaces, type Place, placeOfFile, placeOfFolder } from '../../host/autorun/places.ts'
+import { isFull } from '../full-size.ts'
 
 // The programs themselves say what they run.
 
@@ -219,7 +220,7 @@ function put(path: string, text: string): void {
 
 describe('a program that is tried', () => {
   for (const { places, text, needs, line, others = {}, isHome } of trials) {
-    const isLeftOut = process.env.CHAOS !== 'full' && needs.some((name) => SLOW.includes(name))
+    const isLeftOut = !isFull && needs.some((name) => SLOW.includes(name))
     const lacks = isLeftOut ? [] : missing(needs)
     const reason = isLeftOut ? 'takes long' : `no ${lacks.join(', ')} here`
     const isTried = !isLeftOut && lacks.length === 0

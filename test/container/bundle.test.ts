@@ -54,6 +54,7 @@ test('what the bundle needs from outside is these parts of Node', () => {
   const imports = [...new Set(output?.imports.map(({ path }) => path))].sort()
 
   expect(imports).toEqual([
+    'node:buffer',
     'node:child_process',
     'node:crypto',
     'node:events',

@@ -103,7 +103,7 @@ describeWithEngine('while tools of another conversation swap what a host looks a
     expect(existsSync(join(scene.workspace, '.a/ran'))).toBe(false)
     expect(starts).toHaveLength(STARTS)
     // It was there, and did what it could.
-    expect(moves.length).toBeGreaterThan(STARTS / 3)
+    expect(moves.length).toBeGreaterThan(isFull ? STARTS / 3 : 0)
     for (const { status, error } of starts) {
       if (status !== 'done') expect(REFUSALS).toContain(error?.code)
     }
