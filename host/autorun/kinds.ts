@@ -4,7 +4,7 @@ export const KINDS = {
   hook: 'git runs it at a commit, merge, checkout or push',
   enter: 'it runs when the folder is entered',
   editor: 'an editor, linter, test runner or build tool runs it when the folder is opened or used',
-  unread: 'it was not looked at to its end: anything may be hidden there',
+  unread: 'it was not read to its end',
   shell: 'a shell runs it when it starts',
   program: 'a program loads it when it starts here',
   package: 'a package manager runs it',

@@ -5,15 +5,28 @@ import type { Planted } from '../runs/workspace-watch.ts'
 /** Names that a line has room for. */
 const MAX_NAMES = 4
 
-/** What is said to a person: a line a kind, in the order of the report, which is by weight. */
-export function plantedLines({ paths, kinds }: Planted): string[] {
-  return kinds.map(({ kind, count }) => {
+/** What is said to a person. */
+export interface PlantedLines {
+  /** A line a kind, in the order of the report, which is by weight. */
+  changed: string[]
+  /** What was not read to its end, with the reasons; absent where all was. */
+  unread?: string
+}
+
+export function plantedLines({ paths, kinds }: Planted): PlantedLines {
+  const namesOf = (kind: string, count: number) => {
     const named = paths.filter((path) => path.kind === kind).slice(0, MAX_NAMES)
     const names = named.map(({ path, why }) => {
       const reason = kind === 'unread' ? ` (${visibleName(why, 160)})` : ''
       return `${visibleName(path, 60)}${reason}`
     })
-    const more = count > named.length ? ` and ${count - named.length} more` : ''
-    return `${names.join(', ')}${more}: ${KINDS[kind as Kind] ?? kind}`
-  })
+    return `${names.join(', ')}${count > named.length ? ` and ${count - named.length} more` : ''}`
+  }
+  const unread = kinds.find(({ kind }) => kind === 'unread')
+  return {
+    changed: kinds
+      .filter((each) => each !== unread)
+      .map(({ kind, count }) => `${namesOf(kind, count)}: ${KINDS[kind as Kind] ?? kind}`),
+    ...(unread ? { unread: namesOf('unread', unread.count) } : {}),
+  }
 }

@@ -111,11 +111,15 @@ export class Screen {
 
   /** Files that may run by themselves later, a line a kind. */
   planted(planted: Planted, when = 'in this run'): void {
-    const isChanged = planted.kinds.some(({ kind }) => kind !== 'unread')
-    const what = isChanged ? `These files changed ${when} and can` : 'What could'
-    const rest = isChanged ? ':' : ' was not all looked at:'
-    this.note(`${what} run commands on your machine later${rest}`, 'yellow')
-    for (const line of plantedLines(planted)) this.note(`  ${line}`, 'yellow')
+    const { changed, unread } = plantedLines(planted)
+    if (changed.length > 0) {
+      this.note(`These files changed ${when} and can run commands on your machine later:`, 'yellow')
+      for (const line of changed) this.note(`  ${line}`, 'yellow')
+    }
+    if (unread) {
+      const what = 'What may run commands on your machine later was not all read'
+      this.note(`${what}; look there yourself: ${unread}`, 'yellow')
+    }
   }
 
   /** Takes the moving line away; the next event brings it back. */

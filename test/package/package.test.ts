@@ -126,7 +126,7 @@ describe('installed in another project', () => {
     const { stderr } = await run('codexbox', 'run', 'run: echo x > .envrc')
 
     expect(stderr).toContain('.envrc: it runs when the folder is entered')
-    expect(stderr).not.toContain('not all looked at')
+    expect(stderr).not.toContain('not all read')
   })
 
   test('a sign-in is renewed by the process that comes with it', async () => {
