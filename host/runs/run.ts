@@ -15,6 +15,9 @@ const INTERRUPT_MS = 5000
 /** Of what a reader has not taken yet, so much of progress is held, in bytes; more is left out. */
 const MAX_UNREAD_PROGRESS_BYTES = 4 * 1024 * 1024
 
+/** Far more than a refusal has. */
+const MAX_PIECES_CHARS = 64 * 1024
+
 /** What an event costs besides its text, roughly. */
 const EVENT_BYTES = 500
 
@@ -141,10 +144,12 @@ export class Run implements AsyncIterable<RunEvent> {
     for (const wake of this.#waiting.splice(0)) wake()
   }
 
-  /** A message is an item; a refusal comes in pieces alone. */
+  /** A message is an item as well; a refusal may come in pieces alone. */
   #read(event: RunEvent): void {
-    if (event.type === 'text.delta') this.#pieces += event.text
-    else if (event.type === 'item') {
+    if (event.type === 'text.delta') {
+      // An agent that is not ours could go on for ever.
+      if (this.#pieces.length < MAX_PIECES_CHARS) this.#pieces += event.text
+    } else if (event.type === 'item') {
       this.#text = assistantText(event.item) ?? this.#text
       this.#pieces = ''
     } else if (event.type === 'retry') this.#pieces = ''
