@@ -1,6 +1,5 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { systemCodeOf } from '../../shared/errors.ts'
 
 /**
  * Makes a folder for this user alone, and what is missing above it. Not by `recursive`: where a file system makes no
@@ -8,12 +7,15 @@ import { systemCodeOf } from '../../shared/errors.ts'
  * @throws the system's error
  */
 export function makePrivateFolder(folder: string): void {
-  if (existsSync(folder)) return
-  makePrivateFolder(dirname(folder))
+  if (isFolder(folder)) return
+  const parent = dirname(folder)
+  if (parent !== folder) makePrivateFolder(parent)
   try {
     mkdirSync(folder, { mode: 0o700 })
   } catch (error) {
-    // Another process was faster.
-    if (systemCodeOf(error) !== 'EEXIST') throw error
+    // Another process may have been faster.
+    if (!isFolder(folder)) throw error
   }
 }
+
+const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
