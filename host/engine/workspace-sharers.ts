@@ -10,6 +10,7 @@ import type { Mount } from './mount-table.ts'
 import { MANAGED_LABEL, ownerIn, type Shared, sharedIn } from './owner-labels.ts'
 import { placesOf, type Relation, relationTo, type WorkspacePlaces } from './shared-files.ts'
 import { isBeingStarted, statusOfContainer } from './starting-containers.ts'
+import { whileItAnswers } from './watch-container.ts'
 
 /** A container of another conversation that has our workspace, a folder in it, or one around it. */
 export interface WorkspaceSharer {
@@ -141,11 +142,12 @@ async function mountsNow(
     try {
       const ofKernel = await mountsOf(container, where)
       if (ofKernel) return { mounts: ofKernel, isOfOurKernel: true }
-      const found = await mountsByExec(docker, container, where).catch((error: unknown) => {
+      const asked = mountsByExec(docker, container, where).catch((error: unknown) => {
         // Its tools may keep a program from starting in there; that is no reason not to start elsewhere.
         if (statusOf(error) === undefined) return undefined
         throw error
       })
+      const found = await whileItAnswers(docker, where, asked)
       return found && { mounts: found, isOfOurKernel: false }
     } catch (error) {
       // It has ended since it was listed, or is being removed. One that is paused says 409 as well.
