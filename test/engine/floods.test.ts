@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isFull } from '../full-size.ts'
+import { hasLargerHeap } from '../larger-heap.ts'
 import { describeWithEngine } from '../real-engine.ts'
 import { aWorkspace, cleanUp, later } from './engine-contract.ts'
 import { startHost } from './host-process.ts'
@@ -10,7 +11,7 @@ import { startHost } from './host-process.ts'
 const MB = 1_000_000
 const MOST_MB = 128
 /** Each leaves something behind until it is collected. */
-const MOST_MB_OF_CONNECTIONS = 256
+const MOST_MB_OF_CONNECTIONS = hasLargerHeap ? 256 : 192
 const TIMEOUT_MS = 180_000
 
 const FILES = isFull ? 100_000 : 20_000
