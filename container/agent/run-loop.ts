@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { assistantText } from '../../shared/assistant-text.ts'
 import type { Item } from '../../shared/items.ts'
 import type { Limits } from '../../shared/limits.ts'
 import { NO_USAGE } from '../../shared/no-usage.ts'
@@ -96,7 +97,7 @@ interface Turn {
   failure?: ModelFailure
   calls: number
   wantsMore: boolean
-  /** Whether there was anything in it for the person. */
+  /** Whether the model said something to the user in it. */
   isAnswer: boolean
 }
 
@@ -339,7 +340,7 @@ class Run {
   }
 
   #takeItem(item: Item, calls: ToolCalls): void {
-    const words = wordsOf(item)
+    const words = assistantText(item) ?? ''
     if (words !== '') this.#isAnswer = true
     const { item: mended, repair } = this.#mender.mend(item)
     // Not every server sends a refusal in pieces as well, and as an item it is not kept.
@@ -379,12 +380,6 @@ class Run {
     this.#limits = text
     this.#input.emit({ type: 'limits', limits })
   }
-}
-
-/** What a message says to the person, a refusal included; empty for anything else. */
-function wordsOf({ type, content }: Item): string {
-  if (type !== 'message' || !Array.isArray(content)) return ''
-  return content.map((part) => String(part?.text ?? part?.refusal ?? '')).join('')
 }
 
 function isCall(item: Item): item is CallItem {

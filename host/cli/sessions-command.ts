@@ -1,6 +1,6 @@
+import { assistantText } from '../../shared/assistant-text.ts'
 import { oneLine } from '../../shared/visible-text.ts'
 import { readConfig } from '../config.ts'
-import { assistantText } from '../runs/run.ts'
 import { listSessions, readSession, removeSession, type SessionLine } from '../runs/session-log.ts'
 import { plural, totals } from './figures.ts'
 import { print, printJson } from './print.ts'

@@ -1,3 +1,4 @@
+import { assistantText } from '../../shared/assistant-text.ts'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { EventBody, FinishedEvent, HostLine, RunEvent } from '../../shared/protocol.ts'
@@ -186,12 +187,4 @@ export function isProgress(
 /** 0 for what is not to be left out. */
 function progressBytes(event: EventBody): number {
   return isProgress(event) ? EVENT_BYTES + 2 * event.text.length : 0
-}
-
-/** The text of an item if it is a message of the model. */
-export function assistantText(item: { type: string; role?: unknown; content?: unknown }) {
-  if (item.type !== 'message' || item.role !== 'assistant' || !Array.isArray(item.content)) {
-    return undefined
-  }
-  return item.content.map((part) => String(part?.text ?? part?.refusal ?? '')).join('')
 }
