@@ -58,6 +58,12 @@ export function ping(docker: Dockerode, abortSignal: AbortSignal): Promise<unkno
   return client.ping({ abortSignal })
 }
 
+/** Whether an engine refused because there is no such container any more. */
+export function isGone(error: unknown): boolean {
+  // Podman may notice while it answers, and calls that an error of its own.
+  return statusOf(error) === 404 || /no such container/i.test(messageOf(error))
+}
+
 /** Of a refusal; undefined when there was no answer. */
 export function statusOf(error: unknown): number | undefined {
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined

@@ -291,12 +291,16 @@ async function startAttached(
   // Nothing is started in it for the host before.
   const reaching = checked.then(() => reachHost(docker, container, spec, { whyNot, where, ended }))
   const way = await whileItAnswers(docker, where, reaching).catch(async (error) => {
-    stream.destroy()
     // A relay may still come up: close it then.
     void reaching.then(({ relay }) => relay?.close()).catch(() => {})
-    if (!(error instanceof EndedError)) throw error
-    const exit = await unlessUnusable(await ended, { image, where }, stderrTail, outputEnded)
-    throw containerLost(exit, stderrTail())
+    try {
+      if (!(error instanceof EndedError)) throw error
+      // Its last output may still be on the way.
+      const exit = await unlessUnusable(await ended, { image, where }, stderrTail, outputEnded)
+      throw containerLost(exit, stderrTail())
+    } finally {
+      stream.destroy()
+    }
   })
   // Not before: while an engine starts a container, it answers no question about it.
   let isLost = false

@@ -4,7 +4,7 @@ import type Dockerode from 'dockerode'
 import type { z } from 'zod'
 import { CodexboxError, type ErrorCode, messageOf } from '../../shared/errors.ts'
 import { MountReport, type ProofRequest, Proofs } from '../../shared/mount-report.ts'
-import { statusOf } from './ask-engine.ts'
+import { isGone } from './ask-engine.ts'
 import { inside } from './container-options.ts'
 import type { HeldMount } from './held-mounts.ts'
 import { EndedError, mountsOf, ownMounts } from './kernel-mounts.ts'
@@ -57,7 +57,7 @@ export async function checkMounts(
   }
   const ofKernel = await mountsOf(container, options.where).catch((error: unknown) => {
     // It has ended, and the engine has removed it already: its exit says why.
-    throw statusOf(error) === 404 ? new EndedError('it is gone') : error
+    throw isGone(error) ? new EndedError('it is gone') : error
   })
   if (ofKernel) throwFirst(tableFaults(ofKernel, expected))
   const report = await reporting

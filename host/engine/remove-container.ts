@@ -1,6 +1,5 @@
 import type Dockerode from 'dockerode'
-
-const ANSWER_MS = 10_000
+import { ANSWER_MS, isGone, statusOf } from './ask-engine.ts'
 
 /**
  * Removes a container, running or not, with the volumes that nobody named. Never rejects: false when
@@ -14,7 +13,7 @@ export async function removeContainer(container: Dockerode.Container): Promise<b
     await removeByForce(container, abortSignal)
     return true
   } catch (error) {
-    return statusOf(error) === 404
+    return isGone(error)
   }
 }
 
@@ -29,8 +28,4 @@ async function removeByForce(
     // The engine is at it already, because the container has ended.
     await container.wait({ condition: 'removed', abortSignal })
   }
-}
-
-function statusOf(error: unknown): unknown {
-  return error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError } from '../../shared/errors.ts'
-import { askEngine, statusOf } from './ask-engine.ts'
+import { askEngine, isGone } from './ask-engine.ts'
 import type { WorkspaceSharer } from './workspace-sharers.ts'
 
 /** The names that engines have for what is made and does not run yet. */
@@ -18,7 +18,7 @@ export async function statusOfContainer(
     const { State } = await askEngine((abortSignal) => container.inspect({ abortSignal }), where)
     return State.Status
   } catch (error) {
-    if (statusOf(error) === 404) return 'gone'
+    if (isGone(error)) return 'gone'
     throw error
   }
 }

@@ -2,7 +2,7 @@ import { dirname, posix } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { identityAt, pathAndAbove } from '../workspace/folders-above.ts'
-import { askEngine, hadNoAnswer, statusOf } from './ask-engine.ts'
+import { askEngine, hadNoAnswer, isGone, statusOf } from './ask-engine.ts'
 import { inside } from './container-options.ts'
 import type { AgentSpec } from './engine.ts'
 import { mountsByExec, mountsOf } from './kernel-mounts.ts'
@@ -151,7 +151,7 @@ async function mountsNow(
       return found && { mounts: found, isOfOurKernel: false }
     } catch (error) {
       // It has ended since it was listed, or is being removed. One that is paused says 409 as well.
-      if (statusOf(error) === 404) return 'gone'
+      if (isGone(error)) return 'gone'
       if (statusOf(error) === 409 && (await statusOfContainer(container, where)) !== 'paused')
         return 'gone'
       if (hadNoAnswer(error)) throw error

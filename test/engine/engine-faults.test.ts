@@ -61,6 +61,28 @@ describeWithEngine(
       await withoutLeftovers(docker, { ancestor: [name] })
     })
 
+    test('F9: says the same where the container is gone before its last words are here', async () => {
+      const name = await anEmptyImage(docker)
+      const { socketPath: behindLag, close } = await startEngineProxy(socketPath, 300)
+      later(close)
+      const lagging = new Dockerode({ socketPath: behindLag })
+      const { createContainer } = lagging
+      lagging.createContainer = async (options: Dockerode.ContainerCreateOptions) => {
+        const container: Dockerode.Container = await createContainer.call(lagging, options)
+        const { start } = container
+        container.start = async (startOptions: object = {}) => {
+          await start.call(container, startOptions)
+          await container.wait({ condition: 'removed' }).catch(() => {})
+        }
+        return container
+      }
+
+      await expect(dockerEngine(lagging, name, source).start(aSpec())).rejects.toMatchObject({
+        code: 'image-unusable',
+        message: expect.stringContaining(`${name} cannot run node`),
+      })
+    })
+
     // Podman makes what is missing.
     test.skipIf(isPodman)(
       'F5, F10: says which folder it could not mount, and leaves nothing',

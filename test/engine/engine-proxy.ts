@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import net, { type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Transform } from 'node:stream'
 
 /** An engine's socket that can fail. */
 export interface EngineProxy {
@@ -20,8 +21,11 @@ export interface EngineProxy {
   close(): Promise<void>
 }
 
-/** Stands before the engine at `target` and passes everything through, until told otherwise. */
-export async function startEngineProxy(target: string): Promise<EngineProxy> {
+/**
+ * Stands before the engine at `target` and passes everything through, until told otherwise. What attached
+ * containers print comes `lagMs` later.
+ */
+export async function startEngineProxy(target: string, lagMs = 0): Promise<EngineProxy> {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-proxy-'))
   const socketPath = join(folder, 'docker.sock')
   const pairs = new Set<{ client: net.Socket; engine: net.Socket; isAttached: boolean }>()
@@ -36,7 +40,13 @@ export async function startEngineProxy(target: string): Promise<EngineProxy> {
       if (String(head.subarray(0, 12)) === 'HTTP/1.1 101') pair.isAttached = true
     })
     client.on('data', (chunk) => onRequest(chunk.toString('latin1')))
-    client.pipe(engine).pipe(client)
+    const lag = new Transform({
+      transform(chunk, _, done) {
+        if (lagMs > 0 && pair.isAttached) setTimeout(done, lagMs, null, chunk)
+        else done(null, chunk)
+      },
+    })
+    client.pipe(engine).pipe(lag).pipe(client)
     const end = () => {
       client.destroy()
       engine.destroy()
