@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { systemCodeOf } from '../../shared/errors.ts'
 
 /** A process as /proc shows it. */
 export interface SeenProcess {
@@ -7,7 +8,10 @@ export interface SeenProcess {
   session: number
 }
 
-/** The live processes of user `uid`, which may be their real, effective or saved user id. */
+/**
+ * The live processes of user `uid`, which may be their real, effective or saved user id.
+ * @throws the system's error for a process that is there and cannot be looked at
+ */
 export function processesOf(uid: number): SeenProcess[] {
   return allProcesses()
     .filter(({ status }) => isOf(uid, status) && !isDead(status))
@@ -31,11 +35,16 @@ function allProcesses(): { pid: number; status: string }[] {
     if (!/^\d+$/.test(name)) return []
     try {
       return [{ pid: Number(name), status: readFileSync(`/proc/${name}/status`, 'latin1') }]
-    } catch {
-      return [] // It is gone.
+    } catch (error) {
+      // It has ended. Of any other error nothing is known about it.
+      if (GONE.includes(systemCodeOf(error) ?? '')) return []
+      throw error
     }
   })
 }
+
+/** Ended before it was opened, or after. */
+const GONE = ['ENOENT', 'ESRCH']
 
 function isOf(uid: number, status: string): boolean {
   const [, real, effective, saved] = /^Uid:\t(\d+)\t(\d+)\t(\d+)/m.exec(status) ?? []
