@@ -41,7 +41,7 @@ import { untilStarted } from './starting-containers.ts'
 import { watchContainer, whileItAnswers } from './watch-container.ts'
 import { workspaceSharers } from './workspace-sharers.ts'
 
-/** Starting a container may take longer, on a machine that is busy. */
+/** Making and starting a container may take longer, on a machine that is busy. */
 const START_MS = 60_000
 
 /** Runs agents in containers, through any socket that speaks the Docker API. */
@@ -166,7 +166,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
 }
 
 /** How often the engine may find nothing where something is to be mounted that is there: a tool moves it to and fro. */
-const MAX_MISSES = 5
+const MAX_MISSES = 10
 
 const isPins = (started: AgentProcess | readonly Pin[]): started is readonly Pin[] =>
   Array.isArray(started)
@@ -193,9 +193,12 @@ async function create(
   where: string,
 ) {
   try {
+    // The first of an image may take long. Podman keeps half a container where it is not waited for, and lists none then.
     return await askEngine(
-      (abortSignal) => docker.createContainer({ ...options, abortSignal }),
+      (abortSignal) =>
+        whileItAnswers(docker, where, docker.createContainer({ ...options, abortSignal })),
       where,
+      START_MS,
     )
   } catch (error) {
     // It may have come to be, too late.

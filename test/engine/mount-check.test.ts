@@ -161,10 +161,10 @@ describeWithEngine('what is mounted', ({ docker, image, source, isPodman }) => {
       } else {
         await expect(starting).rejects.toMatchObject({
           code: 'workspace-invalid',
-          message: expect.stringContaining(`${hooks} was gone each of 5 times`),
+          message: expect.stringContaining(`${hooks} was gone each of 10 times`),
         })
       }
-      expect(moves).toBe(succeeds ? 2 : 5)
+      expect(moves).toBe(succeeds ? 2 : 10)
     },
   )
 
