@@ -1,7 +1,17 @@
 #!/usr/bin/env node
-import { outputExitCode, watchOutput } from './cli/output.ts'
-import { main } from './cli/program.ts'
+import { oweFinishedTo, tellFailure } from './cli/way-out.ts'
 
-watchOutput()
-const exitCode = await main(process.argv)
-process.exitCode = outputExitCode() ?? exitCode
+// What no command has caught: a stack trace is not for a person.
+process.on('uncaughtException', (error) => process.exit(tellFailure(error)))
+
+try {
+  // Not with the others: a program can only tell that its own files cannot be loaded when it runs already.
+  const { outputExitCode, watchOutput } = await import('./cli/output.ts')
+  const { main } = await import('./cli/program.ts')
+  watchOutput()
+  const exitCode = await main(process.argv)
+  process.exitCode = outputExitCode() ?? exitCode
+} catch (error) {
+  oweFinishedTo(process.argv)
+  process.exitCode = tellFailure(error)
+}

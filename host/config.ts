@@ -1,10 +1,10 @@
 import { readFileSync, statSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
 import { CodexboxError, messageOf, systemCodeOf } from '../shared/errors.ts'
 import { allowedHosts } from './egress/allowed-hosts.ts'
+import { homeFolder } from './home-folder.ts'
 import { isCheckout, packageRoot } from './package-root.ts'
 
 /** An empty setting counts as not set: `AGENT_MODEL=` in a `.env` asks for the default. */
@@ -152,7 +152,14 @@ function networkMode(value: string, context: z.RefinementCtx): NetworkMode {
 /** `data` of the checkout; an installed package has no folder of its own, so the home folder then. */
 function dataDir(chosen: string | undefined, cwd: string): string {
   if (chosen) return resolve(cwd, chosen)
-  return isCheckout ? join(packageRoot, 'data') : join(homedir(), '.codexbox')
+  if (isCheckout) return join(packageRoot, 'data')
+  const home = homeFolder()
+  if (home) return join(home, '.codexbox')
+  throw new CodexboxError(
+    'config-invalid',
+    'There is no folder for the sign-in and the sessions: this user has no home folder. ' +
+      'Set HOME, or CODEX_DATA_DIR to a folder.',
+  )
 }
 
 const MAX_ENV_FILE_BYTES = 1024 * 1024

@@ -6,7 +6,7 @@
  */
 import { readConfig } from '../host/config.ts'
 import { setupCommand } from '../host/package-root.ts'
-import { CodexboxError, messageOf } from '../shared/errors.ts'
+import { failureOf } from '../shared/unforeseen.ts'
 import { visible } from '../shared/visible-text.ts'
 import { statusBlock } from './status-block.ts'
 import type { Step, StepResult } from './step.ts'
@@ -33,11 +33,10 @@ async function run(chosen: Step): Promise<StepResult> {
   try {
     return await chosen.run(args, readConfig())
   } catch (error) {
-    if (!(error instanceof CodexboxError)) throw error
     return {
       status: 'failed',
       fields: {},
-      detail: messageOf(error),
+      detail: failureOf(error).message,
       fix: 'Put that right and run the step again.',
     }
   }

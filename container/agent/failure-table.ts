@@ -793,6 +793,15 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         why: NOT_IN_SECONDS,
       },
       {
+        name: 'proxy-unusable',
+        where: ['connecting'],
+        when: { text: /\bis no address of an HTTP proxy\b/ },
+        code: 'config-invalid',
+        says: 'The proxy of your settings cannot be used: {said}',
+        remedy: 'give-up',
+        why: 'A setting does not change by itself.',
+      },
+      {
         name: 'proxy-failed',
         where: ['connecting'],
         when: { text: /\bproxy\b/i },

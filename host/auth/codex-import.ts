@@ -1,14 +1,14 @@
 import { readFileSync, statSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
+import { homeFolder } from '../home-folder.ts'
 import { setupCommand } from '../package-root.ts'
 import { type Tokens, tokensFrom } from './tokens.ts'
 
 /** Where the official client keeps its sign-in. */
 export function codexAuthFile(env: NodeJS.Dict<string>): string {
-  return join(env.CODEX_HOME || join(homedir(), '.codex'), 'auth.json')
+  return join(env.CODEX_HOME || join(homeFolder() ?? '/', '.codex'), 'auth.json')
 }
 
 /** Whoever shares a sign-in should know what that means. */

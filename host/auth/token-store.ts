@@ -94,10 +94,11 @@ export function fileTokenStore(dataDir: string, options: TokenStoreOptions = {})
         await journal.clear()
         return changed
       }),
-    prepare: async () => {
-      securePrivateFolder(dataDir)
-      load(path, { repair: true })
-    },
+    // The lock is a file with text in it: where it can be made there is access, and room.
+    prepare: () =>
+      locked('sign-in-failed', async () => {
+        load(path, { repair: true })
+      }),
     replace: (tokens) =>
       locked('sign-in-failed', async (lock) => {
         const isDamaged = load(path, { repair: true }).status === 'damaged'

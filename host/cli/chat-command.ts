@@ -4,7 +4,6 @@ import { visible } from '../../shared/visible-text.ts'
 import { cliCommand } from '../package-root.ts'
 import { openConversation } from '../runs/open-conversation.ts'
 import type { Run } from '../runs/run.ts'
-import { exitCodeOfError } from './exit-code.ts'
 import { conversationOptions, type OneRunOptions, oneRunOnly } from './options.ts'
 import { closeAndTell, introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
@@ -13,29 +12,23 @@ import { tellWhatIsTyped } from './tell-what-is-typed.ts'
 /** A chat in the terminal. Resolves with the exit code. */
 export async function chatCommand(options: OneRunOptions): Promise<number> {
   const screen = new Screen()
-  try {
-    const option = oneRunOnly(options)
-    if (option) {
-      throw new CodexboxError('wrong-use', `${option} is for one run: give a prompt as well.`)
-    }
-    const conversation = await openConversation(await conversationOptions(options))
-    try {
-      introduce(conversation, screen)
-      screen.note(HINTS[conversation.provider] ?? HINTS.default)
-      for await (const prompt of prompts()) {
-        if (prompt === '/help') screen.note(HELP)
-        else await runTalkingAlong(conversation.run(prompt), screen)
-      }
-    } finally {
-      await closeAndTell(conversation, screen)
-      screen.note(`Go on later: ${cliCommand(`--session ${conversation.session}`)}`)
-    }
-    return 0
-  } catch (error) {
-    if (!(error instanceof CodexboxError)) throw error
-    screen.error(error.message)
-    return exitCodeOfError(error.code)
+  const option = oneRunOnly(options)
+  if (option) {
+    throw new CodexboxError('wrong-use', `${option} is for one run: give a prompt as well.`)
   }
+  const conversation = await openConversation(await conversationOptions(options))
+  try {
+    introduce(conversation, screen)
+    screen.note(HINTS[conversation.provider] ?? HINTS.default)
+    for await (const prompt of prompts()) {
+      if (prompt === '/help') screen.note(HELP)
+      else await runTalkingAlong(conversation.run(prompt), screen)
+    }
+  } finally {
+    await closeAndTell(conversation, screen)
+    screen.note(`Go on later: ${cliCommand(`--session ${conversation.session}`)}`)
+  }
+  return 0
 }
 
 async function runTalkingAlong(run: Run, screen: Screen): Promise<void> {

@@ -3,7 +3,6 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { visible } from '../../shared/visible-text.ts'
 import { packageVersion } from '../package-root.ts'
 import { chatCommand } from './chat-command.ts'
-import { exitCodeOfError } from './exit-code.ts'
 import type { LoginOptions } from './login-command.ts'
 import { logoutCommand } from './logout-command.ts'
 import type { OneRunOptions } from './options.ts'
@@ -11,6 +10,7 @@ import { runCommand } from './run-command.ts'
 import { Screen } from './screen.ts'
 import { listCommand, removeCommand, showCommand } from './sessions-command.ts'
 import { statusCommand } from './status-command.ts'
+import { oweFinishedTo, tellFailure } from './way-out.ts'
 
 /** The command line. Resolves with the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -109,13 +109,13 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv)
     return exitCode
   } catch (error) {
-    if (error instanceof CodexboxError) {
-      new Screen().error(error.message)
-      return exitCodeOfError(error.code)
+    if (isCommanderError(error)) {
+      if (error.exitCode === 0) return 0
+      // Commander has said it already, on stderr.
+      oweFinishedTo(argv)
+      return tellFailure(new CodexboxError('wrong-use', error.message), () => {})
     }
-    // Commander has said it already: help and version end with 0, wrong use with something else.
-    if (isCommanderError(error)) return error.exitCode === 0 ? 0 : 2
-    throw error
+    return tellFailure(error, (sentence) => new Screen().error(sentence))
   }
 }
 

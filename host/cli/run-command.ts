@@ -1,23 +1,20 @@
 import { CodexboxError } from '../../shared/errors.ts'
-import { NO_USAGE } from '../../shared/no-usage.ts'
-import type { RunEvent } from '../../shared/protocol.ts'
-import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import { readConfig } from '../config.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
 import type { Conversation } from '../runs/conversation.ts'
 import { openConversation } from '../runs/open-conversation.ts'
 import type { Run } from '../runs/run.ts'
 import { readSession } from '../runs/session-log.ts'
-import { readPercent, refuseBelow, TooLittleLeftError } from './enough-left.ts'
-import { exitCodeOf, exitCodeOfError } from './exit-code.ts'
+import { readPercent, refuseBelow } from './enough-left.ts'
+import { exitCodeOf } from './exit-code.ts'
 import { imageFile } from './image-file.ts'
 import { conversationOptions, type OneRunOptions } from './options.ts'
 import { outputLost } from './output.ts'
 import { readPipedPrompt, withPipedText } from './piped-text.ts'
-import { printJson } from './print.ts'
 import { Screen } from './screen.ts'
 import { stopOnSignals } from './stop-signals.ts'
 import { waitForLimit } from './wait-for-limit.ts'
+import { oweFinished, printEvent } from './way-out.ts'
 
 const ONE_SHOT = { oneShot: true }
 
@@ -28,31 +25,25 @@ export async function runCommand(
 ): Promise<number> {
   const screen = new Screen()
   const shown = options.json ? undefined : screen
+  if (options.json) oweFinished()
+  const begin = await beginning(prompt, options, screen)
+  if (options.minRemaining !== undefined) {
+    await checkRemaining(readPercent(options.minRemaining), screen)
+  }
+  const conversation = await openConversation(await conversationOptions(options))
   try {
-    const begin = await beginning(prompt, options, screen)
-    if (options.minRemaining !== undefined) {
-      await checkRemaining(readPercent(options.minRemaining), screen)
+    if (shown) introduce(conversation, shown)
+    let end = await oneRun(begin(conversation), shown)
+    for (let before = 0; options.waitForLimit && end.isLimit && end.resetsAt; before++) {
+      const { resetsAt } = end
+      const { session } = conversation
+      const stopped = await waitForLimit({ resetsAt, session, before, screen: shown })
+      if (stopped !== undefined) return stopped
+      end = await oneRun(conversation.resume(ONE_SHOT), shown)
     }
-    const conversation = await openConversation(await conversationOptions(options))
-    try {
-      if (shown) introduce(conversation, shown)
-      let end = await oneRun(begin(conversation), shown)
-      for (let before = 0; options.waitForLimit && end.isLimit && end.resetsAt; before++) {
-        const { resetsAt } = end
-        const { session } = conversation
-        const stopped = await waitForLimit({ resetsAt, session, before, screen: shown })
-        if (stopped !== undefined) return stopped
-        end = await oneRun(conversation.resume(ONE_SHOT), shown)
-      }
-      return end.exitCode
-    } finally {
-      await closeAndTell(conversation, screen)
-    }
-  } catch (error) {
-    if (!(error instanceof CodexboxError)) throw error
-    if (options.json) printJson(notStarted(error))
-    else screen.error(error.message)
-    return exitCodeOfError(error.code)
+    return end.exitCode
+  } finally {
+    await closeAndTell(conversation, screen)
   }
 }
 
@@ -106,7 +97,7 @@ export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunE
     screen?.waiting('starting')
     for await (const event of run) {
       if (screen) screen.show(event)
-      else printJson(event)
+      else printEvent(event)
     }
     const result = await run.result
     return {
@@ -147,22 +138,5 @@ export function introduce(conversation: Conversation, screen: Screen): void {
   }
   if (conversation.credentials === 'direct') {
     screen.note('The real token is inside the container (AGENT_CREDENTIALS=direct).', 'yellow')
-  }
-}
-
-/** A reader of `--json` gets its one `finished` line even when nothing could be started. */
-function notStarted(error: CodexboxError): RunEvent {
-  const resetsAt = error instanceof TooLittleLeftError ? error.resetsAt : undefined
-  return {
-    v: PROTOCOL_VERSION,
-    seq: 1,
-    runId: 'none',
-    type: 'finished',
-    status: 'failed',
-    error: { code: error.code, message: error.message, ...(resetsAt ? { resetsAt } : {}) },
-    usage: NO_USAGE,
-    turns: 0,
-    toolCalls: 0,
-    durationMs: 0,
   }
 }

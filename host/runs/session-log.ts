@@ -9,14 +9,16 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  type Stats,
   statSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
+import { CodexboxError, messageOf, reasonOf, systemCodeOf } from '../../shared/errors.ts'
 import { Item } from '../../shared/items.ts'
 import { RunFailure, RunStatus, Usage } from '../../shared/protocol.ts'
+import { adviceOn } from '../../shared/unforeseen.ts'
 import { holdFileLock } from '../storage/file-lock.ts'
 import { makePrivateFolder } from '../storage/make-folder.ts'
 
@@ -59,6 +61,9 @@ export const SessionLine = z.discriminatedUnion('type', [
 ])
 export type SessionLine = z.infer<typeof SessionLine>
 
+/** The first line of a form that this version does not know. */
+const NewerSession = z.object({ type: z.literal('session'), version: z.number().gt(1) })
+
 export interface SessionSummary {
   name: string
   /** Epoch ms. */
@@ -84,24 +89,49 @@ export function newSessionName(now = new Date()): string {
   return `${stamp}-${randomUUID().slice(0, 4)}`
 }
 
-/** Newest first. */
+/** Newest first. @throws CodexboxError `config-invalid` for a folder that cannot be read */
 export function listSessions(dataDir: string): SessionSummary[] {
   const folder = folderOf(dataDir)
-  if (!existsSync(folder)) return []
-  return readdirSync(folder)
+  return filesIn(folder)
     .filter((file) => file.endsWith('.jsonl'))
-    .map((file) => {
-      const { mtimeMs, size } = statSync(join(folder, file))
-      return { name: file.slice(0, -'.jsonl'.length), changedAt: mtimeMs, bytes: size }
+    .flatMap((file) => {
+      const stats = statSync(join(folder, file), { throwIfNoEntry: false })
+      if (!stats?.isFile()) return []
+      const name = file.slice(0, -'.jsonl'.length)
+      return [{ name, changedAt: stats.mtimeMs, bytes: stats.size }]
     })
     .sort((a, b) => b.changedAt - a.changedAt)
 }
 
-/** @throws CodexboxError `session-missing`, `session-invalid` */
+function filesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return []
+    throw notReadable(folder, error)
+  }
+}
+
+/** @throws CodexboxError `session-missing`, `session-invalid`, `config-invalid` for one that cannot be read */
 export function readSession(dataDir: string, name: string): SessionLine[] {
   const file = fileOf(dataDir, checkSessionName(name))
-  if (!existsSync(file)) throw missing(dataDir, name)
-  return parseLog(file, readFileSync(file)).lines
+  try {
+    // Looked at before it is opened, which waits for ever at a pipe.
+    checkIsFile(file, statSync(file))
+    return parseLog(file, readFileSync(file)).lines
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') throw missing(dataDir, name)
+    if (error instanceof CodexboxError) throw error
+    throw notReadable(file, error)
+  }
+}
+
+function checkIsFile(file: string, stats: Stats): void {
+  if (stats.isFile()) return
+  throw new CodexboxError(
+    'session-invalid',
+    `${file} is no file, so it holds no session. Move it away, or choose another name.`,
+  )
 }
 
 /** @throws CodexboxError `session-missing`, and `session-busy` while a chat is going on in it */
@@ -120,18 +150,31 @@ function missing(dataDir: string, name: string): CodexboxError {
   )
 }
 
+function notReadable(path: string, cause: unknown): CodexboxError {
+  return new CodexboxError(
+    'config-invalid',
+    `The sessions cannot be read: ${path} (${reasonOf(cause)}). ` +
+      `${adviceOn(cause) ?? ''} Or set CODEX_DATA_DIR to another folder.`.trim(),
+    { cause },
+  )
+}
+
 function notWritable(dataDir: string, cause: unknown): CodexboxError {
   return new CodexboxError(
     'config-invalid',
     `The session cannot be written in the data folder ${dataDir} (${messageOf(cause)}). ` +
-      'Make room or give yourself access there, or set CODEX_DATA_DIR to another folder.',
+      `${adviceOn(cause) ?? ''} Or set CODEX_DATA_DIR to another folder.`.trim(),
     { cause },
   )
 }
 
 /** One process at a time writes a session; two would tell the model a mixed story. */
 async function lock(file: string) {
-  return holdFileLock(`${file}.lock`, { timeoutMs: 0, code: 'session-busy' })
+  return holdFileLock(`${file}.lock`, {
+    timeoutMs: 0,
+    code: 'session-busy',
+    codeOfFault: 'config-invalid',
+  })
 }
 
 /** A session that is open for appending. */
@@ -183,6 +226,8 @@ export class SessionLog {
   ): Promise<SessionLog> {
     let fd: number | undefined
     try {
+      const found = statSync(file, { throwIfNoEntry: false })
+      if (found) checkIsFile(file, found)
       fd = openSync(file, 'a+', 0o600)
       const { lines, wholeBytes, tornBytes } = parseLog(file, readFileSync(file))
       const repairs: string[] = []
@@ -256,6 +301,14 @@ function parseLine(file: string, text: string, number: number): SessionLine {
   }
   const parsed = SessionLine.safeParse(value)
   if (parsed.success) return parsed.data
+  const { version } = NewerSession.safeParse(value).data ?? {}
+  if (version) {
+    throw new CodexboxError(
+      'session-invalid',
+      `${file} was written by a newer codexbox (version ${version} of its form). Nothing was changed; ` +
+        'update codexbox, or start another session.',
+    )
+  }
   const issue = parsed.error.issues[0]
   throw invalid(file, number, `${issue?.path.join('.')}: ${issue?.message}`, parsed.error)
 }

@@ -13,6 +13,8 @@ export interface FileLockOptions {
   timeoutMs: number
   /** The code of the error when the wait was in vain. */
   code: ErrorCode
+  /** The code where the lock file cannot be made at all. Default: the same. */
+  codeOfFault?: ErrorCode
   /** How long a holder may be without a sign of life. Default: a minute. */
   staleMs?: number | undefined
 }
@@ -95,7 +97,7 @@ async function take(
     return await create(path)
   } catch (error) {
     throw new CodexboxError(
-      options.code,
+      options.codeOfFault ?? options.code,
       `Could not make the lock file ${path} (${systemCodeOf(error)}); nothing was done. Make room ` +
         'or give write access, then try again.',
       { cause: error },

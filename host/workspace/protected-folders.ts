@@ -1,5 +1,6 @@
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { homeFolder } from '../home-folder.ts'
 
 /** A place that must not be handed to an agent: neither itself nor a folder that it lies in. */
 export interface ProtectedPlace {
@@ -14,22 +15,22 @@ export interface ProtectedPlace {
 export function protectedPlaces(
   dataDir: string,
   env: NodeJS.ProcessEnv = process.env,
-  home = homedir(),
+  home = homeFolder(),
 ): ProtectedPlace[] {
   const deep = (what: string, paths: readonly string[]) =>
     paths.map((path) => ({ path, what, isDeep: true }))
   const itself = (what: string, paths: readonly string[]) =>
     paths.map((path) => ({ path, what, isDeep: false }))
-  const inHome = (names: readonly string[]) => names.map((name) => join(home, name))
+  const inHome = (names: readonly string[]) => (home ? names.map((name) => join(home, name)) : [])
   const sockets = [env.SSH_AUTH_SOCK, /^unix:\/\/(\/.*)/.exec(env.DOCKER_HOST ?? '')?.[1]]
 
   // The first that fits is the one that is named, so the most telling ones come first.
   return [
     ...deep(`our data folder ${dataDir}, which holds the sign-in`, [dataDir]),
-    ...itself('your whole home folder', [home]),
+    ...itself('your whole home folder', home ? [home] : []),
     ...itself('the home folders of all users', HOMES),
     ...deep('your keys and credentials', inHome(CREDENTIALS)),
-    ...deep('the sign-in of the Codex CLI', [env.CODEX_HOME || join(home, '.codex')]),
+    ...deep('the sign-in of the Codex CLI', env.CODEX_HOME ? [env.CODEX_HOME] : inHome(['.codex'])),
     ...deep('the profile of a browser, with its passwords and cookies', inHome(BROWSERS)),
     ...deep('the socket of the container engine, which is as good as root', ENGINE_SOCKETS),
     ...deep(

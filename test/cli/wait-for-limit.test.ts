@@ -23,6 +23,6 @@ test.each([
 test.each([{ image: ['a.png'] }, { waitForLimit: true }, { minRemaining: '10' }])(
   'a chat refuses what is for one run: %j',
   async (options) => {
-    expect(await chatCommand(options)).toBe(2)
+    await expect(chatCommand(options)).rejects.toMatchObject({ code: 'wrong-use' })
   },
 )

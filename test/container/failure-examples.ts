@@ -411,6 +411,10 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
     { connecting: systemError('EPROTO', 'write EPROTO 00:error:0A00010B:SSL routines') },
     gateway('write EPROTO 00:error:0A00010B:SSL routines'),
   ],
+  'proxy-unusable': [
+    gateway('Asked https://chatgpt.com: HTTPS_PROXY is no address of an HTTP proxy.'),
+    { connecting: new Error('https_proxy is no address of an HTTP proxy') },
+  ],
   'proxy-failed': [
     gateway('Asked https://chatgpt.com through the proxy http://p:1: the proxy refused.'),
     { connecting: new Error('Proxy response (403) !== 200 when HTTP Tunneling') },

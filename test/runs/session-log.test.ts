@@ -250,7 +250,11 @@ describe('after a crash', () => {
     ['no JSON', 2, '{"type":"run",'],
     ['an unknown kind of line', 3, '{"type":"surprise"}'],
     ['an item without a type', 3, '{"type":"item","runId":"run-1","item":{}}'],
-    ['another version', 1, '{"type":"session","version":2,"id":"x","at":"2026-01-01T00:00:00Z"}'],
+    [
+      'a version that never was',
+      1,
+      '{"type":"session","version":0,"id":"x","at":"2026-01-01T00:00:00Z"}',
+    ],
     ['no session line at its head', 1, JSON.stringify(aRun)],
     ['NUL bytes where a block was never written', 4, '\0\0\0\0'],
     ['an empty line', 2, ''],
@@ -269,6 +273,19 @@ describe('after a crash', () => {
     expect(() => readSession(dataDir, 'mine')).toThrow(expect.objectContaining(refused))
     expect(readFileSync(fileOf('mine')).equals(before)).toBe(true)
     expect(readdirSync(join(dataDir, 'sessions'))).toEqual(['mine.jsonl'])
+  })
+
+  test('one of a newer version is refused as that, and nothing changed', async () => {
+    await aSession('mine')
+    const [first = '', ...rest] = readFileSync(fileOf('mine'), 'utf8').split('\n')
+    const newer = [first.replace('"version":1', '"version":2'), ...rest].join('\n')
+    writeFileSync(fileOf('mine'), newer)
+
+    await expect(SessionLog.open(dataDir, 'mine')).rejects.toMatchObject({
+      code: 'session-invalid',
+      message: expect.stringMatching(/newer codexbox .*update codexbox/),
+    })
+    expect(readFileSync(fileOf('mine'), 'utf8')).toBe(newer)
   })
 
   test.runIf(process.platform === 'linux')('a refused session holds no file open', async () => {

@@ -1,0 +1,12 @@
+import { homedir } from 'node:os'
+import { isAbsolute } from 'node:path'
+
+/** The home folder of this user; undefined where neither HOME nor the system's list of users names one. */
+export function homeFolder(): string | undefined {
+  try {
+    const folder = homedir()
+    return isAbsolute(folder) ? folder : undefined
+  } catch {
+    return undefined
+  }
+}
