@@ -28,8 +28,9 @@ export function limitNotices(
   const after = seen.flatMap(({ key, limit, window }) => {
     const { usedPercent, resetsAt } = window
     const mark = MARKS.find((percent) => usedPercent >= percent)
-    if (!mark) return []
     const before = told.find((one) => one.key === key && isSameWindow(one, window))
+    // Without an end, only use that has fallen shows that another window has begun.
+    if (!mark) return before?.resetsAt !== undefined && resetsAt !== undefined ? [before] : []
     if (mark <= (before?.percent ?? 0)) return before ? [before] : []
     messages.push(messageOf(limit, window, now))
     return [{ key, percent: mark, ...(resetsAt === undefined ? {} : { resetsAt }) }]

@@ -48,7 +48,8 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
   let told: ToldWindow[] = []
   /** Other processes tell as well; what this one told last may not be in the file yet. */
   const allTold = () => mergeTold(file.read(owner)?.told ?? [], told)
-  const keep = (limits: Limits) => file.write(owner, { limits, at: now(), told: allTold() })
+  const keep = (limits: Limits, nowTold: ToldWindow[]) =>
+    file.write(owner, { limits, at: now(), told: nowTold })
 
   const get = (headers: Record<string, string>) =>
     getJson(usageUrl(codexBaseUrl), {
@@ -61,7 +62,7 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
     saw: (limits) => {
       const due = limitNotices(limits, allTold(), now())
       told = due.told
-      return { notices: due.messages, kept: keep(limits) }
+      return { notices: due.messages, kept: keep(limits, told) }
     },
     ask: async (headersFor) => {
       const headers = await headersFor(false)
@@ -71,7 +72,7 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
         if (answer.status !== 200) throw notUsed(`status ${answer.status} came back`)
         const limits = readLimitsBody(answer.json, now())
         if (!limits) throw notUsed('an answer without limits came back')
-        await keep(limits)
+        await keep(limits, allTold())
         return { limits, at: now() }
       } catch (error) {
         const kept = file.read(owner)

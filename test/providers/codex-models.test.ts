@@ -149,6 +149,22 @@ test('what one of two runs has told of a limit, the other does not tell, however
   await other.close()
 })
 
+test('a window whose end is not known is told of anew once its use has fallen', async () => {
+  const connection = await provider().connect()
+  const say = async (usedPercent: number) => {
+    const limits = { limits: [{ id: 'codex', primary: { usedPercent } }] }
+    const { notices, kept } = connection.sawLimits(limits)
+    await kept
+    return notices
+  }
+
+  expect(await say(96)).toEqual(['96 % of the limit is used.'])
+  expect(await say(3)).toEqual([])
+  expect(await say(82)).toEqual(['82 % of the limit is used.'])
+  expect(await say(83)).toEqual([])
+  await connection.close()
+})
+
 test('a token that is refused is renewed for the question what is left of the plan', async () => {
   service.replies[USAGE] = [{ status: 401, json: { detail: 'Unauthorized' } }, usage]
 
