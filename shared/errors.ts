@@ -49,6 +49,9 @@ export class CodexboxError extends Error {
   }
 }
 
+/** In the words of Node, which has none for every such end: closed before there was an answer. */
+export const HUNG_UP = 'socket hang up (ECONNRESET)'
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

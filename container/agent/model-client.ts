@@ -3,7 +3,7 @@ import https from 'node:https'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeBody } from '../../shared/decode-body.ts'
-import { reasonOf, systemCodeOf } from '../../shared/errors.ts'
+import { HUNG_UP, reasonOf, systemCodeOf } from '../../shared/errors.ts'
 import { eventStream, isPageType } from '../../shared/event-stream.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
@@ -96,6 +96,8 @@ export class ModelClient {
         request.on('error', (error) => response.destroy(error))
       })
       request.on('error', reject)
+      // An answer that is an upgrade (101) is neither a response nor an error.
+      request.once('close', () => reject(new Error(HUNG_UP)))
       request.end(body)
     })
   }

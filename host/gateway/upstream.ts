@@ -99,6 +99,8 @@ function handOn(
   // The wait for the first byte of the body is the longest; where it is here, the headers go with it.
   if (body.readableLength === 0) response.flushHeaders()
   return new Promise((resolve, reject) => {
+    // What went wrong together with the head is over, and says nothing any more.
+    if (body.destroyed) reject(body.errored ?? new Error('aborted'))
     body.once('error', reject)
     response.once('close', () => {
       if (response.writableFinished) resolve()

@@ -2,7 +2,7 @@ import http from 'node:http'
 import https from 'node:https'
 import type { Readable } from 'node:stream'
 import { decodeBody } from '../../shared/decode-body.ts'
-import type { ErrorCode } from '../../shared/errors.ts'
+import { type ErrorCode, HUNG_UP } from '../../shared/errors.ts'
 import { NoAnswerError } from './no-answer-error.ts'
 import { CHECKED, proxyFor, tunnelsThrough } from './proxy.ts'
 
@@ -72,6 +72,8 @@ async function sendDirectly(url: URL, request: OutgoingRequest): Promise<Incomin
       outgoing.on('error', (error) => answer.destroy(error))
     })
     outgoing.on('error', reject)
+    // An answer that is an upgrade (101) is neither a response nor an error.
+    outgoing.once('close', () => reject(new Error(HUNG_UP)))
     outgoing.end(body)
     // By hand, and now: as an option of the request the signal would hold it up for 0.1 ms.
     process.nextTick(() => {

@@ -281,6 +281,33 @@ const failures: [what: string, answer: Answer, code: string, remedy: string, mes
     ),
   ],
   [
+    'a stream of chunks that are none',
+    raw(
+      'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata:\r\ncanary\r\n',
+    ),
+    'model-unreachable',
+    'retry',
+    expect.stringMatching(
+      /^What answers does not keep to HTTP: Parse Error: .*\(HPE_\w+\)\. Check/,
+    ),
+  ],
+  [
+    'a stream that is longer than it says',
+    raw(`HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 20\r\n\r\n${said}`),
+    'model-unreachable',
+    'retry',
+    expect.stringMatching(
+      /^What answers does not keep to HTTP: Parse Error: .*\(HPE_\w+\)\. Check/,
+    ),
+  ],
+  [
+    'an upgrade to another protocol',
+    raw('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'),
+    'model-unreachable',
+    'retry',
+    'The connection was closed before the service answered: socket hang up (ECONNRESET). Check the network, VPN and proxy.',
+  ],
+  [
     'no HTTP',
     raw('SSH-2.0-canary\r\n'),
     'model-unreachable',

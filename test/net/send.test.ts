@@ -404,3 +404,23 @@ test('with a signal that has fired already nothing is sent, on a kept connection
   expect(error).toMatchObject({ message: expect.stringContaining('Over') })
   expect(asked).toEqual(['/before', '/after'])
 })
+
+test('an answer that is an upgrade to another protocol is no answer, and is not waited for', async () => {
+  const { url } = await startService(({ socket }) => {
+    const head = ['HTTP/1.1 101 Switching Protocols', 'connection: upgrade', 'upgrade: websocket']
+    socket.end(`${head.join('\r\n')}\r\n\r\n`)
+  })
+  const request = {
+    method: 'GET',
+    headers: {},
+    keepsAlive: true,
+    code: 'model-unreachable',
+  } as const
+
+  await expect(
+    send(new URL(url), { ...request, signal: new AbortController().signal }, {}),
+  ).rejects.toMatchObject({
+    message: expect.stringContaining('socket hang up (ECONNRESET). Check the network'),
+    mayHaveArrived: true,
+  })
+})
