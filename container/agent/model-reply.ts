@@ -26,19 +26,25 @@ export interface ReplyListener {
 /**
  * Reads a stream of Responses events. Content is taken from `response.output_item.done` alone: with
  * `store: false` the service ends with an empty `output`, and added or delta events may be torn.
- * Unknown events and unreadable ones are skipped, as the official client does. Never throws.
+ * Unknown events and unreadable ones are skipped, as the official client does; but where a message or
+ * a call has begun and has not come, the answer is not whole. Never throws.
  */
 export async function readReply(
   chunks: AsyncIterable<Buffer>,
   listener: ReplyListener,
 ): Promise<ModelReply> {
+  let expected = 0
   try {
     for await (const data of sseEvents(chunks)) {
       const event = parseEvent(data)
       if (!event) continue
       listener.onEvent(event)
       switch (event.type) {
+        case 'response.output_item.added':
+          if (isSaidOrCalled(event.item)) expected++
+          break
         case 'response.output_item.done':
+          if (isSaidOrCalled(event.item)) expected--
           if (isTyped(event.item)) listener.onItem(event.item)
           break
         case 'response.output_text.delta':
@@ -56,6 +62,7 @@ export async function readReply(
           // A success by name may be a failure by what it says of itself.
           const end = endOf(event.response ?? {})
           if (end.type !== event.type) return { failure: failureOfEvent(end), wantsMore: false }
+          if (expected > 0) return { failure: failureOfStream(NOT_WHOLE, true), wantsMore: false }
           // What follows is not waited for; leaving the loop ends the response.
           return {
             usage: readUsage(event.response?.usage),
@@ -95,6 +102,12 @@ function isTyped(value: unknown): value is Item {
   return (
     typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
   )
+}
+
+const NOT_WHOLE = 'what it had begun to say or to call did not come'
+
+function isSaidOrCalled(item: unknown): boolean {
+  return isTyped(item) && ['message', 'function_call', 'custom_tool_call'].includes(item.type)
 }
 
 /** Missing figures count as zero. */

@@ -185,6 +185,18 @@ const failures: [what: string, answer: Answer, code: string, remedy: string, mes
     'retry',
     `The model's answer broke off: the stream ended too early. ${NETWORK}`,
   ],
+  ...(['function_call', 'message'] as const).map((type): (typeof failures)[number] => [
+    `a completion without the ${type} that had begun`,
+    stream(
+      { type: 'response.output_item.added', item: { type: 'message' } },
+      done(messageItem('I will look.')),
+      { type: 'response.output_item.added', item: { type } },
+      completed,
+    ),
+    'stream-cut',
+    'retry',
+    `The model's answer broke off: what it had begun to say or to call did not come. ${NETWORK}`,
+  ]),
   [
     'a redirect',
     whole('', { location: `https://elsewhere.example/?${CANARY}` }, 307),
