@@ -78,11 +78,14 @@ export type Json = Record<string, unknown>
 
 function eventsOf(answer: Json): Json[] {
   if (Array.isArray(answer.output)) return eventsOfResponse(answer, answer.output)
-  // What would have come as an event came alone.
-  if (answer.type === 'error') return [answer]
-  if (isPresent(answer.error)) return [{ type: 'error', error: answer.error }]
-  if (typeof answer.detail === 'string') return [{ type: 'error', message: answer.detail }]
-  return [notAResponse]
+  return [errorEvent(answer) ?? notAResponse]
+}
+
+/** The `error` event that this is, by its type or by what it holds; some servers leave the type out. */
+export function errorEvent(answer: Json): Json | undefined {
+  if (answer.type === 'error') return answer
+  if (isPresent(answer.error)) return { ...answer, type: 'error' }
+  return typeof answer.detail === 'string' ? { type: 'error', message: answer.detail } : undefined
 }
 
 function eventsOfResponse(answer: Json, output: unknown[]): Json[] {
@@ -100,8 +103,8 @@ function eventsOfResponse(answer: Json, output: unknown[]): Json[] {
 
 /** The event by which the stream of a response ends that says this of itself. */
 export function endOf(response: Json): Json {
-  const { status, error } = response
-  if (status === 'incomplete') return { type: 'response.incomplete', response }
+  const { status, error, incomplete_details: lack } = response
+  if (status === 'incomplete' || isPresent(lack)) return { type: 'response.incomplete', response }
   if (isPresent(error)) return { type: 'response.failed', response }
   if (!isPresent(status) || status === 'completed') return { type: 'response.completed', response }
   const message = `the response is called ${JSON.stringify(status)}`

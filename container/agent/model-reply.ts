@@ -1,4 +1,4 @@
-import { endOf, type Json } from '../../shared/event-stream.ts'
+import { endOf, errorEvent, type Json } from '../../shared/event-stream.ts'
 import type { CustomToolCallItem, FunctionCallItem, Item } from '../../shared/items.ts'
 import type { Usage } from '../../shared/protocol.ts'
 import { failureOfEvent, failureOfStream, type ModelFailure } from './model-failure.ts'
@@ -92,7 +92,7 @@ export interface StreamEvent {
 function parseEvent(data: string): StreamEvent | undefined {
   try {
     const event: unknown = JSON.parse(data)
-    return isTyped(event) ? (event as StreamEvent) : undefined
+    return (isTyped(event) ? event : errorEvent(Object(event))) as StreamEvent | undefined
   } catch {
     return undefined
   }

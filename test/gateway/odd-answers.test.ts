@@ -185,6 +185,30 @@ const failures: [what: string, answer: Answer, code: string, remedy: string, mes
     'retry',
     `The model's answer broke off: the stream ended too early. ${NETWORK}`,
   ],
+  [
+    'a completion that says what it lacks',
+    stream(done(messageItem('The first is')), {
+      type: 'response.completed',
+      response: { incomplete_details: { reason: 'max_output_tokens' } },
+    }),
+    'model-failed',
+    'give-up',
+    expect.stringMatching(/max_output_tokens/),
+  ],
+  [
+    'an error event without a type',
+    whole('event: error\ndata: {"error":{"code":"insufficient_quota","message":"No"}}\n\n', STREAM),
+    'usage-limit',
+    'give-up',
+    'The quota is spent: No. Check the plan and its billing.',
+  ],
+  [
+    'an error event that is a detail',
+    whole('data: {"detail":"No way."}\n\n', STREAM),
+    'model-failed',
+    'retry',
+    'The service failed while answering: No way. Try again later.',
+  ],
   ...(['function_call', 'message'] as const).map((type): (typeof failures)[number] => [
     `a completion without the ${type} that had begun`,
     stream(
