@@ -29,7 +29,10 @@ interface Background {
   headers: Record<string, Record<string, string>>
 }
 
-/** Plays everything that was recorded to `client`; how many differences there are, each said. */
+/**
+ * Plays everything that was recorded and is wanted to `client`; how many differences there are, each said.
+ * @throws Error when nothing of that is wanted: no difference would say nothing then
+ */
 export async function compareAll(client: OfficialClient, options: CompareOptions): Promise<number> {
   const { isWanted, update, say, recorded = recordings() } = options
   let scenarios = 0
@@ -41,11 +44,15 @@ export async function compareAll(client: OfficialClient, options: CompareOptions
   }
   const { client: was } = recorded[0] ?? {}
   say(`${client.version}, held against recordings of ${was?.version ?? 'an unknown version'}`)
+  const beyondRuns = [BACKGROUND, ...signIns(), 'matrix-errors', 'small-checks', 'models']
+  if (![...recorded.map(({ name }) => name), ...beyondRuns].some(isWanted)) {
+    throw new Error('there is no recording of that name')
+  }
   const models = await bundledModels(client)
   const of = client.version
 
   const played = await inParallel(
-    recorded.filter(({ name }) => isWanted(name)),
+    recorded.filter(({ name }) => isWanted(name) || (isBeside(name) && isWanted(BACKGROUND))),
     async (recording) => {
       const play = async () => {
         const observed = await playRecording(client, recording, models)
@@ -65,19 +72,19 @@ export async function compareAll(client: OfficialClient, options: CompareOptions
   }
   report('docs/conformance.md', docDifferences(played.map(({ now }) => now)), 0)
 
-  const beside = played.find(({ recording }) => recording.name.startsWith('02-'))?.observed
-  if (beside && isWanted('background-requests')) {
+  const beside = played.find(({ recording }) => isBeside(recording.name))?.observed
+  if (beside && isWanted(BACKGROUND)) {
     const then = fixture<Background>('recordings/background-requests.json')
     const headers = backgroundOf(beside.seen)
     const now = { ...then, client: of, seen: Object.keys(headers), headers }
-    report('background-requests', differences({ ...then, client: of }, now))
+    report(BACKGROUND, differences({ ...then, client: of }, now))
     if (update) writeFixture('recordings/background-requests.json', now)
   }
 
-  for (const name of Object.keys(SIGN_INS).filter((each) => isWanted(`sign-in/${each}`))) {
+  for (const name of Object.keys(SIGN_INS).filter((each) => isWanted(signInName(each)))) {
     const then = fixture<SignIn>(`sign-in/${name}.json`)
     const now = await playSignIn(client, name, then)
-    report(`sign-in/${name}`, differences(comparable(then), comparable(now)))
+    report(signInName(name), differences(comparable(then), comparable(now)))
     if (update) writeFixture(`sign-in/${name}.json`, { ...masked(now), client: of, date: today() })
   }
 
@@ -104,6 +111,13 @@ export async function compareAll(client: OfficialClient, options: CompareOptions
   say(`${scenarios} scenarios played, ${found} differences.`)
   return found
 }
+
+const BACKGROUND = 'background-requests'
+/** The run whose requests beside those for answers are compared. */
+const isBeside = (name: string) => name.startsWith('02-')
+
+const signInName = (name: string) => `sign-in/${name}`
+const signIns = () => Object.keys(SIGN_INS).map(signInName)
 
 /** The client's own list, for the service to answer with. */
 async function bundledModels({ command, prefix }: OfficialClient): Promise<unknown> {

@@ -11,7 +11,11 @@ import { FIXTURES, fixture, type Recording } from '../../scripts/drift/recording
 import { comparable, SIGN_INS, type SignIn } from '../../scripts/drift/sign-ins.ts'
 
 /** It is played by a client that does what the recording says, until that is changed. */
-async function compare(name: string, change: (recording: Recording) => void = () => {}) {
+async function compare(
+  name: string,
+  change: (recording: Recording) => void = () => {},
+  wanted = name,
+) {
   const file = join(FIXTURES, `recordings/${name}.json`)
   const client = {
     version: 'codex-cli 0.0.0',
@@ -23,11 +27,11 @@ async function compare(name: string, change: (recording: Recording) => void = ()
   const said: string[] = []
   const found = await compareAll(client, {
     recorded: [recorded],
-    isWanted: (each) => each === name,
+    isWanted: (each) => each === wanted,
     update: false,
     say: (line) => said.push(line),
   })
-  return { found, said: said.filter((line) => line.startsWith(`${name}:`)) }
+  return { found, said: said.filter((line) => line.startsWith(`${wanted}:`)) }
 }
 
 const REQUEST = '92-no-compression-flag'
@@ -261,6 +265,19 @@ function changedAt(value: unknown, [name, ...rest]: readonly string[]): unknown 
   copy[name] = changedAt(copy[name], rest)
   return copy
 }
+
+test('a name that no recording has is not green', async () => {
+  await expect(compare(REQUEST, (recording) => (recording.name = 'another'))).rejects.toThrow(
+    'there is no recording of that name',
+  )
+})
+
+test('the requests beside those for answers are compared where they alone are wanted', async () => {
+  const { said } = await compare('02-text-default-model', undefined, 'background-requests')
+
+  // The client that stands for the official one asks less.
+  expect(said).toContainEqual(expect.stringMatching(/^background-requests: headers\./))
+})
 
 test('without a network nothing is green', async () => {
   const tsx = join(packageRoot, 'node_modules/tsx/dist/cli.mjs')
