@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Item } from '../../shared/items.ts'
+import { leadsNowhere, withoutLeads } from '../../shared/leads.ts'
 import { hasUsableId, ID_PREFIX, isSendable, isWord, MAX_ID } from '../../shared/sendable-item.ts'
 
 export interface Mended {
@@ -12,7 +13,7 @@ export interface Mended {
 /**
  * Makes items of answers such that they can be sent back. A history that the service refuses once it
  * refuses for ever, so nothing gets in that it would not take: an item without what its type needs,
- * two with the same id, a call that cannot be answered.
+ * two with the same id, a call that cannot be answered, what our gateway does not pass on.
  */
 export class ItemMender {
   readonly #ids: Set<string>
@@ -38,8 +39,11 @@ export class ItemMender {
     }
     const needed = complete(given)
     if (!needed.item) return needed
-    const item = { ...needed.item }
-    let { repair } = needed
+    const leads = !leadsNowhere(needed.item)
+    const item = leads ? withoutLeads(needed.item) : { ...needed.item }
+    let {
+      repair = leads ? `what names something elsewhere is left out: ${item.type}` : undefined,
+    } = needed
     if (!hasUsableId(item) || this.#ids.has(String(item.id))) {
       if (item.id !== undefined) repair ??= `an item got an id of its own: ${item.type}`
       item.id = newId(item.type)

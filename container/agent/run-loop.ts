@@ -187,13 +187,21 @@ class Run {
     const { request, history } = this.#conversation
     const tokensBefore = history.tokens
     const failure = await compact(request, history, (more, items) =>
-      this.#untilAnswered(() => this.#ask({ more, onItem: (item) => items.push(item) })),
+      this.#untilAnswered(() =>
+        this.#ask({ more, onItem: (item) => void items.push(...this.#usable(item)) }),
+      ),
     )
     if (failure) return failure
     const { items, tokens: tokensAfter } = history
     this.#tokensAfter = tokensAfter
     this.#input.emit({ type: 'compacted', items, tokensBefore, tokensAfter })
     return undefined
+  }
+
+  /** It stands in the history from then on, as an item of any other answer does. */
+  #usable(item: Item): Item[] {
+    const { item: mended } = this.#mender.mend(item)
+    return mended ? [mended] : []
   }
 
   /** Asks until there is an answer, or no remedy for the failure. */

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import { IMAGE_URL } from '../../shared/image-url.ts'
+import { leadsNowhere } from '../../shared/leads.ts'
 import type { ModelForm } from '../../shared/protocol.ts'
 import { addedItems } from './added-items.ts'
 
@@ -245,12 +246,6 @@ const modelItems = [
 
 const MODEL_MADE = new Set<string>(modelItems.map(({ shape }) => shape.type.value))
 
-/**
- * Fields by which requests of this interface name what lies elsewhere. `url`, as it stands in what a
- * search has found, is no such field.
- */
-const LEADS = /_ur[il]s?$|(^|_)files?(_|$)|^(server|connector|container|vector_store)_/i
-
 type Items = { type: string; role?: unknown }[]
 
 const LEADS_ON = 'it names something that the service would fetch or use'
@@ -263,14 +258,6 @@ function placeOfLead(items: Items): number {
   return items.findIndex(
     (item) => (MODEL_MADE.has(item.type) || item.role === 'assistant') && !leadsNowhere(item),
   )
-}
-
-function leadsNowhere(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return true
-  return Object.entries(value).every(([key, inner]) => {
-    // An array is long, and its keys are numbers.
-    return (Array.isArray(value) || !LEADS.test(key)) && leadsNowhere(inner)
-  })
 }
 
 // ---- the rest ----

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Item } from '../../shared/items.ts'
+import { leadsNowhere, withoutLeads } from '../../shared/leads.ts'
 import { hasUsableId, isSealed, isSendable, MAX_ID } from '../../shared/sendable-item.ts'
 import type { SessionLine } from './session-log.ts'
 
@@ -14,13 +15,18 @@ export interface History {
 /**
  * The items of a session as `owner` may send them. The service refuses a history with a call that
  * has no output, an output that has no call, an item that is not whole, two of the same id, or what
- * was sealed for another account, and would go on refusing it for ever.
+ * was sealed for another account, and would go on refusing it for ever; so would our gateway one that
+ * names something elsewhere.
  */
 export function historyOf(lines: readonly SessionLine[], owner: string): History {
   const { items, foreign, countedTokens } = ownItems(lines, owner)
   const whole = items.filter(isSendable)
-  const { open, strays, unanswerable } = unpaired(whole)
-  const paired = whole
+  const passed = whole.map((item) =>
+    isOurs(item) || leadsNowhere(item) ? item : withoutLeads(item),
+  )
+  const leading = passed.filter((item, index) => item !== whole[index]).length
+  const { open, strays, unanswerable } = unpaired(passed)
+  const paired = passed
     .filter((item) => !strays.has(item) && !unanswerable.has(item))
     .flatMap((item) => (open.has(item) ? [item, lostOutput(item)] : [item]))
   const { named, nameless } = withUsableIds(paired)
@@ -30,6 +36,7 @@ export function historyOf(lines: readonly SessionLine[], owner: string): History
     repairs: [
       ...said(foreign, 'reasoning items of another account or provider are not sent'),
       ...said(items.length - whole.length, 'items that are not whole are not sent'),
+      ...said(leading, 'items are sent without what in them names something elsewhere'),
       ...said(unanswerable.size, 'tool calls without an id of their own are not sent'),
       ...said(open.size, 'tool calls were cut off before their result was kept'),
       ...said(strays.size, 'tool results without a call are not sent'),
@@ -121,6 +128,10 @@ export const isCall = (item: Item) =>
   item.type === 'function_call' || item.type === 'custom_tool_call'
 const isOutput = (item: Item) =>
   item.type === 'function_call_output' || item.type === 'custom_tool_call_output'
+
+/** Images in what we say ourselves are no leads. */
+const isOurs = (item: Item) =>
+  isOutput(item) || (item.type === 'message' && item.role !== 'assistant')
 
 function lostOutput(call: Item): Item {
   const isFunction = call.type === 'function_call'

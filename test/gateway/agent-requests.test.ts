@@ -9,6 +9,7 @@ import { GATEWAY_URL, openGateway } from '../../host/gateway/gateway.ts'
 import type { Budget } from '../../host/gateway/run-account.ts'
 import type { Item } from '../../shared/items.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
+import { eventsOf } from '../conformance/replay.ts'
 import { startAgent } from '../fakes/agent-process.ts'
 import { someGatewayOptions } from '../fakes/gateway-options.ts'
 import {
@@ -175,6 +176,59 @@ test.each(forms)('what our agent sends passes: %s', async (_, script, asked) => 
   expect(finished).toMatchObject({ status: 'done' })
   expect({ left: model.left, unscripted: model.unscripted }).toEqual({ left: 0, unscripted: 0 })
   expect(account).toMatchObject({ requests: script.length, refusals: 0, underWay: 0 })
+})
+
+/** What a service may add one day, and what the gateway does not pass on. */
+const leading: Item[] = [
+  {
+    ...messageItem('See a.txt.'),
+    content: [
+      {
+        type: 'output_text',
+        text: 'See a.txt.',
+        annotations: [{ type: 'file_citation', file_id: 'file_1', filename: 'a.txt', index: 9 }],
+      },
+    ],
+  },
+  {
+    type: 'function_call',
+    id: 'fc_1',
+    call_id: 'call_1',
+    name: 'bash',
+    arguments: '{"command":"true"}',
+    server_label: 'a',
+    origin: [{ image_url: 'https://a.example/' }],
+  },
+]
+
+test('what a model says with a lead to somewhere else is kept without it, and the run goes on', async () => {
+  const { agent, model, finished } = await runThroughGateway([itemsAnswer(leading), textAnswer()])
+
+  expect(finished).toMatchObject({ status: 'done', turns: 2 })
+  expect(model.requests[1]?.body.input.slice(2, 4)).toEqual([
+    {
+      ...messageItem('See a.txt.'),
+      content: [{ type: 'output_text', text: 'See a.txt.', annotations: [] }],
+    },
+    {
+      type: 'function_call',
+      id: 'fc_1',
+      call_id: 'call_1',
+      name: 'bash',
+      arguments: '{"command":"true"}',
+      origin: [{}],
+    },
+  ])
+  expect(eventsOf(agent, 'repair')).toHaveLength(2)
+})
+
+test('what a compaction brings is mended as any other item', async () => {
+  const lead = { ...sealed, container_id: 'a', id: 'x'.repeat(300) }
+  const { finished } = await runThroughGateway([long(bash), itemsAnswer([lead]), textAnswer()], {
+    form: { compactAtTokens: 5000 },
+  })
+
+  expect(finished).toMatchObject({ status: 'done' })
 })
 
 test('what our agent sends goes out to the letter, whatever the model has said', () => {

@@ -60,6 +60,17 @@ test('a call that was cut off gets an output that says so, right behind it', () 
   expect(repairs).toEqual(['1 tool calls were cut off before their result was kept'])
 })
 
+test('what names something elsewhere in an item of the model is left out, and in ours stays', () => {
+  const image = { type: 'input_image', image_url: 'data:image/png;base64,iVBO' }
+  const ours: Item = { type: 'message', role: 'user', content: [image] }
+  const items = [ours, { ...call('1'), server_label: 'a' }, { ...output('1'), output: [image] }]
+
+  expect(historyOf(aRun(items), OWNER)).toEqual({
+    items: [ours, call('1'), { ...output('1'), output: [image] }],
+    repairs: ['1 items are sent without what in them names something elsewhere'],
+  })
+})
+
 test('the lost output of a free-form call is one of a free-form call', () => {
   const free: Item = { type: 'custom_tool_call', call_id: '1', name: 'patch', input: 'x' }
 
