@@ -258,7 +258,7 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
       },
       {
         name: 'context-full-in-words',
-        where: ['http'],
+        where: ANSWER,
         when: {
           status: [400, 413],
           text: /maximum context length|exceeds? the context window|prompt is too long/i,

@@ -145,6 +145,7 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
       body: error({ message: "This model's maximum context length is 8192 tokens." }),
     },
     { status: 413, body: detail('Your input exceeds the context window of this model.') },
+    { failed: { code: null, message: 'Your input exceeds the context window of this model.' } },
   ],
   'reasoning-unreadable': [
     { status: 400, body: error({ code: 'invalid_encrypted_content', message: 'Not ours.' }) },
