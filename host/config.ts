@@ -15,7 +15,7 @@ const text = setting(z.string().optional())
 
 const Settings = z.object({
   AGENT_PROVIDER: text,
-  AGENT_ENGINE: setting(z.enum(['docker', 'process']).optional()),
+  AGENT_ENGINE: setting(z.enum(['docker', 'process'], { error: unknownEngine }).optional()),
   AGENT_CREDENTIALS: setting(z.enum(['sealed', 'direct']).default('sealed')),
   AGENT_NETWORK: setting(z.string().default('none').transform(networkMode)),
   AGENT_IMAGE: setting(z.string().default('codexbox-tools:latest')),
@@ -131,6 +131,16 @@ export function readConfig(
           'written it. Set it in the environment.'
         : undefined,
   }
+}
+
+/** Podman is no engine of its own here, and how to come to it is more than a choice of two says. */
+function unknownEngine({ input }: { input?: unknown }): string {
+  if (input !== 'podman') return 'must be "docker"|"process"'
+  return (
+    'must be "docker"|"process", and "docker" speaks to the socket of Podman as well. Start that ' +
+    '(systemctl --user start podman.socket); at another place than the usual ones, set ' +
+    'DOCKER_HOST=unix:///PATH/podman.sock'
+  )
 }
 
 function networkMode(value: string, context: z.RefinementCtx): NetworkMode {

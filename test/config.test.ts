@@ -214,7 +214,7 @@ describe('a base URL', () => {
 
 describe('a value that is none of the choices', () => {
   test.each([
-    ['AGENT_ENGINE', 'podman', '"docker"|"process"'],
+    ['AGENT_ENGINE', 'podman', '"docker" speaks to the socket of Podman as well. Start that'],
     ['AGENT_CREDENTIALS', 'none', '"sealed"|"direct"'],
     ['AGENT_NETWORK', 'yes', '"none"|"open"'],
     ['AGENT_NETWORK', 'allow', 'allow:HOST,HOST'],
@@ -231,6 +231,11 @@ describe('a value that is none of the choices', () => {
     expect(message).toContain(`${name} (from ${join(cwd, '.env')})`)
     expect(message).toContain(choices)
     expect(message).not.toContain(CANARY)
+  })
+
+  test('the socket of Podman is spoken of to those who ask for it, and to nobody else', () => {
+    expect(refusal({ AGENT_ENGINE: 'podman' }).message).toContain('DOCKER_HOST=unix:///')
+    expect(refusal({ AGENT_ENGINE: 'dokcer' }).message).not.toContain('Podman')
   })
 
   test('all of them are named at once', () => {
