@@ -38,6 +38,15 @@ test('its secrets open its own connection and no other', async () => {
   await expect(ask({})).rejects.toThrow()
 })
 
+test('an effort is left out, and the person is told', async () => {
+  const connection = await demoProvider().connect?.()
+  const settings = await connection?.settingsFor({ effort: 'extreme' })
+  await connection?.close()
+
+  expect(settings?.reasoning).toEqual({})
+  expect(settings?.notices).toEqual(['The scripted demo knows no effort; "extreme" is left out.'])
+})
+
 test('two conversations have a backend each', async () => {
   const provider = demoProvider({ paceMs: 0 })
   const [one, two] = await Promise.all([provider.connect?.(), provider.connect?.()])

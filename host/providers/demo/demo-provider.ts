@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { ModelEntry } from '../../models/model-entry.ts'
-import { settingsFrom } from '../../models/request-settings.ts'
+import {
+  type RequestSettings,
+  settingsFrom,
+  type WantedSettings,
+} from '../../models/request-settings.ts'
 import { agentFile } from '../../package-root.ts'
 import type { ProviderPlugin } from '../provider.ts'
 import { startDemoBackend } from './demo-backend.ts'
@@ -36,13 +40,21 @@ export function demoProvider(options: DemoProviderOptions = {}): ProviderPlugin 
       return {
         responsesUrl: backend.url,
         headers: { originator: 'codexbox' },
-        settingsFor: async (wanted) => settingsFrom([demoModel], wanted, 'plain'),
+        settingsFor: async (wanted) => demoSettings(wanted),
         owner: 'demo',
         getSecrets: async () => ({ ...secrets }),
         close: () => backend.close(),
       }
     },
   }
+}
+
+/** An entry without efforts takes any, as efforts that are not known; the script has none at all. */
+function demoSettings({ effort, ...wanted }: WantedSettings): RequestSettings {
+  const settings = settingsFrom([demoModel], wanted, 'plain')
+  if (effort === undefined) return settings
+  const notice = `The scripted demo knows no effort; "${effort}" is left out.`
+  return { ...settings, notices: [...settings.notices, notice] }
 }
 
 /** What the script can do, which is little. */
