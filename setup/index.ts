@@ -17,6 +17,8 @@ import { verifyStep } from './steps/verify.ts'
 
 const steps: readonly Step[] = [environmentStep, codexAuthStep, imageStep, verifyStep]
 
+const WRONG_USE = 4
+
 const [flag, name, ...args] = process.argv.slice(2)
 const step = flag === '--step' ? steps.find((candidate) => candidate.name === name) : undefined
 
@@ -26,7 +28,7 @@ if (step) {
   const asksForHelp = flag === '--help' || flag === '-h'
   const unknown = flag === '--step' && name !== undefined ? `There is no step ${name}.\n` : ''
   process.stderr.write(visible(`${unknown}${usage()}\n`))
-  process.exitCode = asksForHelp ? 0 : 4
+  process.exitCode = asksForHelp ? 0 : WRONG_USE
 }
 
 async function run(chosen: Step): Promise<StepResult> {
@@ -51,7 +53,8 @@ function report(stepName: string, result: StepResult): number {
   }
   process.stderr.write(`${visible(`${result.detail}${isFailed ? `\n${result.fix}` : ''}`)}\n`)
   process.stdout.write(`${statusBlock(stepName, fields)}\n`)
-  return isFailed ? 1 : 0
+  if (!isFailed) return 0
+  return result.isWrongUse ? WRONG_USE : 1
 }
 
 function usage(): string {

@@ -22,10 +22,10 @@ export function createCodexAuthStep(parts: Omit<CodexProviderOptions, 'config'> 
     run: async (args, config) => {
       const unknown = args.find((arg) => !FLAGS.includes(arg))
       if (unknown !== undefined)
-        return failed(`Unknown argument ${unknown}.`, `Known are ${FLAGS.join(', ')}.`)
+        return wrongUse(`Unknown argument ${unknown}.`, `Known are ${FLAGS.join(', ')}.`)
       const ways = WAYS.filter((way) => args.includes(`--${way}`))
       if (ways.length > 1)
-        return failed('More than one way to sign in was named.', 'Name one, or none.')
+        return wrongUse('More than one way to sign in was named.', 'Name one, or none.')
       const provider = codexProvider({ ...parts, config, way: ways[0] ?? parts.way })
       try {
         if (args.includes('--check')) return check(provider, config)
@@ -79,6 +79,9 @@ function already(detail: string): StepResult {
   return { status: 'unchanged', fields: { AUTH_STATUS: 'already_authenticated' }, detail }
 }
 
-function failed(detail: string, fix: string): StepResult {
-  return { status: 'failed', fields: { AUTH_STATUS: 'failed' }, detail, fix }
+function failed(detail: string, fix: string) {
+  return { status: 'failed', fields: { AUTH_STATUS: 'failed' }, detail, fix } as const
 }
+
+const wrongUse = (detail: string, fix: string) =>
+  ({ ...failed(detail, fix), isWrongUse: true }) as const

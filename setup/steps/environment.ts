@@ -3,7 +3,7 @@ import { chooseEngine } from '../../host/engine/choose-engine.ts'
 import { agentFile, setupCommand } from '../../host/package-root.ts'
 import { codexProvider } from '../../host/providers/codex.ts'
 import { CodexboxError } from '../../shared/errors.ts'
-import type { Step } from '../step.ts'
+import { refuseArguments, type Step } from '../step.ts'
 
 const NO_SIGN_IN = `Everything is here but a sign-in to ChatGPT: \`${setupCommand('codex-auth')}\`.`
 
@@ -12,7 +12,9 @@ export const environmentStep: Step = {
   name: 'environment',
   summary: 'Report what this machine has',
 
-  async run(_args, config) {
+  async run(args, config) {
+    const refused = refuseArguments('environment', args)
+    if (refused) return refused
     const missing: string[] = []
     let engine = 'none'
     let image = 'unknown'

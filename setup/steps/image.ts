@@ -34,7 +34,7 @@ export function createImageStep({
       try {
         options = readOptions(args)
       } catch (error) {
-        return { status: 'failed', fields, detail: messageOf(error), fix: USAGE }
+        return { status: 'failed', fields, detail: messageOf(error), fix: USAGE, isWrongUse: true }
       }
 
       try {

@@ -4,7 +4,7 @@ import { removeSession } from '../../host/runs/session-log.ts'
 import { addSharedFolder, makeOwnedTempFolder } from '../../host/storage/owned-temp-folder.ts'
 import { readWithin } from '../../host/workspace/open-within.ts'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
-import type { Step } from '../step.ts'
+import { refuseArguments, type Step } from '../step.ts'
 
 /** The agent has to write this file; that it is there afterwards cannot be said, only done. */
 const FILE = 'codexbox-verify.txt'
@@ -17,7 +17,9 @@ export const verifyStep: Step = {
   name: 'verify',
   summary: 'Make one real run and say what it proved',
 
-  async run(_args, config) {
+  async run(args, config) {
+    const refused = refuseArguments('verify', args)
+    if (refused) return refused
     const folder = makeOwnedTempFolder()
     try {
       return await verify(addSharedFolder(folder, 'w'), config)

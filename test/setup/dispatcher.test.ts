@@ -80,6 +80,18 @@ test('a step prints its block on stdout, a line for the person on stderr, and ch
   expect(readdirSync(cwd)).toEqual([])
 })
 
+test.each(['environment', 'codex-auth', 'image', 'verify'])(
+  '%s refuses an argument that it does not know, as wrong use, before it does anything',
+  async (step) => {
+    const { code, stdout, stderr } = await setup(['--step', step, '--nonsense'])
+
+    expect(code).toBe(4)
+    expect(stdout).toMatch(/\nSTATUS: failed\nERROR: .*--nonsense.*\n=== END/)
+    expect(stderr).toMatch(/^.*--nonsense.*\n.+\n$/)
+    expect(readdirSync(cwd)).toEqual([])
+  },
+)
+
 test('a step that cannot begin says so in its block, in one sentence', async () => {
   const { code, stdout, stderr } = await setup(['--step', 'environment'], { AGENT_ENGINE: 'x' })
 
