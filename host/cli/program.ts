@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { CodexboxError } from '../../shared/errors.ts'
-import { visible } from '../../shared/visible-text.ts'
 import { packageVersion } from '../package-root.ts'
 import { chatCommand } from './chat-command.ts'
 import type { LoginOptions } from './login-command.ts'
 import { logoutCommand } from './logout-command.ts'
+import { notUnderstood } from './not-understood.ts'
 import type { OneRunOptions } from './options.ts'
 import { runCommand } from './run-command.ts'
 import { Screen } from './screen.ts'
@@ -20,11 +20,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(packageVersion)
     .helpCommand(true)
     .exitOverride()
-    .showHelpAfterError(
-      'A prompt of several words needs quotes; --help lists commands and options.',
-    )
-    // It quotes what it does not understand.
-    .configureOutput({ writeErr: (text) => void process.stderr.write(visible(text)) })
+    .configureOutput({ outputError: (text) => new Screen().error(notUnderstood(text)) })
 
   withRunOptions(program)
     .argument('[prompt]', 'one run with this prompt; without it a chat')

@@ -204,10 +204,32 @@ describe('the exit code', () => {
   )
 
   test.each([
-    ['an unknown option', ['run', '--nope', 'x'], /unknown option '--nope'/],
+    [
+      'an unknown option',
+      ['run', '--nope', 'x'],
+      /^Unknown option '--nope'; --help says what there is\.\n$/,
+    ],
+    [
+      'a mistyped option',
+      ['run', '--jsno', 'x'],
+      /^Unknown option '--jsno' \(did you mean --json\?\); --help says what there is\.\n$/,
+    ],
     ['a mistyped command', ['sesions'], /no command "sesions".*codexbox run sesions/],
-    ['too many arguments', ['run', 'a', 'b'], /too many arguments.*\n.*several words needs quotes/],
-    ['sessions remove without a name', ['sessions', 'remove'], /missing required argument/],
+    [
+      'a prompt without quotes',
+      ['run', 'a', 'b'],
+      /^Too many arguments for 'run', expected 1 .* got 2; a prompt of several words needs quotes\.\n$/,
+    ],
+    [
+      'an argument that a command does not take',
+      ['models', 'all'],
+      /^Too many arguments for 'models', expected 0 .* got 1; --help says what there is\.\n$/,
+    ],
+    [
+      'sessions remove without a name',
+      ['sessions', 'remove'],
+      /^Missing required argument 'names'; --help says what there is\.\n$/,
+    ],
     ['a session there is not', ['sessions', 'show', 'none'], /There is no session none/],
   ])('is 2 for %s', async (_what, args, said) => {
     const { code, stdout, stderr } = await home.run(args)
