@@ -50,7 +50,7 @@ async function* namingFaults(decoded: Readable, body: Readable, codings: readonl
     // What comes too short is a body that broke off.
     if (body.errored || systemCodeOf(error) === 'Z_BUF_ERROR') throw error
     throw new CodingError(
-      `the answer is encoded as "${nameOf(codings.join(', '))}", and not so that it can be read: ${messageOf(error)}`,
+      `the answer is encoded as "${nameOf(codings.join(', '))}", but cannot be decoded: ${messageOf(error)}`,
     )
   }
 }
@@ -70,7 +70,7 @@ function decoderOf(coding: string): Transform {
       if (createZstdDecompress) return createZstdDecompress()
   }
   throw new CodingError(
-    `the answer is encoded as "${nameOf(coding)}", which this version of Node cannot read`,
+    `the answer is encoded as "${nameOf(coding)}", which this version of Node cannot decode`,
   )
 }
 

@@ -69,6 +69,8 @@ const NOT_IN_FAILED =
   'In a failed stream the official client repeats it as it does any unknown code.'
 const NEVER_OLD =
   'The official client names its version with each request. Ours names one when it is refused.'
+const NO_CODING_ASKED_FOR =
+  'No encoding was asked for. A proxy on the way may have added it: check proxy and VPN.'
 const ENOUGH = 'The official client asks up to 30 times; six are enough to be sure.'
 
 /** What can go wrong between us and the model. The first row that fits is the one that counts. */
@@ -869,10 +871,10 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
       {
         name: 'coding-unknown',
         where: ['connecting'],
-        when: { text: /the answer is encoded as .* this version of Node cannot read/ },
+        when: { text: /the answer is encoded as .* this version of Node cannot decode/ },
         code: 'model-unreachable',
-        says: 'The answer of the service cannot be read: {said}',
-        advice: 'Nothing asked for that; a proxy on the way is the usual reason.',
+        says: 'Asked the service: {said}',
+        advice: NO_CODING_ASKED_FOR,
         remedy: 'give-up',
         why: SAME_AGAIN,
       },
@@ -881,8 +883,8 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         where: ['reading'],
         when: { text: /the answer is encoded as / },
         code: 'model-unreachable',
-        says: 'The answer of the service cannot be read: {said}',
-        advice: 'Nothing asked for that; a proxy on the way is the usual reason.',
+        says: 'Asked the service: {said}',
+        advice: NO_CODING_ASKED_FOR,
         remedy: 'retry',
       },
       {

@@ -84,7 +84,7 @@ function partsOf(facts: FailureFacts): Record<string, string> {
     offer: ended(oneLine(headerOf(headers, 'x-codex-promo-message'))),
     until: facts.resetsAt === undefined ? 'try again later' : 'wait for the reset',
     model: model ? `the model '${model}'` : 'this model',
-    otherModel: REPLACEMENT.exec(text)?.[1] ?? 'one that `codexbox models` lists',
+    otherModel: REPLACEMENT.exec(text)?.[1] ?? 'another (`codexbox models` lists them)',
   }
 }
 

@@ -281,11 +281,11 @@ class Run {
     const { minimalClientVersion: version } = form
     if (!version) return failure
     if (this.#clientVersion) {
-      const message = `${failure.message} The list of models has it, and it was asked with \`version: ${version}\` as well.`
+      const message = `The header \`version: ${version}\`, which the list of models asks for, did not help. ${failure.message}`
       return { ...failure, code: 'model-refused', message }
     }
     this.#clientVersion = version
-    const message = `The service refused ${model}, which the list of models has for clients from ${version} on; asking again with \`version: ${version}\`.`
+    const message = `The service refused ${model}, which its list of models has for clients of version ${version} or newer; asking again with the header \`version: ${version}\`.`
     this.#input.emit({ type: 'notice', message })
     return undefined
   }

@@ -62,7 +62,11 @@ function explain(attempt: Attempt): Explained {
     }
   }
   if (error instanceof CodingError) {
-    return { why, advice: 'Nothing asked for that; a proxy on the way is the usual reason.' }
+    return {
+      why,
+      advice:
+        'No encoding was asked for. A proxy on the way may have added it: check proxy and VPN.',
+    }
   }
   if (why.startsWith('HPE_')) {
     return { why: `what answers does not keep to HTTP (${why})`, advice: NOT_THE_SERVICE }

@@ -226,7 +226,7 @@ describe.concurrent('the stream', () => {
 
     expect(finished.error).toMatchObject({
       code: 'model-unreachable',
-      message: expect.stringMatching(/encoded as "snappy".*a proxy on the way/),
+      message: expect.stringMatching(/encoded as "snappy".*A proxy on the way/),
     })
     expect(server.requests).toHaveLength(1)
   })

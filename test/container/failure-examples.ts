@@ -58,7 +58,7 @@ const RAY = { ...HTML, 'cf-ray': '8f00-FRA' }
 const systemError = (code: string, message = `connect ${code} 192.0.2.1:443`) =>
   Object.assign(new Error(message), { code })
 const BROKEN_CODING =
-  'the answer is encoded as "gzip", and not so that it can be read: incorrect header check'
+  'the answer is encoded as "gzip", but cannot be decoded: incorrect header check'
 const gateway = (message: string): Example => ({
   status: 502,
   body: error({ code: 'upstream_unreachable', message }),
@@ -448,7 +448,7 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
   'coding-unknown': [
     {
       connecting: new CodingError(
-        'the answer is encoded as "zstd", which this version of Node cannot read',
+        'the answer is encoded as "zstd", which this version of Node cannot decode',
       ),
     },
   ],

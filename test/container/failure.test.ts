@@ -157,7 +157,7 @@ describe('the model that was named', () => {
     ['The model `gpt-5` has been deprecated. Use `gpt-5.5` instead.', 'gpt-5.5'],
     ['The model gpt-5 was retired and replaced by gpt-5.5.', 'gpt-5.5'],
     ["The 'gpt-5' model is no longer available; please upgrade to gpt-5.6-mini!", 'gpt-5.6-mini'],
-    ['The model gpt-5 has been retired, use another', 'one that `codexbox models` lists'],
+    ['The model gpt-5 has been retired, use another', 'another (`codexbox models` lists them)'],
   ])('is replaced by the one the service names: %s', (text, other) => {
     expect(refused(404, { detail: text }).message).toContain(` Choose ${other} with --model.`)
   })

@@ -109,7 +109,7 @@ describe.each<NonNullable<KnownModel['gate']>['words']>([
     expect(played.finished).toMatchObject({ status: 'done', turns: 2 })
     expect(versionsOf(played)).toEqual([undefined, '0.166.0', '0.166.0'])
     expect(noticesOf(played)).toEqual([
-      'The service refused gpt-9, which the list of models has for clients from 0.166.0 on; asking again with `version: 0.166.0`.',
+      'The service refused gpt-9, which its list of models has for clients of version 0.166.0 or newer; asking again with the header `version: 0.166.0`.',
     ])
   })
 
@@ -121,7 +121,10 @@ describe.each<NonNullable<KnownModel['gate']>['words']>([
       status: 'failed',
       error: {
         code: 'model-refused',
-        message: expect.stringMatching(/'gpt-9'.*asked with `version: 0\.155\.0` as well\.$/),
+        // What is to be done stands last.
+        message: expect.stringMatching(
+          /^The header `version: 0\.155\.0`, .*, did not help\. .*gpt-9.*with --model(, or .*)?\.$/,
+        ),
       },
     })
   })

@@ -725,7 +725,7 @@ test('an answer in a coding that cannot be undone is refused with its name', asy
   const { status, text } = await post(gateway)
 
   expect(status).toBe(502)
-  expect(text).toMatch(/encoded as ..snappy.., which this version of Node cannot read/)
+  expect(text).toMatch(/encoded as ..snappy.., which this version of Node cannot decode/)
 })
 
 test('a response that comes at once, as JSON, is passed on as events, and counted', async () => {

@@ -86,7 +86,8 @@ const said = textAnswer('Hello.').body as string
 /** Those that this Node knows. */
 const CODINGS = ['gzip', 'deflate', 'br', ...('zstdCompress' in zlib ? ['zstd'] : [])]
 
-const PROXY = 'Nothing asked for that; a proxy on the way is the usual reason.'
+const PROXY =
+  'No encoding was asked for. A proxy on the way may have added it: check proxy and VPN.'
 const NETWORK = 'Check the network, VPN and proxy.'
 const NO_SERVICE =
   'What answers is no model service: what came in the place of a stream of events is no response. Check proxy and base URL.'
@@ -241,7 +242,7 @@ const failures: [what: string, answer: Answer, code: string, remedy: string, mes
     'model-unreachable',
     'retry',
     expect.stringMatching(
-      `^The answer of the service cannot be read: the answer is encoded as "${coding}", and not so that it can be read: [\\w ]+\\. ${PROXY}$`,
+      `^Asked the service: the answer is encoded as "${coding}", but cannot be decoded: [\\w ]+\\. ${PROXY}$`,
     ),
   ]),
   [
@@ -249,14 +250,14 @@ const failures: [what: string, answer: Answer, code: string, remedy: string, mes
     encoded(broken(gzipSync(sse([created, done(messageItem('x'.repeat(99_000)))]))), 'gzip'),
     'model-unreachable',
     'retry',
-    expect.stringMatching(/is encoded as "gzip", and not so that it can be read: /),
+    expect.stringMatching(/is encoded as "gzip", but cannot be decoded: /),
   ],
   [
     'a coding that nobody knows',
     encoded(said, 'snappy'),
     'model-unreachable',
     'give-up',
-    `The answer of the service cannot be read: the answer is encoded as "snappy", which this version of Node cannot read. ${PROXY}`,
+    `Asked the service: the answer is encoded as "snappy", which this version of Node cannot decode. ${PROXY}`,
   ],
   ...[gzipSync(said), brotliCompressSync(said), deflateSync(said)].map(
     (bytes, at): (typeof failures)[number] => [

@@ -191,9 +191,7 @@ test('zstd is decoded where Node can, and named where it cannot', async () => {
 
   if ('createZstdDecompress' in zlib) expect(await answer).toBe('hi')
   else {
-    await expect(answer).rejects.toThrow(
-      /encoded as "zstd".*a proxy on the way is the usual reason/,
-    )
+    await expect(answer).rejects.toThrow(/encoded as "zstd".*A proxy on the way may have added it/)
   }
 })
 
@@ -221,7 +219,7 @@ test.each(['gzip', 'deflate', 'br', ...('zstdCompress' in zlib ? ['zstd'] : [])]
 
     const error = await failure(text(body))
     expect(error).toBeInstanceOf(CodingError)
-    expect(String(error)).toContain(`the answer is encoded as "${coding}", and not so that it can`)
+    expect(String(error)).toContain(`the answer is encoded as "${coding}", but cannot be decoded`)
     expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary')
   },
 )
