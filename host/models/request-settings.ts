@@ -85,8 +85,8 @@ export function requestSettings(
 
 /** It needs no network of the container's. */
 const WEB_SEARCH =
-  'The service searches the web for the model (--web-search). That is a way out, of AGENT_NETWORK=none ' +
-  'too: what the model searches for, which may be anything it has read, leaves this machine.'
+  'The service searches the web for the model (--web-search), whatever AGENT_NETWORK says. What the model ' +
+  'searches for leaves this machine, and that may be anything it has read.'
 
 function unknownModel(wanted: WantedSettings & { model: string }): RequestSettings {
   const { model, effort, summary, verbosity } = wanted
