@@ -39,7 +39,10 @@ export function createCodexAuthStep(parts: Omit<CodexProviderOptions, 'config'> 
         }
       } catch (error) {
         if (!(error instanceof CodexboxError)) throw error
-        return failed(error.message, `Then run again: ${setupCommand(NAME)}`)
+        return failed(
+          error.message,
+          `Run again: ${setupCommand(NAME)} [--device | --paste | --import]`,
+        )
       }
     },
   }

@@ -161,7 +161,7 @@ test('a sign-in that the service refuses is a failure with a way on', async () =
     status: 'failed',
     fields: { AUTH_STATUS: 'failed' },
     detail: expect.stringContaining('You said no'),
-    fix: expect.stringContaining('--step codex-auth'),
+    fix: expect.stringContaining('--step codex-auth [--device | --paste | --import]'),
   })
 })
 
