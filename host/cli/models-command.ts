@@ -1,4 +1,3 @@
-import { oneLine } from '../../shared/visible-text.ts'
 import { readConfig } from '../config.ts'
 import { span } from '../format-time.ts'
 import { BUILT_IN_FROM } from '../models/built-in-models.ts'
@@ -25,18 +24,13 @@ export async function modelsCommand(options: { json?: boolean }): Promise<void> 
   new Screen().note(origin(catalogue, provider.name, Date.now()))
 }
 
-const HEAD = ['model', 'name', 'efforts', 'window', '']
+const HEAD = ['model', 'efforts', 'window', '']
 
 function row(model: ModelEntry, byDefault: ModelEntry | undefined): string[] {
-  const { slug, name, efforts, defaultEffort, contextWindow, isListed, upgrade } = model
-  const notes = [
-    model === byDefault && 'default',
-    !isListed && 'hidden',
-    upgrade && `on its way out → ${upgrade}`,
-  ]
+  const { slug, efforts, defaultEffort, contextWindow, isListed, upgrade } = model
+  const notes = [model === byDefault && 'default', !isListed && 'hidden', upgrade && `→ ${upgrade}`]
   return [
     slug,
-    oneLine(name, 40),
     efforts.map((effort) => (effort === defaultEffort ? `${effort}*` : effort)).join(' ') || '–',
     contextWindow ? short(contextWindow) : '–',
     notes.filter(Boolean).join(', '),
@@ -60,8 +54,11 @@ function origin(catalogue: Catalogue, provider: string, now: number): string {
   const { problem } = catalogue
   const hasEfforts = catalogue.models.some(({ defaultEffort }) => defaultEffort !== undefined)
   const star = hasEfforts ? '* the effort if none is named. ' : ''
+  const arrow = catalogue.models.some(({ upgrade }) => upgrade)
+    ? '→ the model that takes its place. '
+    : ''
   const why = problem ? ` ${problem}` : ''
-  return `${star}The list is ${sourceOf(catalogue, provider, now)}.${why}`
+  return `${star}${arrow}The list is ${sourceOf(catalogue, provider, now)}.${why}`
 }
 
 function sourceOf({ source, checkedAt }: Catalogue, provider: string, now: number): string {

@@ -27,7 +27,7 @@ export async function usageCommand(options: { json?: boolean }): Promise<void> {
   print(describe(seen.limits, now))
   if (seen.problem) {
     const age = span(now - seen.at)
-    new Screen().note(`This was said ${age} ago: now ${seen.problem}`, 'yellow')
+    new Screen().note(`These are the figures of ${age} ago. ${seen.problem}`, 'yellow')
   }
 }
 
@@ -42,30 +42,42 @@ function providerWithPlan(config: Config): ProviderPlugin {
 
 function describe(limits: Limits, now: number): string {
   const { plan, reached } = limits
-  const lines = [`plan     ${oneLine(plan ?? 'unknown', 60)}`]
-  for (const limit of limits.limits) lines.push(...describeLimit(limit, reached, now))
+  const windows = limits.limits.flatMap(windowsOf)
+  const width = Math.max(...['credits', ...windows.map(nameOf)].map(({ length }) => length)) + 1
+  const lines = [`${'plan'.padEnd(width)} ${oneLine(plan ?? 'unknown', 60)}`]
+  for (const limit of limits.limits) lines.push(...describeLimit(limit, reached, width, now))
   if (limits.limits.length === 0) lines.push('The service named no limit.')
-  lines.push(...describeCredits(limits.credits))
+  const credits = creditsOf(limits)
+  if (credits) lines.push(`${'credits'.padEnd(width)} ${oneLine(credits, 60)}`)
   return lines.join('\n')
 }
 
-function describeLimit(limit: Limit, reached: string | undefined, now: number): string[] {
-  const { id, name, primary, secondary } = limit
+function describeLimit(
+  limit: Limit,
+  reached: string | undefined,
+  width: number,
+  now: number,
+): string[] {
+  const { id, name } = limit
   const title = name ?? (id === 'codex' ? undefined : id)
   const stopped = id === reached ? ' · reached' : ''
   return [
     ...(title || stopped ? [`${oneLine(title ?? 'general limit', 60)}${stopped}`] : []),
-    ...[primary, secondary]
-      .filter((window) => window !== undefined)
-      .map((window) => row(window, now)),
+    ...windowsOf(limit).map((window) => row(window, width, now)),
   ]
 }
 
-function row(window: LimitWindow, now: number): string {
-  const { usedPercent, windowMinutes, resetsAt } = window
-  const length = windowMinutes ? span(windowMinutes * 60_000) : 'limit'
-  const used = `${Math.round(usedPercent)} % used`
-  return `${length.padEnd(8)} ${bar(usedPercent)} ${used.padStart(10)}${reset(resetsAt, now)}`
+const windowsOf = ({ primary, secondary }: Limit) =>
+  [primary, secondary].filter((window) => window !== undefined)
+
+const nameOf = ({ windowMinutes }: LimitWindow) =>
+  windowMinutes ? span(windowMinutes * 60_000) : 'limit'
+
+function row(window: LimitWindow, width: number, now: number): string {
+  const { usedPercent, resetsAt } = window
+  // As in the notice of a run: 100 % is not said of what can still be used.
+  const used = `${Math.floor(usedPercent)} % used`
+  return `${nameOf(window).padEnd(width)} ${bar(usedPercent)} ${used.padStart(10)}${reset(resetsAt, now)}`
 }
 
 function reset(at: number | undefined, now: number): string {
@@ -81,9 +93,8 @@ function bar(percent: number): string {
   return `${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)}`
 }
 
-function describeCredits(credits: Limits['credits']): string[] {
-  if (!credits) return []
+function creditsOf({ credits }: Limits): string | undefined {
+  if (!credits) return undefined
   const { unlimited, hasCredits, balance } = credits
-  const amount = unlimited ? 'unlimited' : (balance ?? (hasCredits ? 'some' : 'none'))
-  return [`credits  ${oneLine(amount, 60)}`]
+  return unlimited ? 'unlimited' : (balance ?? (hasCredits ? 'some' : 'none'))
 }

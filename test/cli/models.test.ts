@@ -36,12 +36,13 @@ test('lists what the account can ask, the default first, and where that is known
 
   expect(code).toBe(0)
   expect(stdout.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
-    ['model', 'name', 'efforts', 'window'],
-    ['gpt-secret', 'GPT-SECRET', 'low medium* high', '272k', 'hidden'],
-    ['gpt-new', 'GPT-NEW', 'low medium* high', '272k', 'default'],
-    ['gpt-old', 'GPT-OLD', 'low medium* high', '–', 'on its way out → gpt-new'],
+    ['model', 'efforts', 'window'],
+    ['gpt-secret', 'low medium* high', '272k', 'hidden'],
+    ['gpt-new', 'low medium* high', '272k', 'default'],
+    ['gpt-old', 'low medium* high', '–', '→ gpt-new'],
     [''],
   ])
+  expect(stderr).toContain('→ the model that takes its place.')
   expect(stderr).toContain('as the service has just said')
 })
 
@@ -69,17 +70,26 @@ test('knows some models of itself, and says so', async () => {
   const { stdout, stderr } = await home.run(['models'], { env: await signedIn(home, service) })
 
   expect(stdout).toContain('gpt-6.2-sol')
+  // A line of a terminal.
+  expect(Math.max(...stdout.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80)
   expect(stderr).toMatch(/built into codexbox, from Codex CLI 0\.171\.0, \d.* old; .*status 404/s)
 })
 
 test('cannot be made to move the cursor', async () => {
-  const display_name = '\x1b]0;owned\x07\x1b[2J\nnew line'
+  const display_name = '\x1b]0;owned\x07\x1b[2J\x9b\nnew line'
   service.replies[MODELS] = [{ json: { models: [wireModel('m', { display_name })] } }]
 
-  const { stdout } = await home.run(['models'], { env: await signedIn(home, service) })
+  const env = await signedIn(home, service)
 
-  expect(stdout.match(/(?!\n)\p{Cc}/gu)).toBeNull()
-  expect(stdout.split('\n')).toHaveLength(3)
+  for (const [args, lines] of [
+    [['models'], 2],
+    [['models', '--json'], 1],
+  ] as const) {
+    const { stdout } = await home.run(args, { env })
+
+    expect(stdout.match(/(?!\n)\p{Cc}/gu)).toBeNull()
+    expect(stdout.split('\n')).toHaveLength(lines + 1)
+  }
 })
 
 test('prints one JSON line with --json', async () => {

@@ -47,7 +47,7 @@ function usage(fiveHours: number, week: number, about: object = {}): JsonReply {
 }
 
 test('shows the plan, each window with what is used and when it begins anew, and the credits', async () => {
-  service.replies[USAGE] = [usage(25, 80)]
+  service.replies[USAGE] = [usage(25, 80.9)]
 
   const { code, stdout, stderr } = await home.run(['usage'], { env: await signedIn(home, service) })
 
@@ -96,11 +96,11 @@ test('shows other limits by their names, and the one that is reached', async () 
   const { stdout } = await home.run(['usage'], { env: await signedIn(home, service) })
 
   expect(stdout.split('\n')).toEqual([
-    'plan     plus',
+    'plan         plus',
     'general limit · reached',
-    `limit    ${'█'.repeat(20)} 130 % used`,
+    `limit        ${'█'.repeat(20)} 130 % used`,
     'gpt-6-astra',
-    `2 days 12 h ${'░'.repeat(20)}   0 % used`,
+    `2 days 12 h  ${'░'.repeat(20)}   0 % used`,
     '',
   ])
 })
@@ -114,7 +114,7 @@ test('falls back to what was said last, and says how long ago and why', async ()
 
   expect(code).toBe(0)
   expect(stdout).toContain('25 % used')
-  expect(stderr).toMatch(/This was said \d+ s ago: now .*status 500/)
+  expect(stderr).toMatch(/^These are the figures of \d+ s ago\. Asked .*: status 500 came back\.$/m)
 })
 
 test('never shows what was said of another account', async () => {
