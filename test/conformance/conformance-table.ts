@@ -19,16 +19,24 @@ export interface Case {
 
 /** The tables of docs/conformance.md, in their order. Each is filled by one test file. */
 const GROUPS = {
-  Request: 'What stands in a request. `…` is a value that is different each time or says who asks.',
-  Runs: 'Whole runs, and conversations of several.',
-  Tools: 'Calls of tools. Commands of the recordings are given to our own shell tool.',
+  Request:
+    'The first request of six recordings, field by field; `in 01, 02` are their numbers. `…` stands for what is not ' +
+    'compared: it is new each time, or belongs to the program that asks, like its name and its tools. There, ' +
+    '*the same* says no more than that both send the field.',
+  Runs:
+    'Whole runs, and conversations of several. Newer models are asked in a lite form: the tools stand in the input, ' +
+    'and a header says so.',
+  Tools:
+    'Calls of tools. Where a recording calls the shell tool of the official client, the model of the test calls ours.',
   'Errors and retries':
     'What comes back from a service that does not answer as it should. The matrix of single errors, ' +
     'and what a person is told of each, is a table of its own: [errors](errors.md).',
-  Credentials: 'Tokens that end, are refused or cannot be renewed.',
+  Credentials:
+    'Tokens that end, are refused or cannot be renewed. An account check is `GET /backend-api/wham/accounts/check`, ' +
+    'which says where the requests of a workspace have to go.',
   Compaction: 'Conversations that become too long.',
-  'Small checks': 'What was looked at beside whole runs.',
-  'Not done on purpose': 'What the official client does and codexbox leaves.',
+  'Small checks': 'Single questions, each with a setup of its own.',
+  'Not done on purpose': 'What the official client does and codexbox does not.',
 } as const
 export type Group = keyof typeof GROUPS
 
@@ -53,11 +61,12 @@ export class ConformanceTable {
     this.#cases.push(found)
   }
 
-  /** To be called by the last test of a file. `UPDATE_DOCS=1` writes the table instead. */
+  /** To be called by the last test of a file. `UPDATE_DOCS=1` writes the table, and the page's head, instead. */
   expectInDocs(): void {
     const section = render(this.#group, this.#cases)
     if (process.env.UPDATE_DOCS) writeSection(this.#group, section)
     expect(sections().get(this.#group), `stale; run ${UPDATE}`).toBe(section)
+    expect(headInDocs(), `stale; run ${UPDATE}`).toBe(head())
   }
 }
 
@@ -66,18 +75,22 @@ const UPDATE = 'UPDATE_DOCS=1 npx vitest run test/conformance --no-file-parallel
 
 const head = () => `# Conformance
 
-codexbox speaks to the service as the official client does, as far as that is good for a run. Recordings of
-${recordedClient()} against a stand-in of the service show what it did; the tests play the server's side of each to
-codexbox and compare. This page is written by them, with what was seen in the run, and they fail when it is stale, when a
-difference has no reason, or when a recording is not in it.
+How codexbox speaks to the service, compared with the official client case by case. A case is a recording of
+${recordedClient()}: what a stand-in of the service answered, and what the client did. The tests give the same answers to
+codexbox, compare, and write this page from what they saw. They fail when the page is stale, when a difference has no
+reason, and when a recording has no row.
 
-The stand-in is no evidence of what the real service sends: what is shown is how clients behave. To write this page
-anew: \`${UPDATE}\`.
+The stand-in is no evidence of what the real service sends: what is shown is how the two clients behave.
 
-Whether the newest official client still does what was recorded: \`npm run drift\` takes it from npm, plays every
-recording to it on this machine, and prints what differs.`
+A row tells how many requests were made, how long the client waited before it repeated one, which items the last request
+had beside those of the first (*sends back*; after a compaction, all that it had but the instructions), and how the run
+ended. *The same* means that all of this is equal.
 
-/** The one that all recordings are of. */
+To write the page anew: \`${UPDATE}\`.
+To see whether the newest official client still does what was recorded: \`npm run drift\`. It takes the client from
+npm, gives it every recording on this machine, and prints what differs.`
+
+/** The client that all recordings are of. */
 function recordedClient(): string {
   const file = join(packageRoot, 'test/fixtures/recordings/01-text-gpt-5.5.json')
   return JSON.parse(readFileSync(file, 'utf8')).client.version
@@ -111,10 +124,14 @@ function render(group: Group, cases: readonly Case[]): string {
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
 
+const page = () => (existsSync(FILE) ? readFileSync(FILE, 'utf8') : '')
+
+/** What stands above the first table. */
+const headInDocs = () => page().split(/^## /m)[0]?.trim()
+
 function sections(): Map<string, string> {
-  const text = existsSync(FILE) ? readFileSync(FILE, 'utf8') : ''
   return new Map(
-    text
+    page()
       .split(/^## /m)
       .slice(1)
       .map((part) => [part.slice(0, part.indexOf('\n')), part.slice(part.indexOf('\n')).trim()]),

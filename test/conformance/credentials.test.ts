@@ -21,7 +21,7 @@ async function outcomeOf(played: HostScene): Promise<Pick<FinishedEvent, 'status
 
 const RENEWED_AT_ONCE =
   'Only one program writes our tokens, so reading them again brings nothing new: a refused token is renewed at the first refusal, not at the second.'
-const NEW_TOKEN = 'The workspace is asked about once for each token.'
+const NEW_TOKEN = 'Each token gets one account check.'
 const NO_LOOP = 'One new token is enough to see that tokens are not what is wrong.'
 
 const NOT_SENT =
@@ -119,7 +119,7 @@ test('94d-accounts-check-fails: nothing is sent while it is not known where to',
   })
 })
 
-const NOT_FOUND = 'An answer that says no is believed; only silence, 429 and 5xx are asked again.'
+const NOT_FOUND = 'A refusal is final; only after silence, 429 and 5xx is the check made again.'
 
 test('docs/conformance.md says what these sign-ins have shown', () => {
   table.expectInDocs()

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { packageRoot } from '../../host/package-root.ts'
@@ -14,6 +14,18 @@ test('every recording has its row in docs/conformance.md', () => {
   const rows = casesInDocs()
   const missing = names.filter((name) => !COLLECTIONS.includes(name) && !rows.includes(name))
   expect(missing).toEqual([])
+})
+
+test('all recordings are of the client that docs/conformance.md names', () => {
+  const folder = join(packageRoot, 'test/fixtures/recordings')
+  const clients = readdirSync(folder).map((file) => {
+    const { client } = JSON.parse(readFileSync(join(folder, file), 'utf8'))
+    return client.version ?? client
+  })
+
+  const [client, ...others] = new Set(clients)
+  expect(others).toEqual([])
+  expect(readFileSync(join(packageRoot, 'docs/conformance.md'), 'utf8')).toContain(client)
 })
 
 const same: Case = {

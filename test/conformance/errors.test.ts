@@ -37,7 +37,7 @@ const MAKES_ROOM: ReplayOptions = {
 }
 const OTHER_REGION = 'Which region a request came from does not change within seconds.'
 const NO_NOTE =
-  'The official client tells the model that its answer was filtered. The request is repeated as it was.'
+  'The official client tells the model that its answer was filtered; codexbox repeats the request as it was.'
 
 const PATIENTLY = { timeout: PATIENCE_MS }
 
@@ -59,7 +59,9 @@ describe.concurrent('given up after five retries', PATIENTLY, () => {
 
   // The official client repeats inside each repetition and asks 30 times; six are enough to be sure.
   test('41-500-always: six requests, not thirty', async (t) => {
-    const scene = await replay(t, '41-500-always', { why: { requests: ONE_LAYER } })
+    const scene = await replay(t, '41-500-always', {
+      why: { requests: `${ONE_LAYER} Its waits begin anew after every fifth request.` },
+    })
 
     expect(scene.recorded.requests).toBe(30)
     expect(scene.server.requests).toHaveLength(6)

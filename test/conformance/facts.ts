@@ -59,8 +59,8 @@ export function credentialFacts(
 ): Facts {
   return {
     requests: counted(requests, 'request'),
-    tokens: `${counted(tokens, 'renewal')} asked for`,
-    workspace: `workspace asked for ${counted(accounts, 'time')}`,
+    tokens: counted(tokens, 'token request'),
+    workspace: counted(accounts, 'account check'),
     end,
   }
 }

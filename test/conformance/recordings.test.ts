@@ -77,7 +77,7 @@ describe.concurrent('plain answers', PATIENTLY, () => {
 describe.concurrent('what the user sets', PATIENTLY, () => {
   test('87-agents-md-and-effort: effort and summary are the ones that were asked for', async (t) => {
     const { server } = await replaySettings(t, '87-agents-md-and-effort', {
-      note: 'leaves `AGENTS.md` to the model: it lies in the workspace',
+      note: 'does not send `AGENTS.md`, which the model can read in the workspace',
     })
 
     expect(server.requests[0]?.body.reasoning).toEqual({ effort: 'low', summary: 'concise' })
@@ -199,7 +199,7 @@ describe.concurrent('tools', PATIENTLY, () => {
       '06-reasoning-roundtrip-lite',
       {
         given: LITE,
-        note: 'offers its own tools in the lite form too: `exec`, which runs JavaScript, is answered with their names',
+        note: 'has no `exec`, which runs JavaScript: the call is answered with the names of the tools there are',
       },
     )
 
@@ -221,7 +221,7 @@ describe.concurrent('tools', PATIENTLY, () => {
 
   test('08-tool-output-truncation: long output is cut in the middle, wrong calls are answered', async (t) => {
     const { finished, server } = await heldAgainst(t, tools, '08-tool-output-truncation', {
-      note: 'cuts at the bytes that the run allows, in the middle as well',
+      note: 'cuts in the middle as well, at a number of bytes instead of tokens',
     })
 
     const outputs = outputsSent(server, 3)

@@ -16,28 +16,29 @@ import { type Cleanup, play, recording, type SentRequest } from './replay.ts'
 
 const table = new ConformanceTable('Request')
 
-const DEFINED_BY_US = 'Our tools and instructions, not theirs.'
 const TELLS_TOO_MUCH =
-  'It says where on the disk the work is done and which installation does it; a run needs neither.'
-const ONE_NAME = 'One name for a conversation is enough: `session-id` and `thread-id` carry it.'
+  'It tells the folder that is worked in, and names the installation; a run needs neither.'
+const ONE_NAME =
+  'It repeats the name of the conversation, which `session-id` and `thread-id` carry already.'
 const OF_THEIR_PROGRAM =
-  'It speaks of the official program, and we are another; it is named only where a listed model is refused without.'
+  'It is the version of the official program, and codexbox is another. Only a listed model that is refused without it is asked again with the version that the list names.'
 const NOT_ASKED_FOR =
-  'Nothing is gained by an encoded answer of small events; one that comes all the same is decoded.'
+  'An encoding gains nothing for an answer of small events. An answer that comes encoded all the same is decoded.'
 
 const WHY: Record<string, string> = {
   'header version': OF_THEIR_PROGRAM,
   'header accept-encoding': NOT_ASKED_FOR,
-  'header x-codex-routing-hint': 'The body names the model.',
+  'header x-codex-routing-hint': 'It names the model, as the body does.',
   'header x-codex-window-id': ONE_NAME,
   'header x-client-request-id': ONE_NAME,
   'header x-codex-turn-metadata': TELLS_TOO_MUCH,
   'header content-encoding':
-    'Long bodies alone are sent as zstd, and where Node can (22.15): a short one is on its way as fast.',
+    'Only bodies of 64 KiB and more are sent as zstd, to ChatGPT alone, and where Node can (22.15). A shorter one arrives as soon without.',
   'body client_metadata': TELLS_TOO_MUCH,
-  'body service_tier': 'There is no such setting.',
-  'body text.format.name': 'The name is free.',
-  input: `${DEFINED_BY_US} They stand in one message; what the surroundings are, the model finds out.`,
+  'body service_tier': 'codexbox has no setting for it.',
+  'body text.format.name': 'Any name will do.',
+  input:
+    'The instructions are our own, in one message. What the surroundings are, the model finds out with its tools.',
 }
 
 describe('the first request', () => {

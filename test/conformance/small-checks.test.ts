@@ -157,7 +157,7 @@ describe('a run', () => {
     seen(
       'error-event',
       `${server.requests.length} request, ${turn}`,
-      'What the service says is read in whatever way it comes: a limit of hours is not lifted by five retries.',
+      'An `error` event is read like a refused request: a limit of hours is not lifted by five retries.',
     )
   })
 
@@ -180,8 +180,8 @@ describe('a run', () => {
 })
 
 const HTTP =
-  'A request of its own for each answer goes through every proxy and through the socket of a container without a network. ' +
-  'A WebSocket saves the resending of the history, whose beginning the service caches all the same.'
+  'codexbox asks over HTTP, with one request for each answer: that passes proxies, and the socket of a container without a network. ' +
+  'A WebSocket would save sending the history again, whose beginning the service caches in any case.'
 
 describe.concurrent('what a WebSocket brought', () => {
   const cases: [name: string, differs: string[]][] = [

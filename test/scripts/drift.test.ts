@@ -207,7 +207,7 @@ describe('docs/conformance.md', () => {
 
   test.each([
     ['44-cut-always', '| 6 requests', '| 16 requests'],
-    ['21-auth-401-always', '6 renewals', '7 renewals'],
+    ['21-auth-401-always', '6 token requests', '7 token requests'],
     ['95-websocket-text', '2 requests', '3 requests'],
     ['header accept-encoding', '`zstd,gzip`', '`gzip`'],
     ['body stream', '`true`', '`false`'],
