@@ -109,7 +109,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       if (error.exitCode === 0) return 0
       // Commander has said it already, on stderr.
       oweFinishedTo(argv)
-      return tellFailure(new CodexboxError('wrong-use', error.message), () => {})
+      return tellFailure(new CodexboxError('wrong-use', notUnderstood(error.message)), () => {})
     }
     return tellFailure(error, (sentence) => new Screen().error(sentence))
   }
