@@ -20,7 +20,7 @@ import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
 import { type MountSource, releaseSources } from '../workspace/mount-source.ts'
 import { holdWorkspace, type Workspace } from '../workspace/open-workspace.ts'
 import { pinGit } from '../workspace/pin-git.ts'
-import { historyOf } from './history.ts'
+import { historyOf, isUnfinished, lastWorkspace } from './history.ts'
 import { instructions } from './instructions.ts'
 import { LiveAgent } from './live-agent.ts'
 import type { OutputSchema } from './output-schema.ts'
@@ -111,12 +111,17 @@ export class Conversation {
     return this.#begin({ prompt, ...(images?.length ? { images: [...images] } : {}) }, options)
   }
 
-  /** Goes on where the session ends, without saying anything: after a crash, a failure or a limit. */
+  /**
+   * Goes on where the session ends, without saying anything: after a crash, a failure or a limit.
+   * @throws CodexboxError `wrong-use` where the session is empty, or its last run is done
+   */
   resume(options: RunOptions = {}): Run {
-    if (!this.#parts.log.lines.some(({ type }) => type === 'item')) {
+    const { lines } = this.#parts.log
+    if (!isUnfinished(lines)) {
+      const why = lines.some(({ type }) => type === 'item') ? 'ended with its answer' : 'is empty'
       throw new CodexboxError(
         'wrong-use',
-        `There is nothing to go on with: the session ${this.session} is empty. Give a prompt.`,
+        `There is nothing to go on with: the session ${this.session} ${why}. Give a prompt.`,
       )
     }
     return this.#begin({}, options)
@@ -352,6 +357,11 @@ export class Conversation {
 
   #logRun(run: Run, connection: ModelConnection): void {
     const { log, provider, workspace } = this.#parts
+    const before = lastWorkspace(log.lines)
+    if (before !== undefined && before !== workspace.path) {
+      const message = `The session ${log.name} last worked in ${before}; it goes on in ${workspace.path}, which the model is told.`
+      run.emit({ type: 'notice', message })
+    }
     log.append({
       type: 'run',
       runId: run.id,

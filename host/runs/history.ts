@@ -45,6 +45,18 @@ export function historyOf(lines: readonly SessionLine[], owner: string): History
   }
 }
 
+/** The folder that the last item of the session is from. */
+export function lastWorkspace(lines: readonly SessionLine[]): string | undefined {
+  const last = lines.findLast(({ type }) => type === 'item')
+  return last?.type === 'item' ? runsOf(lines).get(last.runId)?.workspace : undefined
+}
+
+/** Whether the last run that has left an item is unfinished: it failed, was interrupted, or its process was killed. */
+export function isUnfinished(lines: readonly SessionLine[]): boolean {
+  const done = lines.findLastIndex((line) => line.type === 'finished' && line.status === 'done')
+  return lines.slice(done + 1).some(({ type }) => type === 'item')
+}
+
 const said = (count: number, what: string) => (count > 0 ? [`${count} ${what}`] : [])
 
 /** An output answers the call before it of its kind and id. */
@@ -90,17 +102,23 @@ function withUsableIds(items: readonly Item[]) {
 
 /** What is sealed can only be read by the account it was made for. */
 function ownItems(lines: readonly SessionLine[], owner: string) {
-  const owners = new Map<string, string>()
+  const runs = runsOf(lines)
   let items: Item[] = []
   let foreign = 0
   let countedTokens: number | undefined
+  let workspace: string | undefined
+  const workIn = (next: string | undefined) => {
+    if (workspace !== undefined && next !== workspace) items.push(MOVED)
+    workspace = next
+  }
   for (const line of lines) {
-    if (line.type === 'run') owners.set(line.runId, line.owner)
     if (line.type === 'session' || line.type === 'run') continue
-    const isOwn = owners.get(line.runId) === owner
+    const run = runs.get(line.runId)
+    const isOwn = run?.owner === owner
     const isReadable = (item: Item) => isOwn || !isSealed(item)
     switch (line.type) {
       case 'item':
+        workIn(run?.workspace)
         if (isReadable(line.item)) items.push(line.item)
         else foreign++
         break
@@ -120,8 +138,30 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
         break
     }
   }
+  workIn([...runs.values()].at(-1)?.workspace)
   return { items, foreign, countedTokens }
 }
+
+/** What the model knows of files is of another folder, which may have files of the same names. */
+const MOVED: Item = {
+  type: 'message',
+  role: 'developer',
+  content: [
+    {
+      type: 'input_text',
+      text:
+        'The conversation goes on in another folder: the working directory is not the one of the messages and ' +
+        'calls above. What they say about files may be untrue here; look again before you rely on it.',
+    },
+  ],
+}
+
+type RunLine = Extract<SessionLine, { type: 'run' }>
+
+const runsOf = (lines: readonly SessionLine[]) =>
+  new Map(
+    lines.flatMap((line): [string, RunLine][] => (line.type === 'run' ? [[line.runId, line]] : [])),
+  )
 
 /** Whether it is for a tool of ours. */
 export const isCall = (item: Item) =>

@@ -6,7 +6,12 @@ import type { Item } from '../../shared/items.ts'
 const OWNER = 'codex:ada'
 
 /** The lines of a session with one run of `owner`. */
-function aRun(items: readonly Item[], owner = OWNER, runId = 'run-1'): SessionLine[] {
+function aRun(
+  items: readonly Item[],
+  owner = OWNER,
+  runId = 'run-1',
+  workspace = '/w',
+): SessionLine[] {
   const run: SessionLine = {
     type: 'run',
     runId,
@@ -14,7 +19,7 @@ function aRun(items: readonly Item[], owner = OWNER, runId = 'run-1'): SessionLi
     provider: 'codex',
     model: 'gpt-5.5',
     owner,
-    workspace: '/w',
+    workspace,
   }
   return [run, ...items.map((item) => ({ type: 'item' as const, runId, item }))]
 }
@@ -136,4 +141,25 @@ test('reasoning that was given up stays given up, what came later is kept', () =
   ]
 
   expect(historyOf(lines, OWNER).items).toEqual([message('a'), reasoning, message('b')])
+})
+
+test.each([
+  ['stays in its folder', ['/w a', '/w b'], ['a', 'b']],
+  ['moves', ['/w a', '/v b', '/v c'], ['a', 'moved', 'b', 'c']],
+  ['moves and has said nothing there yet', ['/w a', '/v'], ['a', 'moved']],
+  ['comes back before anything is said elsewhere', ['/w a', '/v', '/w b'], ['a', 'b']],
+  ['comes back', ['/w a', '/v b', '/w c'], ['a', 'moved', 'b', 'moved', 'c']],
+  ['begins', ['/w'], []],
+])('the model is told where a session %s', (_, runs, expected) => {
+  const lines = runs.flatMap((run, index) => {
+    const [workspace, text] = run.split(' ')
+    return aRun(text ? [message(text)] : [], OWNER, `run-${index}`, workspace)
+  })
+
+  const { items } = historyOf(lines, OWNER)
+
+  const texts = items.map(({ role, content }) =>
+    role === 'developer' ? 'moved' : (content as { text: string }[])[0]?.text,
+  )
+  expect(texts).toEqual(expected)
 })

@@ -45,6 +45,8 @@ export interface Bench {
 
 export interface OpenOptions {
   key?: string
+  /** Instead of the bench's own. */
+  workspace?: string
   limits?: Partial<RunLimits>
   /** Instead of the real container script. */
   agentFile?: string
@@ -72,7 +74,9 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
     workspace,
     dataDir,
     starts,
-    async open({ key = KEY, limits, agentFile, engine, outputSchema, prepare } = {}) {
+    async open(options = {}) {
+      const { key = KEY, limits, agentFile, engine, outputSchema, prepare } = options
+      const folderOfWork = options.workspace ?? workspace
       const env = { OPENAI_API_KEY: key, OPENAI_BASE_URL: new URL('.', server.endpoint.url).href }
       const config = readConfig({ ...env, CODEX_DATA_DIR: dataDir }, folder)
       const provider = openaiProvider(config)
@@ -81,8 +85,8 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
       const conversation = new Conversation({
         config,
         // As whoever the tests run as.
-        workspace: openWorkspace(workspace, dataDir),
-        watch: watchAutorun(workspace),
+        workspace: openWorkspace(folderOfWork, dataDir),
+        watch: watchAutorun(folderOfWork),
         provider: { ...provider, ...(agentFile ? { containerProvider: agentFile } : {}) },
         engine: { ...observed(processEngine, starts), ...engine },
         log,

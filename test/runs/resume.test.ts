@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readOutputSchema } from '../../host/runs/output-schema.ts'
@@ -55,6 +55,43 @@ test('an empty session has nothing to go on with', async () => {
   const conversation = await bench.open()
 
   expect(() => conversation.resume()).toThrow(expect.objectContaining({ code: 'wrong-use' }))
+})
+
+test('a session whose last run is done has nothing to go on with, and no model is asked again', async () => {
+  bench.server.play(textAnswer('The answer.'), textAnswer('The same again.'))
+  const first = await bench.open()
+  await first.run('Ask.').result
+  await first.close()
+
+  const second = await bench.open()
+
+  expect(() => second.resume()).toThrow(/observed ended with its answer/)
+  expect(bench.server.requests).toHaveLength(1)
+})
+
+test('a session that goes on in another folder says so to the person and to the model, once', async () => {
+  bench.server.play(textAnswer('One.'), textAnswer('Two.'), textAnswer('Three.'))
+  const elsewhere = join(bench.dataDir, '..', 'elsewhere')
+  mkdirSync(elsewhere)
+  const told: string[][] = []
+  for (const workspace of [bench.workspace, elsewhere, elsewhere]) {
+    const conversation = await bench.open({ workspace })
+    const notices: string[] = []
+    for await (const event of conversation.run('Go on.')) {
+      if (event.type === 'notice') notices.push(event.message)
+    }
+    told.push(notices)
+    await conversation.close()
+  }
+
+  expect(told).toEqual([[], [expect.stringContaining(`last worked in ${bench.workspace};`)], []])
+  const roles = bench.server.requests.map(({ body }) => body.input.slice(1).map(({ role }) => role))
+  const one = ['user', 'assistant']
+  expect(roles).toEqual([
+    ['user'],
+    [...one, 'developer', 'user'],
+    [...one, 'developer', ...one, 'user'],
+  ])
 })
 
 test('images go with the prompt they are for, in the first run and in later ones', async () => {
