@@ -238,8 +238,8 @@ export const RunEvent = z.discriminatedUnion('type', [
     ...head,
     type: z.literal('repair'),
     message: z.string(),
-    /** All reasoning before this was given up: the service cannot read it any more. */
-    drops: z.literal('reasoning').optional(),
+    /** What of all before this was given up: the service cannot read the reasoning, or refuses an image. */
+    drops: z.enum(['reasoning', 'images']).optional(),
   }),
   /** From here on the conversation is `items`, in the place of everything before. */
   z.object({

@@ -13,6 +13,7 @@ export type Where = 'http' | 'failed' | 'incomplete' | 'connecting' | 'reading'
  * - `retry`: it may
  * - `ask-for-secrets`: the host may have a newer token; once
  * - `drop-reasoning`: the request may pass without the sealed reasoning of earlier turns; once
+ * - `drop-images`: the request may pass without the images of the conversation; once, and not where they are the prompt's
  * - `compact`: the conversation has to become shorter first; once
  * - `name-client-version`: the service may take us for an old client; once, for a listed model
  */
@@ -21,6 +22,7 @@ export type Remedy =
   | 'retry'
   | 'ask-for-secrets'
   | 'drop-reasoning'
+  | 'drop-images'
   | 'compact'
   | 'name-client-version'
 
@@ -61,6 +63,21 @@ export interface FailureRow {
 
 const ANSWER = ['http', 'failed'] as const
 const USAGE_LIMIT = ['usage_limit_reached']
+/** The codes of the Responses API for images. */
+const IMAGE_REFUSED = [
+  'invalid_image',
+  'image_parse_error',
+  'invalid_image_format',
+  'invalid_image_mode',
+  'invalid_image_url',
+  'invalid_base64_image',
+  'unsupported_image_media_type',
+  'empty_image_file',
+  'image_too_large',
+  'image_too_small',
+  'image_file_too_large',
+  'image_content_policy_violation',
+]
 const REACHED_TYPE = 'x-codex-rate-limit-reached-type'
 const CREDITS = 'https://chatgpt.com/settings/usage'
 const SAME_AGAIN = 'The official client repeats it; the same request gets the same answer.'
@@ -305,21 +322,24 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
       {
         name: 'image-unreadable',
         where: ANSWER,
-        when: { named: ['invalid_image', 'image_parse_error', 'invalid_image_format'] },
+        when: { named: IMAGE_REFUSED },
         code: 'model-refused',
-        says: 'The service cannot read an image of this conversation: {said}',
-        advice: 'Start a new session without it.',
-        remedy: 'give-up',
+        says: 'The service refuses an image of this conversation: {said}',
+        advice: 'Ask again without it, or with another.',
+        remedy: 'drop-images',
         why: SAME_AGAIN,
       },
       {
         name: 'image-unreadable-in-words',
-        where: ['http'],
-        when: { status: [400], text: /not represent a valid image|invalid image/i },
+        where: ANSWER,
+        when: {
+          status: [400],
+          text: /not represent a valid image|(invalid|unsupported) image|\bimage_url\b/i,
+        },
         code: 'model-refused',
-        says: 'The service cannot read an image of this conversation: {said}',
-        advice: 'Start a new session without it.',
-        remedy: 'give-up',
+        says: 'The service refuses an image of this conversation: {said}',
+        advice: 'Ask again without it, or with another.',
+        remedy: 'drop-images',
       },
       {
         name: 'prompt-refused',
@@ -636,8 +656,8 @@ export const failureGroups: readonly { title: string; rows: readonly FailureRow[
         when: { status: [413] },
         code: 'context-full',
         says: 'The conversation is too large to be sent (413): {said}',
-        advice: 'Start a new session; large images are the usual reason.',
-        remedy: 'give-up',
+        advice: 'Ask again without large images, the usual reason, or start a new session.',
+        remedy: 'drop-images',
         why: SAME_AGAIN,
       },
       {

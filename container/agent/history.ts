@@ -1,4 +1,5 @@
 import type { Item } from '../../shared/items.ts'
+import { REFUSED_IMAGE, withoutImages } from '../../shared/without-images.ts'
 
 /** Characters of JSON that make a token, roughly; the service counts four bytes of output as one. */
 const BYTES_PER_TOKEN = 4
@@ -7,6 +8,7 @@ const BYTES_PER_TOKEN = 4
 const IMAGE_BYTES = 8000
 /** Of all images together; one request is bounded, and a conversation must not grow past that. */
 const MAX_IMAGES_BYTES = 24 * 1024 * 1024
+const TOO_LARGE = '[an earlier image, left out for its size]'
 const DATA_URL = /data:image\/[^"]+/g
 
 /**
@@ -81,6 +83,18 @@ export class History {
     return dropped
   }
 
+  /** Puts a note in the place of each image; says how many there were. */
+  dropImages(): number {
+    let dropped = 0
+    for (const [index, { encoded, imageBytes }] of this.#entries.entries()) {
+      if (imageBytes === 0) continue
+      const { item, images } = withoutImages(JSON.parse(encoded), REFUSED_IMAGE)
+      if (images > 0) this.#entries[index] = entryOf(item)
+      dropped += images
+    }
+    return dropped
+  }
+
   /** What the user said, the newest within `maxTokens`, oldest first. */
   userMessages(maxTokens: number): Item[] {
     const kept: Item[] = []
@@ -119,7 +133,7 @@ export class History {
     for (const [index, entry] of [...this.#entries.entries()].toReversed()) {
       room -= entry.imageBytes
       if (entry.imageBytes > 0 && room < 0) {
-        this.#entries[index] = entryOf(JSON.parse(entry.encoded, withoutImage))
+        this.#entries[index] = entryOf(withoutImages(JSON.parse(entry.encoded), TOO_LARGE).item)
         this.#droppedImages++
       }
     }
@@ -163,10 +177,3 @@ function entryOf(item: Item): Entry {
 const isCall = ({ type }: Entry) => type.endsWith('_call')
 const sizeOf = (entries: readonly Entry[]) => entries.reduce((sum, { size }) => sum + size, 0)
 const bytesOf = (texts: readonly string[]) => texts.reduce((sum, { length }) => sum + length, 0)
-
-/** For `JSON.parse`: a note in the place of each image. */
-function withoutImage(_: string, value: unknown): unknown {
-  const isImage =
-    typeof value === 'object' && value !== null && 'type' in value && value.type === 'input_image'
-  return isImage ? { type: 'input_text', text: '[an earlier image, left out for its size]' } : value
-}

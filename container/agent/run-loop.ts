@@ -115,6 +115,8 @@ class Run {
   #turnState: string | undefined
   /** Named with each request since one was refused without. */
   #clientVersion: string | undefined
+  /** Whether the user has given images with the prompt: an answer without them is none to it. */
+  #hasImages = false
   #hasShownText = false
   #isAnswer = false
   #servedBy: string | undefined
@@ -131,6 +133,7 @@ class Run {
   }
 
   say(text: string, images?: readonly string[]): void {
+    this.#hasImages ||= Boolean(images?.length)
     this.#record({ ...userMessage(text, images), id: newId('message') })
   }
 
@@ -231,6 +234,8 @@ class Run {
         return isFirst && (await this.#renewSecrets()) ? undefined : failure
       case 'drop-reasoning':
         return isFirst && this.#dropReasoning() ? undefined : failure
+      case 'drop-images':
+        return this.#dropImages() && isFirst && !this.#hasImages ? undefined : failure
       case 'compact':
         return isFirst ? this.#makeRoom(failure) : failure
       case 'name-client-version':
@@ -272,6 +277,14 @@ class Run {
     if (dropped === 0) return false
     const message = `the service can no longer read the model's earlier reasoning; ${dropped} items are left out`
     this.#input.emit({ type: 'repair', message, drops: 'reasoning' })
+    return true
+  }
+
+  #dropImages(): boolean {
+    const dropped = this.#conversation.history.dropImages()
+    if (dropped === 0) return false
+    const message = `the service refuses an image of the conversation; ${dropped} images are left out from here on`
+    this.#input.emit({ type: 'repair', message, drops: 'images' })
     return true
   }
 

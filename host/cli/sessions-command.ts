@@ -47,6 +47,7 @@ function describe(line: SessionLine): string | undefined {
       return '── the conversation was shortened'
     case 'counted':
     case 'reasoning-dropped':
+    case 'images-dropped':
       return undefined
     case 'finished': {
       const error = line.error ? `${line.error.message}\n` : ''

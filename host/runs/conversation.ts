@@ -395,7 +395,7 @@ function lineOf(event: EventBody) {
       return { type: 'counted', tokens: inputTokens + outputTokens } as const
     }
     case 'repair':
-      return event.drops === 'reasoning' ? ({ type: 'reasoning-dropped' } as const) : undefined
+      return event.drops && ({ type: `${event.drops}-dropped` } as const)
     default:
       return undefined
   }

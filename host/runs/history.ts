@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Item } from '../../shared/items.ts'
 import { leadsNowhere, withoutLeads } from '../../shared/leads.ts'
 import { hasUsableId, isSealed, isSendable, MAX_ID } from '../../shared/sendable-item.ts'
+import { REFUSED_IMAGE, withoutImages } from '../../shared/without-images.ts'
 import type { SessionLine } from './session-log.ts'
 
 export interface History {
@@ -135,6 +136,9 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
         break
       case 'reasoning-dropped':
         items = items.filter(({ type }) => type !== 'reasoning')
+        break
+      case 'images-dropped':
+        items = items.map((item) => withoutImages(item, REFUSED_IMAGE).item)
         break
     }
   }

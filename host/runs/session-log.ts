@@ -48,6 +48,8 @@ export const SessionLine = z.discriminatedUnion('type', [
   z.object({ type: z.literal('compacted'), runId: z.string(), items: z.array(Item) }),
   /** The service could not read the reasoning before this any more. */
   z.object({ type: z.literal('reasoning-dropped'), runId: z.string() }),
+  /** The service refused an image before this. */
+  z.object({ type: z.literal('images-dropped'), runId: z.string() }),
   z.object({
     type: z.literal('finished'),
     runId: z.string(),

@@ -116,7 +116,7 @@ const someLine: fc.Arbitrary<SessionLine> = fc.oneof(
     runId,
     items: fc.array(someItem, { maxLength: 4 }),
   }),
-  fc.record({ type: fc.constant('reasoning-dropped' as const), runId }),
+  fc.record({ type: fc.constantFrom('reasoning-dropped', 'images-dropped'), runId }),
 )
 
 /**

@@ -183,7 +183,7 @@ describe.concurrent('final at the first answer, as for the official client', () 
     [
       '60d-400-invalid-image',
       "the service's sentence is passed on",
-      { code: 'model-refused', message: expect.stringMatching(/cannot read an image.*without it/) },
+      { code: 'model-refused', message: expect.stringMatching(/refuses an image.*without it/) },
     ],
     [
       '62-404-model',

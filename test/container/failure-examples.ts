@@ -172,6 +172,7 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
   'image-unreadable': [
     { status: 400, body: error({ code: 'invalid_image', message: 'No image.' }) },
     { failed: { code: 'image_parse_error', message: 'No image.' } },
+    { failed: { code: 'image_too_small', message: 'No image.' } },
   ],
   'image-unreadable-in-words': [
     {
@@ -180,6 +181,11 @@ export const examples: Record<string, readonly [Example, ...Example[]]> = {
         message: 'The image data you provided does not represent a valid image',
         type: 'invalid_request_error',
       }),
+    },
+    {
+      failed: {
+        message: "Invalid 'input[2].content[1].image_url'. Expected a base64-encoded data URL.",
+      },
     },
   ],
   'prompt-refused': [

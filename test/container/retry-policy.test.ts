@@ -75,7 +75,7 @@ describe('when to give up', () => {
     expect(policy.next(aFailure({ waitMs: 1001 }))).toHaveProperty('giveUp')
   })
 
-  test.each(['give-up', 'ask-for-secrets', 'drop-reasoning', 'compact'] as const)(
+  test.each(['give-up', 'ask-for-secrets', 'drop-reasoning', 'drop-images', 'compact'] as const)(
     'when something else than a retry is called for (%s)',
     (remedy) => {
       const { policy } = aPolicy()

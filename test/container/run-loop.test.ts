@@ -211,6 +211,57 @@ test('reasoning that the service cannot read any more is dropped once, and that 
   expect(again.finished).toMatchObject({ status: 'failed', error: { code: 'model-refused' } })
 })
 
+const IMAGE = 'data:image/png;base64,AAAA'
+const IMAGE_REFUSED = {
+  status: 400,
+  body: { error: { message: 'The image data you provided does not represent a valid image.' } },
+}
+const seen = [
+  { type: 'function_call', call_id: 'call_0', name: 'view_image', arguments: '{}' },
+  {
+    type: 'function_call_output',
+    call_id: 'call_0',
+    output: [
+      { type: 'input_text', text: 'a.png' },
+      { type: 'input_image', image_url: IMAGE },
+    ],
+  },
+]
+
+test.for([
+  ['with a status', IMAGE_REFUSED],
+  ['with an event', failedAnswer('image_too_large', 'No.')],
+  ['as too large a body', { status: 413, body: { error: { message: 'Too large.' } } }],
+] as const)(
+  'an image that the service refuses %s is left out, and that is said',
+  async ([, refused], t) => {
+    const { agent, finished, server } = await play(t, [refused, textAnswer()], { history: seen })
+
+    expect(finished.status).toBe('done')
+    expect(eventsOf(agent, 'repair')).toMatchObject([{ drops: 'images' }])
+    const sent = server.requests.map(({ body }) => JSON.stringify(body))
+    expect(sent.map((body) => body.includes(IMAGE))).toEqual([true, false])
+    expect(sent[1]).toContain('left out: the service refused')
+
+    const again = await play(t, [refused, refused], { history: seen })
+    expect(again.finished.status).toBe('failed')
+    expect(again.server.requests).toHaveLength(2)
+  },
+)
+
+test('a prompt whose image the service refuses fails, and the next one is asked without it', async (t) => {
+  const { agent, server } = await start(t, [IMAGE_REFUSED, textAnswer()], { images: [IMAGE] })
+  const first = await agent.finished()
+  const secrets = { CODEX_ACCESS_TOKEN: 'second-token' }
+  agent.send({ type: 'prompt', runId: 'run-2', prompt: 'Go on.', secrets })
+  const second = await agent.finished()
+
+  expect(first).toMatchObject({ status: 'failed', error: { code: 'model-refused' } })
+  expect(eventsOf(agent, 'repair')).toMatchObject([{ drops: 'images' }])
+  expect(second.status).toBe('done')
+  expect(JSON.stringify(server.requests[1]?.body)).not.toContain(IMAGE)
+})
+
 test('a calls output is handed to the host while the tool runs', async (t) => {
   const { agent } = await start(t, [
     callsAnswer(['bash', { command: 'echo early; sleep 0.5; echo late' }]),

@@ -54,6 +54,7 @@ const DONE: Record<Remedy, string> = {
   retry: 'is repeated',
   'ask-for-secrets': 'the host is asked for a new token, once',
   'drop-reasoning': 'is repeated without the reasoning, once',
+  'drop-images': 'is repeated without the images, once; not where the prompt came with them',
   compact: 'the conversation is compacted, once',
   'name-client-version': 'is repeated with the version that the list names, once',
 }

@@ -143,6 +143,24 @@ test('reasoning that was given up stays given up, what came later is kept', () =
   expect(historyOf(lines, OWNER).items).toEqual([message('a'), reasoning, message('b')])
 })
 
+test('images that were left out stay left out, what came later is kept', () => {
+  const image = { type: 'input_image', image_url: 'data:image/png;base64,AAAA' }
+  const prompt: Item = { type: 'message', role: 'user', content: [image] }
+  const lines: SessionLine[] = [
+    ...aRun([prompt, call('1'), { ...output('1'), output: [image] }]),
+    { type: 'images-dropped', runId: 'run-1' },
+    ...aRun([prompt], OWNER, 'run-2'),
+  ]
+  const note = { type: 'input_text', text: expect.stringContaining('left out') }
+
+  expect(historyOf(lines, OWNER).items).toEqual([
+    { ...prompt, content: [note] },
+    call('1'),
+    { ...output('1'), output: [note] },
+    prompt,
+  ])
+})
+
 test.each([
   ['stays in its folder', ['/w a', '/w b'], ['a', 'b']],
   ['moves', ['/w a', '/v b', '/v c'], ['a', 'moved', 'b', 'c']],

@@ -1,0 +1,27 @@
+import type { Item } from './items.ts'
+
+/** In the place of the images of a conversation that the service refuses because of one of them, which it does not name. */
+export const REFUSED_IMAGE =
+  '[an image, left out: the service refused the conversation because of an image]'
+
+/** `item` with a note in the place of each image, and how many there were. */
+export function withoutImages(item: Item, note: string): { item: Item; images: number } {
+  let images = 0
+  const replaced = (value: unknown) =>
+    Array.isArray(value)
+      ? value.map((part) => {
+          if (part?.type !== 'input_image') return part
+          images++
+          return { type: 'input_text', text: note }
+        })
+      : value
+  const { content, output } = item
+  return {
+    item: {
+      ...item,
+      ...(content === undefined ? {} : { content: replaced(content) }),
+      ...(output === undefined ? {} : { output: replaced(output) }),
+    },
+    images,
+  }
+}
