@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { copyFile, link, mkdir, open, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { messageOf } from '../../shared/errors.ts'
+import { messageOf, systemCodeOf } from '../../shared/errors.ts'
 import type { existing } from './follow-links.ts'
-import { ToolError } from './tool.ts'
+import { HalfDoneError, InPlace, isMoreThanContent, refuseReadOnly } from './write-in-place.ts'
 
 /** What is to stand at a path. */
 export interface FileWrite {
@@ -19,9 +19,10 @@ export interface FileWrite {
 
 /**
  * Writes all of them or none. Missing folders are made. New contents are written beside their targets
- * first, where a full disk shows, and then renamed: whoever looks, or comes after a crash, finds at
- * each path the old file or the new one.
- * @throws ToolError when what was done could not be undone; otherwise whatever went wrong, and all is
+ * first, where a full disk shows, and then renamed: a reader, also after a crash, finds at each path
+ * the old file or the new one. A file that cannot be replaced, or would lose a hard link or its owner
+ * by it, is written in place.
+ * @throws HalfDoneError when what was done could not be undone; otherwise whatever went wrong, and all is
  * as it was.
  */
 export async function commitFiles(writes: readonly FileWrite[]): Promise<void> {
@@ -38,7 +39,7 @@ export async function commitFiles(writes: readonly FileWrite[]): Promise<void> {
     const failures = await undo(steps.slice(0, done))
     for (const step of steps) await step.removeFolders()
     if (failures.length === 0) throw error
-    throw new ToolError(
+    throw new HalfDoneError(
       `${messageOf(error)}; and these files could not be put back: ${failures.join(', ')}`,
     )
   } finally {
@@ -62,6 +63,8 @@ class Step {
   /** The old file, until it is no longer needed. */
   readonly #kept: string
   #firstFolderMade: string | undefined
+  /** Where the file is not replaced by a rename. */
+  #inPlace: InPlace | undefined
 
   constructor(write: FileWrite) {
     this.#write = write
@@ -76,19 +79,39 @@ class Step {
   async prepare(canBeUndone: boolean): Promise<void> {
     const { target, before, content, mode } = this.#write
     this.#firstFolderMade = await mkdir(dirname(target), { recursive: true })
-    if (content !== undefined) await stage(this.#staged, content, mode)
-    if (before && canBeUndone) await keep(target, this.#kept)
+    if (content !== undefined && before?.isFile()) {
+      await refuseReadOnly(target, before.mode)
+      if (isMoreThanContent(before)) this.#inPlace = await InPlace.open(target)
+    }
+    if (this.#inPlace) return
+    if (content !== undefined) {
+      await this.#orInPlace(() => stage(this.#staged, content, mode))
+    }
+    if (before && canBeUndone && !this.#inPlace) await keep(target, this.#kept)
   }
 
   async commit(): Promise<void> {
-    const { target, content } = this.#write
-    if (content === undefined) await rm(target)
-    else await rename(this.#staged, target)
+    const { target, content, mode } = this.#write
+    if (content === undefined) return rm(target)
+    if (!this.#inPlace) await this.#orInPlace(() => rename(this.#staged, target))
+    await this.#inPlace?.write(content, mode)
+  }
+
+  /** Replacing a file takes rights over its folder, and no mount at the file; writing to it takes neither. */
+  async #orInPlace(replace: () => Promise<void>): Promise<void> {
+    const { target, before } = this.#write
+    try {
+      await replace()
+    } catch (error) {
+      if (!before?.isFile() || !NOT_REPLACED.includes(systemCodeOf(error) ?? '')) throw error
+      this.#inPlace = await InPlace.open(target)
+    }
   }
 
   async undo(): Promise<void> {
     const { target, before } = this.#write
-    if (before) await rename(this.#kept, target)
+    if (this.#inPlace) await this.#inPlace.restore()
+    else if (before) await rename(this.#kept, target)
     else await rm(target, { force: true })
   }
 
@@ -112,6 +135,9 @@ class Step {
     for (const path of [this.#staged, this.#kept]) await rm(path, { force: true }).catch(() => {})
   }
 }
+
+/** Of a folder that cannot be written to, one of mode 1777, and a mount at the file. */
+const NOT_REPLACED = ['EACCES', 'EPERM', 'EROFS', 'EBUSY']
 
 async function stage(path: string, content: string, mode: number | undefined): Promise<void> {
   const file = await open(path, 'wx', mode === undefined ? 0o666 : mode & 0o777)

@@ -8,6 +8,7 @@ import { applySections } from '../patch/apply-sections.ts'
 import { type FileChange, PATCH_GRAMMAR, parsePatch } from '../patch/parse-patch.ts'
 import { readTextBytes } from '../read-file-bytes.ts'
 import { type FreeFormTool, ToolError, type ToolResult } from '../tool.ts'
+import { HalfDoneError } from '../write-in-place.ts'
 
 export const applyPatch: FreeFormTool = {
   name: 'apply_patch',
@@ -46,7 +47,7 @@ async function applyAll(input: string, workspace: string): Promise<ToolResult> {
   try {
     await commitFiles(files.writes)
   } catch (error) {
-    const isUndone = !(error instanceof ToolError)
+    const isUndone = !(error instanceof HalfDoneError)
     const outcome = isUndone ? 'Nothing was changed' : 'The patch is half done'
     return failed(`apply_patch failed: ${messageOf(error)}\n${outcome}.`)
   }

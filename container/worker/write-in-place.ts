@@ -1,0 +1,73 @@
+import type { Stats } from 'node:fs'
+import { access, constants, open } from 'node:fs/promises'
+import { messageOf } from '../../shared/errors.ts'
+import { readFileBytes } from './read-file-bytes.ts'
+import { ToolError } from './tool.ts'
+
+/** Whether a new file of the same name would part hard links, or belong to another user or group. */
+export function isMoreThanContent({ nlink, uid, gid }: Stats): boolean {
+  return nlink > 1 || uid !== process.geteuid?.() || gid !== process.getegid?.()
+}
+
+/** A rename asks for no right over the file itself, and root has all of them: the mode says what is meant. */
+export async function refuseReadOnly(target: string, mode: number): Promise<void> {
+  if ((mode & 0o222) === 0) {
+    const octal = (mode & 0o777).toString(8).padStart(4, '0')
+    throw new Error(
+      `${target} is read-only (mode ${octal}). If it is to be changed, chmod it first.`,
+    )
+  }
+  await access(target, constants.W_OK)
+}
+
+/** What was begun could not be undone. */
+export class HalfDoneError extends ToolError {}
+
+/** It is in memory until it is over. */
+const MAX_BYTES = 32 * 1024 * 1024
+
+/** A file whose content is changed while it stays the same file, with its old content. */
+export class InPlace {
+  readonly #target: string
+  readonly #old: Buffer
+
+  private constructor(target: string, old: Buffer) {
+    this.#target = target
+    this.#old = old
+  }
+
+  static async open(target: string): Promise<InPlace> {
+    return new InPlace(target, await readFileBytes(target, target, MAX_BYTES))
+  }
+
+  /** When it rejects, the file is as it was; a HalfDoneError says that it is not. */
+  async write(content: string, mode: number | undefined): Promise<void> {
+    try {
+      await overwrite(this.#target, Buffer.from(content), mode)
+    } catch (error) {
+      await this.restore().catch((failure) => {
+        const what = `${messageOf(error)}; and ${this.#target} could not be put back`
+        throw new HalfDoneError(`${what} (${messageOf(failure)})`)
+      })
+      throw error
+    }
+  }
+
+  async restore(): Promise<void> {
+    await overwrite(this.#target, this.#old)
+  }
+}
+
+/** Its room on the disk is given back last: a shorter old content can always be written again. */
+async function overwrite(target: string, content: Buffer, mode?: number): Promise<void> {
+  const file = await open(target, 'r+')
+  try {
+    const before = await file.stat()
+    await file.writeFile(content)
+    await file.truncate(content.length)
+    // Only its owner may, so not where it is so already.
+    if (mode !== undefined && (mode ^ before.mode) & 0o777) await file.chmod(mode & 0o777)
+  } finally {
+    await file.close()
+  }
+}
