@@ -9,6 +9,12 @@ const DRAIN_MS = 250
 /** Input that a command may leave unread before it is given no more. */
 const MAX_UNREAD_BYTES = 1024 * 1024
 
+/**
+ * Of two pipes nothing says what was written first. Node cannot give a process one for both, so a first shell does, which
+ * becomes the second. `-p`: it does nothing else, such as reading BASH_ENV, and passes on all of its environment.
+ */
+const ONE_STREAM = ['-p', '-c', 'exec bash "$@" 2>&1', 'bash']
+
 export interface CommandOptions {
   cwd: string
   environment: Readonly<NodeJS.ProcessEnv>
@@ -44,19 +50,17 @@ export class Command {
     this.#options = options
     this.#output = new ClippedOutput(options.outputBytes)
     // `detached` makes the shell the leader of a process group of its own, which can be killed whole.
-    this.#child = spawn('bash', bashArgs, {
+    this.#child = spawn('bash', [...ONE_STREAM, ...bashArgs], {
       cwd: options.cwd,
       detached: true,
       // Node's pipe is a socket. A first shell on one believes that it was started over a network, and
       // runs the ~/.bashrc before the command.
       env: { ...options.environment, SHLVL: '1' },
-      stdio: [options.openStdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+      stdio: [options.openStdin ? 'pipe' : 'ignore', 'pipe', 'ignore'],
     })
     // A command that does not read its input to the end is no failure.
     this.#child.stdin?.on('error', () => {})
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.on('data', (chunk: Buffer) => this.#take(chunk))
-    }
+    this.#child.stdout?.on('data', (chunk: Buffer) => this.#take(chunk))
     this.#ended = this.#untilEnd().finally(() => options.cleanUp())
   }
 
@@ -178,7 +182,6 @@ export class Command {
           // A process that left the group may hold the pipes for ever; nobody waits for it.
           child.stdin?.destroy()
           child.stdout?.destroy()
-          child.stderr?.destroy()
           const stoppedBy = this.#stoppedBy
           this.#end = { code, signal: exitSignal, ...(stoppedBy ? { stoppedBy } : {}) }
           resolve()

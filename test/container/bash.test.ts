@@ -29,13 +29,32 @@ describe.concurrent('the outcome of a command', () => {
     expect(result.output).toMatch(`${outcome}\nwall time: `)
   })
 
-  test('comes with stdout and stderr in one text', async (t) => {
-    const command = 'echo out; echo err >&2; printf "ä€😀"'
-    const result = await startWorker(t).call('bash', { command })
+  test.for([
+    ['echo out; echo err >&2; printf "ä€😀"', 'out\nerr\nä€😀'],
+    ['for i in $(seq 50); do echo o; echo e >&2; done', 'o\ne\n'.repeat(50)],
+    ['set -x; echo building; false', '+ echo building\nbuilding\n+ false\n'],
+    ['ls none || (exec >&2; echo sub); echo last', 'ls: cannot access none\nsub\nlast\n'],
+  ] as const)(
+    'has stdout and stderr in the order in which they were written: %s',
+    async ([command, text], t) => {
+      const worker = startWorker(t)
+      let live = ''
+      const result = await worker.call('bash', { command }, {}, (chunk) => {
+        live += chunk
+      })
 
-    expect(printed(result)).toContain('out\n')
-    expect(printed(result)).toContain('err\n')
-    expect(printed(result)).toContain('ä€😀')
+      const withoutReason = (output: string) => output.replace(/access '?none'?:.*/, 'access none')
+      expect(withoutReason(printed(result))).toBe(text)
+      expect(withoutReason(live)).toBe(text)
+    },
+  )
+
+  test('is that of the environment as it is, functions and odd names among it', async (t) => {
+    const wrapped = 'f() { echo "a function"; }; export -f f; exec env odd/name=1 "$@"'
+    const command = 'f; env | grep ^odd; echo $0 $SHLVL $#'
+    const result = await startWorker(t, { wrapped }).call('bash', { command })
+
+    expect(printed(result)).toBe('a function\nodd/name=1\nbash 2 0\n')
   })
 
   test('is that of a fresh shell in the workspace', async (t) => {
