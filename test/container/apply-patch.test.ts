@@ -136,12 +136,56 @@ describe.concurrent('a patch', () => {
       'as a command, bare',
       (text: string) => ['bash', { command: `apply_patch << EOF\n${text}\nEOF` }],
     ],
+    [
+      'as a command behind a cd',
+      (text: string) => [
+        'bash',
+        { command: `cd sub && apply_patch <<'EOF'\n${text.replace('File: ', 'File: ../')}\nEOF` },
+      ],
+    ],
+    ['as a here-document', (text: string) => ['apply_patch', `<<'EOF'\n${text}\nEOF\n`]],
   ] as const)('may be given %s', async ([, form], t) => {
-    const { call, text } = workerWith(t, { a: '$x\n' })
+    const { call, text } = workerWith(t, { a: '$x\n', 'sub/b': '' })
     const [name, input] = form(patch('*** Update File: a', '-$x', '+$y `z`')) as [string, unknown]
 
     expect((await call(name, input)).output).toMatch(/^Exit code: 0\n.*\n.*\nSuccess/)
     expect(text('a')).toBe('$y `z`\n')
+  })
+
+  test.for(['sub', './sub/', '"my sub"', "'it s'", 'sub/../sub'])(
+    'behind `cd %s` changes files below that folder',
+    async (folder, t) => {
+      const { call, text, list } = workerWith(t, { 'sub/x': '', 'my sub/x': '', 'it s/x': '' })
+      const command = `cd ${folder} && apply_patch <<'EOF'\n${patch('*** Add File: new', '+1')}\nEOF`
+      const path = join(folder.replaceAll(/['"]/g, ''), 'new')
+
+      expect(await call('bash', { command })).toMatchObject({ ok: true, summary: 'A new' })
+      expect(text(path)).toBe('1\n')
+      expect(list().filter((name) => name.endsWith('new'))).toEqual([path])
+    },
+  )
+
+  test.for([
+    ['a folder that is not there', 'cd none', 'No such file'],
+    ['a folder outside', 'cd .. ', 'outside the workspace'],
+    ['a folder that the shell works out', 'cd $PWD/sub', 'command not found'],
+  ] as const)('behind a cd to %s changes nothing', async ([, cd, message], t) => {
+    const { call, list } = workerWith(t, { 'sub/x': '' })
+    const command = `${cd} && apply_patch <<'EOF'\n${patch('*** Add File: new', '+1')}\nEOF`
+
+    const result = await call('bash', { command })
+
+    expect(result).toMatchObject({ ok: false, output: expect.stringContaining(message) })
+    expect(list()).toEqual(['sub', 'sub/x'])
+  })
+
+  test('as a command of its own is not run, and what to call is said', async (t) => {
+    const { call, list } = workerWith(t, {})
+
+    const result = await call('bash', { command: patch('*** Add File: new', '+1') })
+
+    expect(result).toMatchObject({ ok: false, output: expect.stringContaining('call apply_patch') })
+    expect(list()).toEqual([])
   })
 
   test('waits for another one, which may be about the same file', async (t) => {

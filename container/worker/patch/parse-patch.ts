@@ -1,4 +1,5 @@
 import { ToolError } from '../tool.ts'
+import { heredocText } from './patch-in-command.ts'
 
 /** What a patch does to one file. */
 export type FileChange =
@@ -51,7 +52,8 @@ class Parser {
   readonly #lines: string[]
   #next = 0
 
-  constructor(patch: string) {
+  constructor(text: string) {
+    const patch = heredocText(text) ?? text
     // Only a patch whose own lines end so: elsewhere a \r belongs to the line it stands in.
     const newline = /^\s*\*\*\* Begin Patch\r\n/.test(patch) ? '\r\n' : '\n'
     this.#lines = patch.trim().split(newline)

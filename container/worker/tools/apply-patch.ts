@@ -7,7 +7,7 @@ import { existing, followLinks } from '../follow-links.ts'
 import { applySections } from '../patch/apply-sections.ts'
 import { type FileChange, PATCH_GRAMMAR, parsePatch } from '../patch/parse-patch.ts'
 import { readTextBytes } from '../read-file-bytes.ts'
-import { type FreeFormTool, ToolError, type ToolResult } from '../tool.ts'
+import { type FreeFormTool, type ToolContext, ToolError, type ToolResult } from '../tool.ts'
 import { HalfDoneError } from '../write-in-place.ts'
 
 export const applyPatch: FreeFormTool = {
@@ -18,16 +18,23 @@ export const applyPatch: FreeFormTool = {
     'up where they are not. Paths are relative to the workspace. All of it is done or nothing.',
   grammar: PATCH_GRAMMAR,
 
-  run(input, { workspace, signal }) {
-    // Two patches at once for one file would each undo the other.
-    const result = last.then(() =>
-      signal.aborted
-        ? failed('apply_patch failed: the run was interrupted\nNothing was changed.')
-        : applyAll(input, workspace),
-    )
-    last = result
-    return result
-  },
+  run: (input, context) => patchFiles(input, context.workspace, context),
+}
+
+/** The paths in the patch are relative to `folder`, and none may lead out of the workspace. */
+export function patchFiles(
+  input: string,
+  folder: string,
+  { workspace, signal }: ToolContext,
+): Promise<ToolResult> {
+  // Two patches at once for one file would each undo the other.
+  const result = last.then(() =>
+    signal.aborted
+      ? failed('apply_patch failed: the run was interrupted\nNothing was changed.')
+      : applyAll(input, new PatchedFiles(workspace, folder)),
+  )
+  last = result
+  return result
 }
 
 let last: Promise<unknown> = Promise.resolve()
@@ -36,9 +43,8 @@ let last: Promise<unknown> = Promise.resolve()
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 
 /** Never rejects, in the shape that models know of this tool. */
-async function applyAll(input: string, workspace: string): Promise<ToolResult> {
+async function applyAll(input: string, files: PatchedFiles): Promise<ToolResult> {
   const started = performance.now()
-  const files = new PatchedFiles(workspace)
   try {
     for (const change of parsePatch(input)) await files.take(change)
   } catch (error) {
@@ -69,11 +75,13 @@ function failed(output: string): ToolResult {
 /** The files of a patch as they will be: nothing is written here. A later change builds on an earlier. */
 class PatchedFiles {
   readonly #workspace: string
+  readonly #folder: string
   readonly #writes = new Map<string, FileWrite>()
   readonly #touched: { letter: 'A' | 'M' | 'D'; path: string }[] = []
 
-  constructor(workspace: string) {
+  constructor(workspace: string, folder: string) {
     this.#workspace = workspace
+    this.#folder = folder
   }
 
   get writes(): FileWrite[] {
@@ -114,7 +122,7 @@ class PatchedFiles {
 
   /** @throws ToolError for a path that leads out of the workspace. Links may: bash could as well. */
   #inside(path: string): string {
-    const full = resolve(this.#workspace, path)
+    const full = resolve(this.#folder, path)
     const way = relative(this.#workspace, full)
     if (way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way)) {
       throw new ToolError(`${path} is outside the workspace; use a path relative to it.`)

@@ -2,8 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from '../command.ts'
+import { patchIn } from '../patch/patch-in-command.ts'
 import { type FunctionTool, ToolError } from '../tool.ts'
-import { applyPatch } from './apply-patch.ts'
+import { patchFiles } from './apply-patch.ts'
 
 export const bash: FunctionTool = {
   name: 'bash',
@@ -45,8 +46,13 @@ export const bash: FunctionTool = {
     // NUL ends an argument; bash would run the first half of what was meant.
     if (commandLine.includes('\0')) throw new ToolError('The command contains a NUL character.')
 
-    const patch = patchIn(commandLine)
-    if (patch !== undefined) return applyPatch.run(patch, context)
+    if (commandLine.trimStart().startsWith('*** Begin Patch')) {
+      throw new ToolError(
+        "A patch is no command: call apply_patch with it, or put `apply_patch <<'EOF'` before it and `EOF` behind it.",
+      )
+    }
+    const found = patchIn(commandLine, workspace)
+    if (found) return patchFiles(found.patch, found.folder, context)
 
     const { bashArgs, cleanUp } = await prepare(commandLine)
     const command = new Command(bashArgs, {
@@ -77,13 +83,6 @@ const MAX_TITLE_CHARS = 200
 function titleOf(commandLine: string): string {
   const [line = ''] = commandLine.trimStart().split('\n', 1)
   return line.slice(0, MAX_TITLE_CHARS)
-}
-
-/** Models know apply_patch as a command as well; here it is one that stands alone. */
-function patchIn(commandLine: string): string | undefined {
-  const [, , , patch] =
-    /^\s*apply_patch\s*<<\s*(['"]?)(\w+)\1[ \t]*\n([\s\S]*)\n\2\s*$/.exec(commandLine) ?? []
-  return patch
 }
 
 /** Linux takes 128 KiB for one argument (MAX_ARG_STRLEN) and fails with E2BIG above. */

@@ -1,0 +1,28 @@
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+
+/**
+ * Models know apply_patch as a command as well: one that stands alone, or behind a `cd`. `folder` is what its paths are
+ * relative to. Undefined for any other command, also for a `cd` that would fail.
+ */
+export function patchIn(
+  commandLine: string,
+  workspace: string,
+): { patch: string; folder: string } | undefined {
+  const [, quoted, plain, call] = CALL.exec(commandLine) ?? []
+  const patch = call === undefined ? undefined : heredocText(call)
+  if (patch === undefined) return undefined
+  const folder = resolve(workspace, quoted?.slice(1, -1) ?? plain ?? '')
+  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory()
+  return isFolder ? { patch, folder } : undefined
+}
+
+/** The text of a shell's here-document, which models put around a patch; undefined where it is none. */
+export function heredocText(text: string): string | undefined {
+  const [, , , inner] = /^\s*<<\s*(['"]?)(\w+)\1[ \t]*\r?\n([\s\S]*)\n\2\s*$/.exec(text) ?? []
+  return inner
+}
+
+/** The folder is in quotes, or of characters that a shell takes as they are. */
+const CALL =
+  /^\s*(?:cd\s+(?:('[^']+'|"[^"$`\\]+")|([\w./][\w./@+,:=-]*))\s*&&\s*)?apply_patch(\s*<<[\s\S]*)$/
