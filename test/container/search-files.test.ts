@@ -42,6 +42,35 @@ function workerWith(t: Cleanup, wrapped: string, content: Record<string, string 
   return { ...worker, search }
 }
 
+test.skipIf(!hasRipgrep)(
+  'what git ignores comes last, so that it does not fill all the room',
+  async (t) => {
+    const { search, call } = workerWith(t, 'exec "$@"', {
+      '.gitignore': '.venv/\n*.log\n',
+      '.venv/lib.py': 'def handler(): pass\n'.repeat(300),
+      'a.log': 'def handler\n',
+      'src/app.py': 'def handler(): return 1\n',
+      'src/.gitignore': 'generated.py',
+      'src/generated.py': 'def handler\n',
+    })
+    await call('bash', { command: 'git init -q .' })
+
+    const { output } = await search({ pattern: 'def handler' })
+    const all = await search({ pattern: 'def handler', glob: '!lib.py' })
+
+    expect(output).toMatch(/^src\/app\.py:1:.*\n\.venv\/lib\.py:1:/)
+    expect(output).toMatch(
+      /\n\[only the first 200 matches are shown: 199 of \.venv\/lib\.py, 1 of src\/app\.py\]$/,
+    )
+    // Each once, and no file is left out.
+    expect(all.output.split('\n')).toEqual([
+      'src/app.py:1:def handler(): return 1',
+      'a.log:1:def handler',
+      'src/generated.py:1:def handler',
+    ])
+  },
+)
+
 describe.concurrent.each(means)('a search with %s', (_, wrapped) => {
   test.for([
     [
@@ -90,7 +119,7 @@ describe.concurrent.each(means)('a search with %s', (_, wrapped) => {
   })
 
   test('comes in the order of the paths', async (t) => {
-    const { output } = await workerWith(t, wrapped).search({ pattern: 'one', glob: '*.ts' })
+    const { output } = await workerWith(t, wrapped).search({ pattern: 'one', path: 'src' })
 
     const paths = output.split('\n').map((line) => line.split(':')[0])
     expect(paths).toEqual([...paths].sort())
@@ -104,7 +133,9 @@ describe.concurrent.each(means)('a search with %s', (_, wrapped) => {
     expect(summary).toBe('the first 200 matches')
     expect(output.split('\n')).toHaveLength(201)
     expect(output.split('\n')[0]).toMatch(/^long:1:onex{397} \[…\]$/)
-    expect(output).toMatch(/many:199:one\n\[only the first 200 matches are shown\]$/)
+    expect(output).toMatch(
+      /many:199:one\n\[only the first 200 matches are shown: 199 of many, 1 of long\]$/,
+    )
     expect((await search({ pattern: 'one' }, { toolOutputBytes: 100 })).output).toContain(
       'left out',
     )

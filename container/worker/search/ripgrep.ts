@@ -20,12 +20,26 @@ export async function hasRipgrep(): Promise<boolean> {
 }
 
 /**
- * The matches as ripgrep finds them, in the order of their paths.
+ * The matches as ripgrep finds them, in the order of their paths: first in what git does not ignore, such as a
+ * virtual environment or what a build has made, then in the rest.
  * @throws ToolError for a pattern that is none.
  */
 export async function* ripgrepMatches(search: Search): AsyncGenerator<Match> {
+  const found = new Set<string>()
+  for await (const match of matchesBy(search, [])) {
+    found.add(`${match.path}:${match.line}`)
+    yield match
+  }
+  for await (const match of matchesBy(search, ['--no-ignore'])) {
+    if (!found.has(`${match.path}:${match.line}`)) yield match
+  }
+}
+
+async function* matchesBy(search: Search, ignoring: readonly string[]): AsyncGenerator<Match> {
   const { folder, signal } = search
-  const child = spawn('rg', argsFor(search), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  if (signal.aborted) return
+  const args = [...ignoring, ...argsFor(search)]
+  const child = spawn('rg', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
   const exited = once(child, 'exit')
   // Awaited below, unless reading fails first.
   exited.catch(() => {})
@@ -52,7 +66,7 @@ export async function* ripgrepMatches(search: Search): AsyncGenerator<Match> {
 function argsFor({ pattern, ignoreCase, file, glob }: Search): string[] {
   const leftOut = LEFT_OUT_FOLDERS.flatMap((name) => ['--glob', `!**/${name}/**`])
   return [
-    ...['--no-config', '--json', '--sort=path', '--no-messages', '--no-ignore', '--hidden'],
+    ...['--no-config', '--json', '--sort=path', '--no-messages', '--hidden'],
     ...(ignoreCase ? ['--ignore-case'] : []),
     `--max-filesize=${MAX_SEARCHED_FILE_BYTES}`,
     ...(glob === undefined ? [] : ['--glob', glob]),

@@ -92,10 +92,25 @@ function report(found: readonly string[], isCutShort: boolean, limitBytes: numbe
   const isMore = found.length > MAX_MATCHES
   const count = isMore ? `the first ${MAX_MATCHES} matches` : `${shown.length} matches`
   const notes = [
-    ...(isMore ? [`[only ${count} are shown]`] : []),
+    ...(isMore ? [`[only ${count} are shown: ${countsOf(shown)}]`] : []),
     ...(isCutShort ? ['[the search took too long and was ended before it was through]'] : []),
   ]
   if (shown.some((line) => line.includes('\uFFFD'))) notes.push(notExact('one of these lines'))
   const lines = shown.length > 0 || isCutShort ? [...shown, ...notes] : ['(no match)']
   return { ok: true, output: clip(lines.join('\n'), limitBytes), summary: count }
 }
+
+/** How many of the matches each file has, those with the most first. */
+function countsOf(shown: readonly string[]): string {
+  const counts = new Map<string, number>()
+  for (const line of shown) {
+    const file = /^(.*?):\d+:/.exec(line)?.[1] ?? ''
+    counts.set(file, (counts.get(file) ?? 0) + 1)
+  }
+  const files = [...counts].sort(([, a], [, b]) => b - a)
+  const named = files.slice(0, MAX_COUNTED).map(([file, count]) => `${count} of ${file}`)
+  const rest = files.length - named.length
+  return [...named, ...(rest > 0 ? [`the others of ${rest} files more`] : [])].join(', ')
+}
+
+const MAX_COUNTED = 5
