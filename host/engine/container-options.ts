@@ -1,9 +1,10 @@
-import { posix } from 'node:path'
+import { join, posix } from 'node:path'
 import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode'
 import type { AgentSpec } from './engine.ts'
 import { agentEnvironment, HOME } from './environment.ts'
 import type { ImageSettings } from './image-settings.ts'
 import { hostOwnerLabels, sharedLabels } from './owner-labels.ts'
+import { NAME_FILES, needsName } from './user-names.ts'
 
 /** Where things are inside the container. */
 export const inside = {
@@ -189,7 +190,7 @@ export interface Bind {
 }
 
 export function bindsOf(spec: AgentSpec): Bind[] {
-  const { workspace, pinned = [], agentFile, socketFolder } = spec
+  const { workspace, pinned = [], agentFile, socketFolder, user } = spec
   return [
     { path: workspace.path, target: inside.workspace, readOnly: false },
     ...pinned.map(({ path, at, readOnly }) => ({
@@ -199,6 +200,13 @@ export function bindsOf(spec: AgentSpec): Bind[] {
     })),
     { path: agentFile, target: inside.agentFile, readOnly: true },
     ...(socketFolder ? [{ path: socketFolder, target: inside.socketFolder, readOnly: true }] : []),
+    ...(socketFolder && needsName(user)
+      ? Object.entries(NAME_FILES).map(([name, target]) => ({
+          path: join(socketFolder, name),
+          target,
+          readOnly: true,
+        }))
+      : []),
   ]
 }
 

@@ -38,6 +38,7 @@ import {
   withAdviceOnLimits,
 } from './rootless.ts'
 import { untilStarted } from './starting-containers.ts'
+import { makeNameFiles, nameOf } from './user-names.ts'
 import { watchContainer, whileItAnswers } from './watch-container.ts'
 import { workspaceSharers } from './workspace-sharers.ts'
 
@@ -97,6 +98,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         const usual = containerOptions(reached, image, settings)
         const ofEngine = onPodman ? optionsForPodman(usual) : usual
         const options = found ? optionsForRootless(ofEngine) : ofEngine
+        if (reached.socketFolder) makeNameFiles(reached.socketFolder, spec.user)
         const { mounts, release } = holdMounts(reached)
         try {
           const container = await create(docker, options, image, where).catch((error) => {
@@ -322,7 +324,7 @@ async function startAttached(
       workspace: inside.workspace,
       socketPath: way.socketPath,
       worker: spec.user,
-      toolEnvironment: toolEnvironment(settings),
+      toolEnvironment: toolEnvironment(settings, nameOf(spec.user)),
     },
     ...(way.relayed ? { relayed: way.relayed } : {}),
     stdin: stream,

@@ -29,9 +29,10 @@ export function agentEnvironment(image: ImageSettings, writable: readonly string
   return Object.entries(variables).map(([name, value]) => `${name}=${value}`)
 }
 
-/** What the commands of tools have beyond that: the image's variables, except for those that are ours. */
-export function toolEnvironment(image: ImageSettings): Record<string, string> {
-  return Object.fromEntries(variablesOf(image).filter(([name]) => !Object.hasOwn(OURS, name)))
+/** What the commands of tools have beyond that: their user's name, and the image's variables, except for those that are ours. */
+export function toolEnvironment(image: ImageSettings, userName: string): Record<string, string> {
+  const ofImage = variablesOf(image).filter(([name]) => !Object.hasOwn(OURS, name))
+  return { ...Object.fromEntries(ofImage), USER: userName, LOGNAME: userName }
 }
 
 function searchPath(image: ImageSettings, writable: readonly string[]): string {

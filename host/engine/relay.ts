@@ -35,7 +35,7 @@ export async function startRelay(
   container: Dockerode.Container,
   { socketFolder, where }: { socketFolder: string; where: string },
 ): Promise<Relay> {
-  const names = (await readdir(socketFolder)).sort()
+  const names = (await readdir(socketFolder)).filter((name) => name.endsWith('.sock')).sort()
   const stream = await execute(docker, container, names, where)
   const stderr = new PassThrough()
   const stderrTail = tailOf(stderr)

@@ -81,6 +81,8 @@ test('the rest of it is this, whoever asks, and holds no secret', () => {
       '/workspace',
       '/opt/codexbox/agent.cjs',
       '/run/codexbox',
+      '/etc/passwd',
+      '/etc/group',
     ],
     User: '0:0',
     WorkingDir: '/',
@@ -118,6 +120,8 @@ test('the workspace can be written, the script and the socket only be read', () 
     aMount('/home/me/a:b, c=d/工作', '/workspace', false),
     aMount('/opt/our package/agent.cjs', '/opt/codexbox/agent.cjs', true),
     aMount('/tmp/codexbox-abc/s', '/run/codexbox', true),
+    aMount('/tmp/codexbox-abc/s/passwd', '/etc/passwd', true),
+    aMount('/tmp/codexbox-abc/s/group', '/etc/group', true),
   ])
 })
 
@@ -171,13 +175,13 @@ test('a list of hosts gives it no network, and changes nothing at all', () => {
   expect(allowing).toEqual(options)
 })
 
-test('for tools that are root the agent is another user, with the right to take theirs, below a shell that waits for it, and that changes nothing else', () => {
+test('for tools that are root the agent is another user, with the right to take theirs, below a shell that waits for it, no files of names are mounted, and that changes nothing else', () => {
   const root = containerOptions({ ...spec, user: { uid: 0, gid: 0 } }, 'image:1')
 
   const CapAdd = ['SETUID', 'SETGID', 'KILL', 'SETPCAP']
   expect(root).toEqual({
     ...options,
-    Cmd: options.Cmd?.map((argument) => (argument === '1000' ? '0' : argument)),
+    Cmd: options.Cmd?.slice(0, -2).map((argument) => (argument === '1000' ? '0' : argument)),
     Entrypoint: [
       'setpriv',
       '--reuid=65532',
@@ -190,7 +194,12 @@ test('for tools that are root the agent is another user, with the right to take 
       expect.stringMatching(/^set -m$.*^exec "\$0" "\$@" &$.*^wait \$!$/ms),
       'node',
     ],
-    HostConfig: { ...options.HostConfig, CapAdd, Init: false },
+    HostConfig: {
+      ...options.HostConfig,
+      CapAdd,
+      Init: false,
+      Mounts: options.HostConfig.Mounts?.slice(0, -2),
+    },
   })
 })
 

@@ -185,6 +185,11 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
           a.Destination < b.Destination ? -1 : 1,
         ),
       ).toEqual([
+        ...['group', 'passwd'].map((name) => ({
+          Source: expect.stringMatching(`^${tmpdir()}.*/${name}$`),
+          Destination: `/etc/${name}`,
+          RW: false,
+        })),
         { Source: agentFile, Destination: inside.agentFile, RW: false },
         { Source: expect.stringContaining(tmpdir()), Destination: inside.socketFolder, RW: false },
         { Source: workspace, Destination: inside.workspace, RW: true },
@@ -279,7 +284,7 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
       ['made/id', TOOL_USER],
     ])
     expect(readFileSync(join(workspace, 'made/id'), 'utf8')).toBe(
-      'uid=12345 gid=12345 groups=12345\n',
+      'uid=12345(agent) gid=12345(agent) groups=12345(agent)\n',
     )
   })
 
@@ -307,7 +312,9 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
         ['file', user],
         ['id', user],
       ])
-      expect(readFileSync(join(workspace, 'id'), 'utf8')).toBe('uid=23456 gid=23457 groups=23457\n')
+      expect(readFileSync(join(workspace, 'id'), 'utf8')).toBe(
+        'uid=23456(agent) gid=23457(agent) groups=23457(agent)\n',
+      )
     },
   )
 

@@ -74,13 +74,16 @@ test('the commands of tools get all the variables of the image but those that ar
     'PAGER=less',
     'WITHOUT_VALUE',
     '=nameless',
+    'USER=node',
   ]
 
-  expect(toolEnvironment({ environment, volumes: [] })).toEqual({
+  expect(toolEnvironment({ environment, volumes: [] }, 'agent')).toEqual({
     PATH: '/workspace/bin:/usr/bin',
     NODE_OPTIONS: '--require=/workspace/.pnp.cjs',
     GREETING: 'a b=c',
     EMPTY: '',
     WITHOUT_VALUE: '',
+    USER: 'agent',
+    LOGNAME: 'agent',
   })
 })

@@ -191,10 +191,12 @@ describeWithEngine('from inside the container, a tool', ({ docker, image, source
         'HOME',
         'HOSTNAME',
         'LANG',
+        'LOGNAME',
         'PAGER',
         'PATH',
         'PWD',
         'SHLVL',
+        'USER',
         '_',
       ].join('\n'),
     )
