@@ -122,6 +122,8 @@ export const RunRequest = z.object({
    * may name code to be run, such as `NODE_OPTIONS` does.
    */
   toolEnvironment: z.record(z.string(), z.string()).optional(),
+  /** What is put into the `~/.gitconfig` of the tools, unless there is one: whose their commits are. */
+  gitConfig: z.string().min(1).optional(),
   /**
    * Who runs the tools, kept apart from the agent; absent: the agent's own user, and nothing parts them.
    * `isExclusive`: that user runs nothing else in the container, so whatever processes of it a run has left

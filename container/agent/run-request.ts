@@ -44,6 +44,7 @@ export function parseRunRequest(line: string): RunRequest {
     toolEnvironment: request.has('toolEnvironment')
       ? request.environment('toolEnvironment')
       : undefined,
+    gitConfig: request.optionalString('gitConfig'),
     worker: worker && {
       uid: worker.integer('uid', 0),
       gid: worker.integer('gid', 0),

@@ -16,7 +16,7 @@ import { lostResult, notStartedResult } from './worker-results.ts'
 
 export type WorkerOptions = Pick<
   RunRequest,
-  'workspace' | 'worker' | 'toolEnvironment' | 'egressSocketPath' | 'limits'
+  'workspace' | 'worker' | 'toolEnvironment' | 'gitConfig' | 'egressSocketPath' | 'limits'
 >
 
 /** Time a worker has to answer once a tool's time is up, or it was cancelled, before it counts as stuck. */
@@ -64,7 +64,7 @@ export class WorkerProcess {
    * @throws Error where spawn does, which is when it may not change to the user asked for
    */
   constructor(script: string, user: ToolUser, options: WorkerOptions, onEnd: () => void) {
-    const { workspace, toolEnvironment, egressSocketPath, limits } = options
+    const { workspace, toolEnvironment, gitConfig, egressSocketPath, limits } = options
     const { ids, prefix } = user
     const args = [workspace, egressSocketPath ?? '', ...(ids ? [`${ids.uid}`, `${ids.gid}`] : [])]
     const whole = [...prefix, process.execPath, script, 'worker', ...args]
@@ -87,6 +87,7 @@ export class WorkerProcess {
       this.#words = (this.#words + text).slice(-MAX_WORDS)
     })
     if (toolEnvironment) this.#send({ type: 'environment', variables: toolEnvironment })
+    if (gitConfig) this.#send({ type: 'git-config', text: gitConfig })
     void this.#readAnswers()
   }
 

@@ -1,4 +1,6 @@
 import { setMaxListeners } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { messageOf } from '../../shared/errors.ts'
 import { readLines } from '../../shared/read-lines.ts'
 import { boundedResult } from './answer-bounds.ts'
@@ -21,6 +23,8 @@ import { tools } from './tools.ts'
 export type WorkerLine =
   /** First of all, if at all: what commands have in their environment beyond the worker's own. */
   | { type: 'environment'; variables: Record<string, string> }
+  /** Before any call: what `~/.gitconfig` is to hold. */
+  | { type: 'git-config'; text: string }
   /** `input` is the text for a free-form tool, an object for any other; nothing of it is checked. */
   | { type: 'call'; id: number; name: string; input: unknown; limits: ToolLimits }
   /** Ends every call that is running, and every command that outlived its call. */
@@ -57,6 +61,9 @@ export async function serveWorker(
       case 'environment':
         environment = { ...process.env, ...request.variables, ...proxy }
         break
+      case 'git-config':
+        makeGitConfig(request.text)
+        break
       case 'cancel':
         cancel.abort()
         cancel = newCancel()
@@ -70,6 +77,15 @@ export async function serveWorker(
     }
   }
   cancel.abort()
+}
+
+function makeGitConfig(text: string): void {
+  const { HOME } = process.env
+  try {
+    if (HOME) writeFileSync(join(HOME, '.gitconfig'), text, { flag: 'wx' })
+  } catch {
+    // A worker before this one has made it, or the home cannot be written to: git says then what it lacks.
+  }
 }
 
 /** As many calls as a model makes at once wait for the same signal; Node warns after ten. */

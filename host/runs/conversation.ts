@@ -17,6 +17,7 @@ import { type Ledger, openLedger } from '../gateway/ledger.ts'
 import { budgetOf } from '../gateway/run-account.ts'
 import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
+import { gitIdentity } from '../workspace/git-identity.ts'
 import { type MountSource, releaseSources } from '../workspace/mount-source.ts'
 import { holdWorkspace, type Workspace } from '../workspace/open-workspace.ts'
 import { pinGit } from '../workspace/pin-git.ts'
@@ -58,6 +59,8 @@ export class Conversation {
   /** Chosen with the first run. */
   #settings!: RequestSettings
   #live: LiveAgent | undefined
+  /** Whose the commits of its tools are; on plain processes git knows it by itself. */
+  #gitConfig: string | undefined
   /** The way out of its tools, where some hosts are allowed. */
   #egress: Egress | undefined
   #current: Run | undefined
@@ -248,6 +251,7 @@ export class Conversation {
       const pinned = engine.name === 'docker' ? pinGit(folder) : []
       held.push(...pinned)
       this.#egress = gateway && (await this.#openEgress(gateway))
+      const identity = engine.name === 'docker' ? gitIdentity() : undefined
       const agent = await engine.start({
         name: `codexbox-${run.id}`,
         agentFile: provider.containerProvider,
@@ -258,6 +262,7 @@ export class Conversation {
         network: config.network,
         user: workspace.user,
       })
+      this.#gitConfig = await identity
       if (agent.relayed?.isUnexpected) {
         const message = `The container reaches this process by a relay: ${agent.relayed.because}.`
         run.emit({ type: 'notice', message })
@@ -340,6 +345,7 @@ export class Conversation {
         ? { egressSocketPath: join(dirname(view.socketPath), EGRESS_SOCKET) }
         : {}),
       ...(view.toolEnvironment ? { toolEnvironment: view.toolEnvironment } : {}),
+      ...(this.#gitConfig ? { gitConfig: this.#gitConfig } : {}),
       // The container is this conversation's alone.
       ...(view.worker ? { worker: { ...view.worker, isExclusive: true } } : {}),
       limits,

@@ -30,6 +30,7 @@ const whole = {
     confirmsCalls: true,
     egressSocketPath: '/run/egress.sock',
     toolEnvironment: { GREETING: 'hello' },
+    gitConfig: '[user]\n',
     worker: { uid: 1000, gid: 1000 },
   }),
   reasoning: { effort: 'low', summary: 'auto' },

@@ -294,6 +294,29 @@ describe.concurrent('the environment of the image', linux, () => {
   })
 })
 
+test('commits of tools are by the person that the host names, unless a repository or the agent says otherwise', async (t) => {
+  const identity = 'git var GIT_AUTHOR_IDENT | cut -d">" -f1'
+  const server = await startModelServer([
+    callsAnswer(bash(`${identity}; git config --global user.name Agent`)),
+    callsAnswer(bash('kill -9 $PPID')),
+    callsAnswer(bash(`${identity}; git init -q .; git config user.name Local; ${identity}`)),
+    textAnswer(),
+  ])
+  const gitConfig = '[user]\n\tname = "Ada Example"\n\temail = "ada@example.org"\n'
+  const agent = startAgent(
+    aRunRequest({ workspace: folder(t), endpoint: server.endpoint, gitConfig }),
+    { env: { HOME: folder(t) } },
+  )
+  t.onTestFinished(async () => {
+    await agent.stop()
+    await server.close()
+  })
+  await agent.finished()
+
+  expect(lastOutput(server, 1)).toContain('\nAda Example <ada@example.org')
+  expect(lastOutput(server, 3)).toMatch(/\nAgent <ada@example\.org\nLocal <ada@example\.org/)
+})
+
 describe.concurrent('what comes from the worker', () => {
   test('is told while a tool runs, to the call it is from', async (t) => {
     const { client, workspace } = clientWith(t)
