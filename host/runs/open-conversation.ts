@@ -4,6 +4,7 @@ import { watchAutorun } from '../autorun/watch.ts'
 import { type Config, readConfig } from '../config.ts'
 import { chooseEngine } from '../engine/choose-engine.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
+import { gitOutsideNotice } from '../workspace/git-outside.ts'
 import { openWorkspace } from '../workspace/open-workspace.ts'
 import { ownCodeNotice } from '../workspace/own-code.ts'
 import { Conversation } from './conversation.ts'
@@ -70,6 +71,7 @@ export async function openConversation(options: ConversationOptions = {}): Promi
       notice,
       // Without a container, it is not only that which an agent can change.
       engine.name === 'docker' ? ownCodeNotice(workspace.path) : undefined,
+      engine.name === 'docker' ? gitOutsideNotice(workspace.path) : undefined,
       missing && `${missing.message} Until then the demo runs without a container.`,
     ].filter((text) => text !== undefined),
   })

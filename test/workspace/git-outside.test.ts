@@ -1,0 +1,60 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { gitOutsideNotice } from '../../host/workspace/git-outside.ts'
+
+let root: string
+const at = (path: string) => join(root, path)
+
+/** As git makes them: a repository with a submodule and a worktree. */
+beforeEach(() => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-outside-')))
+  const git = (folder: string, ...args: string[]) =>
+    execFileSync('git', ['-C', at(folder), '-c', 'protocol.file.allow=always', ...args], {
+      stdio: 'pipe',
+      env: {
+        PATH: process.env.PATH,
+        HOME: root,
+        GIT_AUTHOR_NAME: 'a',
+        GIT_AUTHOR_EMAIL: 'a@b.c',
+        GIT_COMMITTER_NAME: 'a',
+        GIT_COMMITTER_EMAIL: 'a@b.c',
+      },
+    })
+  git('.', 'init', '-q', 'main')
+  git('main', 'commit', '-q', '--allow-empty', '-m', '1')
+  git('main', 'worktree', 'add', '-q', '../tree')
+  git('.', 'init', '-q', 'top')
+  git('top', 'submodule', '-q', 'add', '../main', 'lib')
+  git('.', 'init', '-q', '--separate-git-dir', at('apart/.store'), 'apart')
+  mkdirSync(at('main/pkg/deep'), { recursive: true })
+  mkdirSync(at('linked'))
+  symlinkSync('../main/.git', at('linked/.git'))
+  mkdirSync(at('plain'))
+  mkdirSync(at('own/.store'), { recursive: true })
+  writeFileSync(at('own/.git'), 'gitdir: .store\n')
+})
+
+afterEach(() => rmSync(root, { recursive: true, force: true }))
+
+test.each([
+  ['tree', 'is a linked worktree', 'main/.git/worktrees/tree'],
+  ['top/lib', 'is a submodule', 'top/.git/modules/lib'],
+  ['main/pkg', 'is a folder of a larger repository', 'main'],
+  ['main/pkg/deep', 'is a folder of a larger repository', 'main'],
+  ['linked', 'has a link as its .git', 'main/.git'],
+  ['apart', 'has its repository elsewhere', 'apart/.store'],
+])('it is told why git does not work in %s', (workspace, is, repository) => {
+  expect(gitOutsideNotice(at(workspace))).toContain(
+    `the workspace ${is}, and the repository (${at(repository)}) is not handed in`,
+  )
+})
+
+test.each(['main', 'top', 'plain', 'own'])(
+  'nothing is told where it does, or there is none: %s',
+  (workspace) => {
+    expect(gitOutsideNotice(at(workspace))).toBeUndefined()
+  },
+)
