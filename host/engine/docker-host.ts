@@ -38,14 +38,14 @@ export function dockerConnection(
   const configFolder = env.DOCKER_CONFIG || join(home, '.docker')
   if (env.DOCKER_HOST) return fromDockerHost(env.DOCKER_HOST, env, configFolder)
 
-  const context = env.DOCKER_CONTEXT
-    ? { name: env.DOCKER_CONTEXT, namedBy: 'DOCKER_CONTEXT' }
-    : { name: currentContext(configFolder), namedBy: join(configFolder, 'config.json') }
+  const current = env.DOCKER_CONTEXT
+    ? { context: env.DOCKER_CONTEXT, namedBy: 'DOCKER_CONTEXT' }
+    : currentContext(join(configFolder, 'config.json'))
+  const { context, namedBy } = current
   // `default` is the name of what the command does without a context.
-  if (context.name && context.name !== 'default') {
-    return fromContext(context.name, context.namedBy, env, configFolder)
-  }
-  return fromSockets(sockets)
+  if (context && context !== 'default') return fromContext(context, namedBy, env, configFolder)
+  const { options, source } = fromSockets(sockets)
+  return { options, source: current.problem ? `${source}; ${current.problem}` : source }
 }
 
 /** Docker, Docker Desktop, Colima, rootless Docker, Podman. */
@@ -84,16 +84,28 @@ function fromDockerHost(
 // ---- Contexts ----
 
 /** The parts of Docker's own files that are read here. */
-const DockerConfigFile = z.looseObject({ currentContext: z.string().optional() })
+const DockerConfigFile = z.looseObject({ currentContext: z.string().nullish() })
 const ContextFile = z.looseObject({
   Endpoints: z.looseObject({
     docker: z.looseObject({ Host: z.string(), SkipTLSVerify: z.boolean().optional() }),
   }),
 })
 
-function currentContext(configFolder: string): string | undefined {
-  const file = join(configFolder, 'config.json')
-  return existsSync(file) ? readJson(file, DockerConfigFile).currentContext : undefined
+interface CurrentContext {
+  context?: string | null | undefined
+  namedBy: string
+  /** Why there may be a context that is not known. */
+  problem?: string
+}
+
+/** The command goes on without a context, with a warning, where it cannot read its config. */
+function currentContext(file: string): CurrentContext {
+  if (!existsSync(file)) return { namedBy: file }
+  try {
+    return { context: readJson(file, DockerConfigFile).currentContext, namedBy: file }
+  } catch (error) {
+    return { namedBy: file, problem: messageOf(error).replace(/\.$/, '') }
+  }
 }
 
 function fromContext(

@@ -181,16 +181,50 @@ describe('contexts', () => {
   })
 
   test.each([
+    ['', 'it is not JSON'],
+    ['{', 'it is not JSON'],
     ['{ "auths": { "r": { "auth": "hunter2" ', 'it is not JSON'],
     ['[]', 'not as Docker writes it: the whole file'],
     ['{ "currentContext": 7 }', 'not as Docker writes it: currentContext'],
-  ])('a broken config.json is named and not quoted: %s', (content, message) => {
-    const file = write('.docker/config.json', content)
+  ])(
+    'a config.json that cannot be read counts as none, and is named and not quoted: %s',
+    (content, why) => {
+      const file = write('.docker/config.json', content)
+      const socket = write('docker.sock', '')
 
-    expect(() => connection({})).toThrow(expect.objectContaining({ code: 'config-invalid' }))
-    expect(() => connection({})).toThrow(file)
-    expect(() => connection({})).toThrow(message)
-    expect(() => connection({})).not.toThrow(/hunter2/)
+      const { options, source } = connection({}, [socket])
+
+      expect(options.socketPath).toBe(socket)
+      expect(source).toMatch(new RegExp(`^${socket}; .*${file}.*${why}$`))
+      expect(source).not.toContain('hunter2')
+    },
+  )
+
+  test('what needs no context does not ask config.json for one', () => {
+    write('.docker/config.json', '{')
+    aContext('one', { Host: 'unix:///one.sock' })
+
+    expect(connection({ DOCKER_CONTEXT: 'one' }).source).toBe('context one')
+    expect(connection({ DOCKER_HOST: 'unix:///two.sock' }).source).toBe('DOCKER_HOST')
+  })
+
+  test.each(['{}', '{ "currentContext": null }', '{ "currentContext": "" }'])(
+    'a config.json without a current context names none: %s',
+    (content) => {
+      write('.docker/config.json', content)
+      const socket = write('docker.sock', '')
+
+      expect(connection({}, [socket]).source).toBe(socket)
+    },
+  )
+
+  test('a context whose own file cannot be read is an error, and not another engine', () => {
+    const id = aContext('one', { Host: 'unix:///one.sock' })
+    write(`.docker/contexts/meta/${id}/meta.json`, '{')
+
+    expect(() => connection({ DOCKER_CONTEXT: 'one' }, [write('docker.sock', '')])).toThrow(
+      expect.objectContaining({ code: 'config-invalid' }),
+    )
   })
 })
 
