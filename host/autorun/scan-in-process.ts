@@ -2,10 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { systemCodeOf } from '../../shared/errors.ts'
-import { readLines } from '../../shared/read-lines.ts'
 import { scanFile } from '../package-root.ts'
 import { LIMITS } from './budget.ts'
-import { MAX_LINE_BYTES, type ScanOrder, type ScanReport } from './scan-protocol.ts'
+import { MAX_ANSWER_LENGTH, type ScanOrder, type ScanReport } from './scan-protocol.ts'
 
 export type ScanResult =
   /** `states` is for the next look. */
@@ -59,8 +58,9 @@ let idle: Scanner | undefined
 
 class Scanner {
   readonly #child: ChildProcess
-  readonly #lines: AsyncGenerator<string>
   readonly #ended: Promise<string>
+  #received = ''
+  #onAnswer = (_lines: [report: string, states: string]) => {}
 
   constructor() {
     this.#child = spawn(process.execPath, [...HEAP, scanFile], {
@@ -72,8 +72,10 @@ class Scanner {
       detached: true,
       windowsHide: true,
     })
-    this.#child.stdin?.on('error', () => {}) // How it ended says more.
-    this.#lines = readLines(this.#child.stdout ?? none(), MAX_LINE_BYTES)
+    // How it ended says more.
+    this.#child.stdin?.on('error', () => {})
+    this.#child.stdout?.on('error', () => {})
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#receive(text))
     this.#ended = new Promise((resolve) => {
       this.#child.once('error', (error) =>
         resolve(`the process for it could not be started (${systemCodeOf(error)})`),
@@ -109,12 +111,27 @@ class Scanner {
     this.#child.kill('SIGKILL')
   }
 
+  /** The first async iterator of a process takes milliseconds, and this none. */
+  #receive(text: string): void {
+    this.#received += text
+    if (this.#received.length > MAX_ANSWER_LENGTH) this.end()
+    // Each of its two lines ends with the only newline in it.
+    if (!text.endsWith('\n')) return
+    const [report = '', states] = this.#received.split('\n')
+    if (!states) return
+    this.#received = ''
+    this.#onAnswer([report, states])
+  }
+
   async #answer(): Promise<ScanResult> {
+    const lines = new Promise<[report: string, states: string]>((resolve) => {
+      this.#onAnswer = resolve
+    })
+    const answer = await Promise.race([lines, this.#ended])
+    if (typeof answer === 'string') return failed(answer)
+    const [report, states] = answer
     try {
-      const report = await this.#lines.next()
-      const states = await this.#lines.next()
-      if (report.done || states.done) return failed(await this.#ended)
-      return { status: 'looked', report: JSON.parse(report.value), states: states.value }
+      return { status: 'looked', report: JSON.parse(report), states }
     } catch (error) {
       return failed(String(error))
     }
@@ -132,8 +149,6 @@ class Scanner {
 
 /** Far more than a look needs; what needs more is ended. */
 const HEAP = ['--max-old-space-size=512']
-
-async function* none(): AsyncGenerator<Uint8Array> {}
 
 const failed = (reason: string): ScanResult => ({ status: 'failed', reason })
 

@@ -16,3 +16,6 @@ export interface ScanReport {
 
 /** Of states: as many as a look finds at the most, with names of the usual length. */
 export const MAX_LINE_BYTES = 32 * 1024 * 1024
+
+/** Of an answer, in UTF-16 units. */
+export const MAX_ANSWER_LENGTH = 2 * MAX_LINE_BYTES
