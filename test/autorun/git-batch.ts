@@ -10,6 +10,12 @@ const SHELLS = 2
 /** Cases that git judges together: to start git from Node takes longer than git does. */
 const BATCH = 200
 
+/**
+ * For each process: a few bytes can make git work for half a minute, write names without end, or leave gigabytes of a
+ * core. One that is ended for it has a status above 128.
+ */
+const BOUNDS = 'ulimit -c 0; ulimit -t 1; ulimit -f 131072'
+
 const ENV = {
   PATH: process.env.PATH,
   GIT_CONFIG_NOSYSTEM: '1',
@@ -56,8 +62,10 @@ async function inEach(folders: readonly string[], script: string): Promise<void>
   const size = Math.ceil(folders.length / SHELLS)
   const shells = Array.from({ length: SHELLS }, (_, i) => {
     const part = folders.slice(i * size, (i + 1) * size)
-    const all = `for folder; do cd "$folder" && { ${script}\n}; done 2>/dev/null`
+    const all = `${BOUNDS}; for folder; do cd "$folder" || exit; ${script}\ndone 2>/dev/null; exit 0`
     return spawn('sh', ['-c', all, 'sh', ...part], { env: ENV, stdio: 'ignore' })
   })
-  await Promise.all(shells.map((shell) => once(shell, 'exit')))
+  const ends = await Promise.all(shells.map((shell) => once(shell, 'exit')))
+  if (ends.some(([status]) => status !== 0))
+    throw new Error(`a shell ended early: ${ends.join(' ')}`)
 }
