@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { allPlaces, type Place, placeOfFile, placeOfFolder } from '../../host/autorun/places.ts'
@@ -24,6 +24,7 @@ interface Trial {
 }
 
 const TOUCH = 'touch ran\n'
+const JS = 'require("fs").writeFileSync("ran", "")\n'
 const MAKE = ['Makefile', 'makefile', 'GNUmakefile']
 
 const trials: readonly Trial[] = [
@@ -35,6 +36,23 @@ const trials: readonly Trial[] = [
     line: 'bash -l',
     isHome: true,
   },
+  {
+    places: ['.bash_aliases'],
+    text: TOUCH,
+    needs: ['bash'],
+    // As Debian sets it up.
+    line: 'cp /etc/skel/.bashrc . || echo ". ~/.bash_aliases" > .bashrc; bash -i',
+    isHome: true,
+  },
+  {
+    places: ['.inputrc'],
+    text: '"\\C-j": "touch ran\\C-m"\n',
+    needs: ['bash', 'script'],
+    line: 'printf "\\n\\n" | script -qc "bash --norc -i" /dev/null',
+    isHome: true,
+  },
+  { places: ['.kshrc'], text: TOUCH, needs: ['ksh93'], line: 'echo exit | ksh93 -i', isHome: true },
+  { places: ['.shrc'], text: TOUCH, needs: ['sh'], line: 'ENV=~/.shrc sh -i', isHome: true },
   { places: ['.zshenv'], text: TOUCH, needs: ['zsh'], line: 'zsh -c true', isHome: true },
   { places: ['.zshrc'], text: TOUCH, needs: ['zsh'], line: 'zsh -i', isHome: true },
   { places: ['.zprofile', '.zlogin'], text: TOUCH, needs: ['zsh'], line: 'zsh -l', isHome: true },
@@ -47,6 +65,12 @@ const trials: readonly Trial[] = [
     needs: ['fish'],
     line: 'fish -c true',
     isHome: true,
+  },
+  {
+    places: ['fish/conf.d/a.fish'],
+    text: TOUCH,
+    needs: ['fish'],
+    line: 'XDG_CONFIG_HOME=$PWD fish -c true',
   },
   {
     places: ['.gitconfig'],
@@ -63,13 +87,11 @@ const trials: readonly Trial[] = [
     others: { '~/.gitconfig': '[diff "x"]\n\ttextconv = "touch ran; cat"\n' },
   },
   {
-    places: ['.githooks/pre-commit'],
+    places: ['.githooks/pre-commit', '.git-hooks/pre-commit'],
     text: '#!/bin/sh\ntouch ran\n',
     needs: ['git'],
-    line: 'git init -q; chmod +x .githooks/*; git commit --allow-empty -m x',
-    others: {
-      '~/.gitconfig': '[core]\n\thooksPath = .githooks\n[user]\n\tname = a\n\temail = a@b\n',
-    },
+    line: 'git init -q; git config core.hooksPath .git*hooks; chmod +x .git*hooks/*; git commit --allow-empty -m x',
+    others: { '~/.gitconfig': '[user]\n\tname = a\n\temail = a@b\n' },
   },
   {
     places: ['.hg/hgrc', '.hg/hgrc-not-shared'],
@@ -78,13 +100,28 @@ const trials: readonly Trial[] = [
     line: 'hg init new; mv new/.hg/* .hg/; printf share-safe\\\\n >> .hg/requires; hg status',
   },
   {
+    places: ['.hg/sharedpath'],
+    text: 'source/.hg',
+    needs: ['hg'],
+    line:
+      'hg init source; printf "[hooks]\\npre-status = touch ran\\n" > source/.hg/hgrc; hg init new; mv new/.hg/* .hg/;' +
+      ' printf "shared\\nshare-safe\\n" >> .hg/requires; printf %s "$PWD/$(cat .hg/sharedpath)" > .hg/sharedpath; hg status',
+  },
+  {
+    places: ['.hgrc'],
+    text: '[hooks]\npre-status = touch ran\n',
+    needs: ['hg'],
+    line: 'hg init; hg status',
+    isHome: true,
+  },
+  {
     places: ['.envrc'],
     text: TOUCH,
     needs: ['direnv'],
     line: 'direnv allow; bash -ic "eval \\"\\$(direnv hook bash)\\"; _direnv_hook"',
   },
   {
-    places: ['.exrc', '.vimrc'],
+    places: ['.exrc', '.vimrc', '_vimrc'],
     text: 'call writefile([], "ran")\n',
     needs: ['vim'],
     line: 'vim -es -u ~/.vimrc -c "set exrc" -c q; vim -N -c q < /dev/null',
@@ -138,6 +175,23 @@ const trials: readonly Trial[] = [
     line: 'PYTHONPATH=. python3 -c 1',
   },
   {
+    places: ['.venv/bin/activate'],
+    text: TOUCH,
+    needs: ['sh'],
+    line: '. .venv/bin/activate',
+  },
+  {
+    places: ['.venv/pyvenv.cfg'],
+    text: 'home = evil/bin\n',
+    needs: ['python3'],
+    // Its library is where the home is, and begins with this module.
+    line:
+      'lib=$(python3 -c "import sysconfig; print(sysconfig.get_path(\\"stdlib\\").split(\\"/\\")[-1])");' +
+      ' mkdir -p .venv/bin evil/bin evil/lib/$lib/lib-dynload; touch evil/lib/$lib/os.py; mv encodings.py evil/lib/$lib/;' +
+      ' ln -s $(python3 -c "import sys; print(sys._base_executable)") .venv/bin/python3; .venv/bin/python3 -c 1',
+    others: { 'encodings.py': 'import posix\nposix.open("ran", posix.O_CREAT)\n' },
+  },
+  {
     places: ['conftest.py'],
     text: 'open("ran", "w").close()\n',
     needs: ['pytest'],
@@ -158,13 +212,63 @@ const trials: readonly Trial[] = [
     needs: ['R'],
     line: 'R --no-save --no-environ -e 1',
   },
+  {
+    places: ['.Renviron'],
+    text: 'R_PROFILE_USER=x.R\n',
+    needs: ['R'],
+    line: 'R --no-save -e 1',
+    others: { 'x.R': 'file.create("ran")\n' },
+  },
+  {
+    places: ['.RData'],
+    text: '',
+    needs: ['R'],
+    line: 'rm .RData; R --vanilla -e ".First <- function() file.create(\'ran\'); save.image()"; R --no-save -e 1',
+  },
   { places: ['.irbrc'], text: 'File.write("ran", "")\n', needs: ['irb'], line: 'echo exit | irb' },
+  {
+    places: ['Gemfile', 'gems.rb'],
+    text: 'File.write("ran", "")\n',
+    needs: ['bundle'],
+    line: 'bundle list',
+  },
+  {
+    places: ['a.gemspec'],
+    text: 'File.write("ran", "")\nGem::Specification.new\n',
+    needs: ['bundle'],
+    line: 'bundle list',
+    others: { Gemfile: 'gemspec\n' },
+  },
   { places: ['.pryrc'], text: 'File.write("ran", "")\n', needs: ['pry'], line: 'echo exit | pry' },
   {
     places: ['.iex.exs'],
     text: 'File.write!("ran", "")\n',
     needs: ['iex'],
     line: 'echo "System.halt" | iex',
+  },
+  {
+    places: ['mix.exs'],
+    text: 'File.write!("ran", "")\n',
+    needs: ['mix'],
+    line: 'mix help',
+  },
+  {
+    places: ['rebar.config.script'],
+    text: 'file:write_file("ran", <<>>), CONFIG.\n',
+    needs: ['rebar3'],
+    line: 'rebar3 tree',
+    others: { 'rebar.config': '' },
+  },
+  {
+    places: ['.cargo/config.toml'],
+    text: '[build]\nrustc = "./x"\n',
+    needs: ['cargo'],
+    line: 'chmod +x x; cargo check --offline',
+    others: {
+      x: '#!/bin/sh\ntouch ran\n',
+      'Cargo.toml': '[package]\nname = "a"\nversion = "0.1.0"\n',
+      'src/main.rs': 'fn main() {}\n',
+    },
   },
   {
     places: ['.ocamlinit'],
@@ -186,6 +290,34 @@ const trials: readonly Trial[] = [
     others: { shell: '#!/bin/sh\ntouch ran\n', 'package.json': '{"name":"a","version":"1.0.0"}' },
   },
   {
+    places: ['.yarnrc'],
+    text: 'yarn-path "./x.js"\n',
+    needs: ['yarn'],
+    line: 'yarn --version',
+    others: { 'x.js': JS },
+  },
+  {
+    places: ['.yarnrc.yml'],
+    text: 'yarnPath: x.js\n',
+    needs: ['yarn'],
+    line: 'yarn --version',
+    others: { 'x.js': JS },
+  },
+  {
+    places: ['.yarn/releases/x.cjs'],
+    text: JS,
+    needs: ['yarn'],
+    line: 'yarn --version',
+    others: { '.yarnrc.yml': 'yarnPath: .yarn/releases/x.cjs\n' },
+  },
+  {
+    places: ['.pnp.js'],
+    text: JS,
+    needs: ['yarn'],
+    line: 'yarn node -e 1',
+    others: { 'package.json': '{"name":"a"}' },
+  },
+  {
     places: ['setup.py'],
     text: 'open("ran", "w").close()\n',
     needs: ['pip3'],
@@ -194,7 +326,20 @@ const trials: readonly Trial[] = [
 ]
 
 /** They take a second or more to start, and are tried where there is time. */
-const SLOW = ['pip3', 'pytest', 'iex', 'R', 'lldb', 'emacs', 'irb', 'pry']
+const SLOW = [
+  'pip3',
+  'pytest',
+  'iex',
+  'mix',
+  'rebar3',
+  'cargo',
+  'bundle',
+  'R',
+  'lldb',
+  'emacs',
+  'irb',
+  'pry',
+]
 
 const missing = (programs: readonly string[]) =>
   programs.filter((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0)
@@ -236,6 +381,8 @@ describe('a program that is tried', () => {
               HOME: isHome ? folder : home,
               TERM: 'dumb',
               GIT_CONFIG_NOSYSTEM: '1',
+              // Without it, the cargo of rustup knows of no toolchain.
+              RUSTUP_HOME: process.env.RUSTUP_HOME ?? join(homedir(), '.rustup'),
             },
             encoding: 'utf8',
             timeout: 20_000,
