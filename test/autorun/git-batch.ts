@@ -4,17 +4,17 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 
-/** As many shells at a time. */
-const SHELLS = 2
+/** As many shells at a time: each waits for a processor with each program that it starts. */
+const SHELLS = 16
 
 /** Cases that git judges together: to start git from Node takes longer than git does. */
-const BATCH = 200
+const BATCH = 800
 
 /**
- * For each process: a few bytes can make git work for half a minute, write names without end, or leave gigabytes of a
- * core. One that is ended for it has a status above 128.
+ * For each process: a few bytes can make git fill gigabytes, work for a minute before it refuses them, write names without
+ * end, or leave a core. One that gets no more memory refuses them, too; one that is ended has a status above 128.
  */
-const BOUNDS = 'ulimit -c 0; ulimit -t 1; ulimit -f 131072'
+const BOUNDS = 'ulimit -v 4000000; ulimit -c 0; ulimit -t 1; ulimit -f 131072'
 
 const ENV = {
   PATH: process.env.PATH,
