@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import Dockerode from 'dockerode'
 import { z } from 'zod'
 import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
+import { homeFolder } from '../home-folder.ts'
 
 export interface DockerConnection {
   options: Dockerode.DockerOptions
@@ -20,7 +20,7 @@ export function createDocker(env: NodeJS.ProcessEnv = process.env): {
   docker: Dockerode
   source: string
 } {
-  const { options, source } = dockerConnection(env, homedir())
+  const { options, source } = dockerConnection(env, homeFolder() ?? '/')
   return { docker: new Dockerode(options), source }
 }
 
