@@ -1,4 +1,5 @@
 import { posix } from 'node:path'
+import { liesIn } from '../../shared/lies-in.ts'
 import type { ImageSettings } from './image-settings.ts'
 
 /** The home folder in a container. */
@@ -37,16 +38,11 @@ export function toolEnvironment(image: ImageSettings, userName: string): Record<
 
 function searchPath(image: ImageSettings, writable: readonly string[]): string {
   const isTrusted = (entry: string) =>
-    posix.isAbsolute(entry) && !writable.some((folder) => isWithin(entry, folder))
+    posix.isAbsolute(entry) && !writable.some((folder) => liesIn(entry, folder))
   const trusted = (path: string) => path.split(':').filter(isTrusted).join(':')
   const [, path] = variablesOf(image).findLast(([name]) => name === 'PATH') ?? []
   // An empty path would mean the current folder. In this one there is no program, which the start then tells.
   return trusted(path ?? '') || trusted(USUAL_PATH) || '/'
-}
-
-function isWithin(path: string, folder: string): boolean {
-  const relative = posix.relative(folder, posix.normalize(path))
-  return relative !== '..' && !relative.startsWith('../')
 }
 
 function variablesOf({ environment }: ImageSettings): [name: string, value: string][] {

@@ -1,3 +1,4 @@
+import { liesIn } from '../../shared/lies-in.ts'
 import type { MountReport } from '../../shared/mount-report.ts'
 
 /** A line of /proc/PID/mountinfo (proc(5)). */
@@ -176,7 +177,7 @@ function isOfEngine(mount: Mount, inMemory: readonly string[]): boolean {
   const { point, type, root } = mount
   if (point === '/' || FILES_OF_ENGINE.includes(point)) return true
   if (isFresh(mount) && [...inMemory, ...MEMORY_OF_ENGINE].includes(point)) return true
-  const top = Object.keys(KERNEL_TYPES).find((path) => isWithin(point, path))
+  const top = Object.keys(KERNEL_TYPES).find((path) => liesIn(point, path))
   if (!top) return false
   if (KERNEL_TYPES[top]?.test(type)) return true
   // The null device or an empty folder hides what is the kernel's; others are devices.
@@ -187,5 +188,3 @@ function isOfEngine(mount: Mount, inMemory: readonly string[]): boolean {
 const isFresh = (mount: Mount) => isMemory(mount) && mount.root === '/'
 
 const isMemory = ({ type }: Mount) => type === 'tmpfs' || type === 'devtmpfs'
-
-const isWithin = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`)

@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { posix } from 'node:path'
+import { liesIn } from '../../shared/lies-in.ts'
 import type { MountSource } from '../workspace/mount-source.ts'
 import { ownMounts } from './kernel-mounts.ts'
 import type { Mount } from './mount-table.ts'
@@ -62,6 +63,3 @@ const isSame = (one: Place, other: Place) => one.device === other.device && one.
 
 const has = (outer: Place, inner: Place) =>
   outer.device === inner.device && liesIn(inner.path, outer.path)
-
-const liesIn = (path: string, folder: string) =>
-  path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)

@@ -1,5 +1,6 @@
 import { existsSync, lstatSync, realpathSync } from 'node:fs'
-import { isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { isAbsolute, join, resolve, sep } from 'node:path'
+import { liesIn } from '../../shared/lies-in.ts'
 import { pathAndAbove } from './folders-above.ts'
 import { readWithin } from './open-within.ts'
 
@@ -29,7 +30,7 @@ function repositoryOutside(workspace: string): { is: string; path: string } | un
   }
   if (stats.isSymbolicLink()) {
     const path = realPathOf(git)
-    return isWithin(path, workspace) ? undefined : { is: 'has a link as its .git', path }
+    return liesIn(path, workspace) ? undefined : { is: 'has a link as its .git', path }
   }
   const pointer = /^gitdir: (.+)$/m.exec(
     readWithin(workspace, '.git', MAX_POINTER_BYTES)?.toString('utf8') ?? '',
@@ -37,7 +38,7 @@ function repositoryOutside(workspace: string): { is: string; path: string } | un
   if (pointer === undefined) return undefined
   const path = realPathOf(resolve(workspace, pointer))
   // In a container the workspace has another path.
-  if (!isAbsolute(pointer) && isWithin(path, workspace)) return undefined
+  if (!isAbsolute(pointer) && liesIn(path, workspace)) return undefined
   return { is: kindOf(path), path }
 }
 
@@ -53,9 +54,4 @@ function realPathOf(path: string): string {
   } catch {
     return path
   }
-}
-
-function isWithin(path: string, folder: string): boolean {
-  const way = relative(folder, path)
-  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
 }

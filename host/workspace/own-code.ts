@@ -1,4 +1,5 @@
-import { isAbsolute, relative, sep } from 'node:path'
+import { relative } from 'node:path'
+import { liesIn } from '../../shared/lies-in.ts'
 import { packageRoot } from '../package-root.ts'
 
 /**
@@ -6,8 +7,8 @@ import { packageRoot } from '../package-root.ts'
  * its packages: no container keeps an agent from what we are at the next start.
  */
 export function ownCodeNotice(workspace: string, ownCode = packageRoot): string | undefined {
+  if (!liesIn(ownCode, workspace)) return undefined
   const place = relative(workspace, ownCode)
-  if (place === '..' || place.startsWith(`..${sep}`) || isAbsolute(place)) return undefined
   return (
     `codexbox itself lies in this workspace (${place || '.'}), where an agent can change it: that would run as you, ` +
     'with your sign-in, when it is started next. Install it elsewhere, such as with npm install --global codexbox.'

@@ -1,6 +1,7 @@
 import { lstat, realpath } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { messageOf } from '../../../shared/errors.ts'
+import { liesIn } from '../../../shared/lies-in.ts'
 import { commitFiles, type FileWrite } from '../commit-files.ts'
 import { exactText } from '../exact-text.ts'
 import { existing, followLinks } from '../follow-links.ts'
@@ -123,8 +124,7 @@ class PatchedFiles {
   /** @throws ToolError for a path that leads out of the workspace. Links may: bash could as well. */
   #inside(path: string): string {
     const full = resolve(this.#folder, path)
-    const way = relative(this.#workspace, full)
-    if (way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way)) {
+    if (!liesIn(full, this.#workspace)) {
       throw new ToolError(`${path} is outside the workspace; use a path relative to it.`)
     }
     return full
