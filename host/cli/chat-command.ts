@@ -95,6 +95,8 @@ async function ask(history: readonly string[], begun: string): Promise<Typed> {
     reader.on('line', take)
     reader.once('close', () => take())
     reader.once('SIGINT', () => reader.close())
+    // After Ctrl-Z and `fg` the reader is paused, and nothing else would keep this process alive.
+    reader.on('SIGCONT', () => reader.prompt(true))
   })
   reader.prompt()
   if (begun) reader.write(begun)

@@ -13,8 +13,10 @@ import {
 import { asking, type Home, openHome } from './cli-process.ts'
 
 const PROMPT = '› '
+const SHELL_PROMPT = 'the shell: '
 const CTRL_C = '\x03'
 const CTRL_D = '\x04'
+const CTRL_Z = '\x1a'
 
 /** util-linux has a `script` that gives a command a terminal; so have others, with other options. */
 const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes(
@@ -37,15 +39,19 @@ afterEach(async () => {
   home.clear()
 })
 
+const chatCommand = (args = '--session mine') => `'${process.execPath}' '${home.cli}' ${args}`
+
 /** The chat in a terminal, with somebody who types and reads. */
-function openChat(args = '--session mine') {
-  const command = `exec '${process.execPath}' '${home.cli}' ${args}`
+const openChat = (args?: string) => openTerminal(`exec ${chatCommand(args)}`)
+
+function openTerminal(command: string) {
   const terminal = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     cwd: home.workspace,
     env: {
       ...home.env,
       TERM: 'xterm',
       SHELL: '/bin/sh',
+      PS1: SHELL_PROMPT,
       ...asking(server),
     },
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -76,6 +82,31 @@ const prompts = () =>
   )
 
 describe.skipIf(!hasScript)('a chat in a terminal', () => {
+  test('goes on after Ctrl-Z and fg, with what was typed by then', async () => {
+    server.play(textAnswer('One.'))
+    const shell = openTerminal('exec bash --norc --noprofile -i')
+    await shell.sees(SHELL_PROMPT)
+    shell.type(`${chatCommand()}\r`)
+    await shell.sees(PROMPT)
+
+    shell.type('First ')
+    await shell.sees('First ')
+    shell.type(CTRL_Z)
+    await shell.sees('Stopped')
+    await shell.sees(SHELL_PROMPT)
+    shell.type('fg\r')
+    await shell.sees('First ')
+    shell.type('words.\r')
+    await shell.sees('One.')
+    await shell.sees(PROMPT)
+    shell.type(CTRL_D)
+
+    await shell.sees(SHELL_PROMPT)
+    shell.type('echo "ended with $?"; exit\r')
+    await shell.sees('ended with 0')
+    expect(prompts()).toEqual(['First words.'])
+  })
+
   test('F12: has many runs in one session, until its input ends (Ctrl-D)', async () => {
     server.play(textAnswer('One.'), textAnswer('Two.'))
     const chat = openChat()
