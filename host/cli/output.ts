@@ -1,3 +1,5 @@
+import { closeSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { systemCodeOf } from '../../shared/errors.ts'
 
 const lost = new AbortController()
@@ -22,6 +24,14 @@ export function watchOutput(): void {
   })
   // What is said there is about the work, and not the work.
   process.stderr.on('error', () => {})
+  process.on('exit', leaveClosedTerminals)
+}
+
+const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor))
+
+/** Node aborts where it cannot put a terminal back as it was, unless it is no longer open here. */
+function leaveClosedTerminals(): void {
+  for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor)
 }
 
 function cannotBeWritten(error: Error): string {

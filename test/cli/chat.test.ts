@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readSession } from '../../host/runs/session-log.ts'
@@ -39,7 +39,8 @@ afterEach(async () => {
   home.clear()
 })
 
-const chatCommand = (args = '--session mine') => `'${process.execPath}' '${home.cli}' ${args}`
+const chatCommand = (args = '--session mine', leader = '') =>
+  `'${process.execPath}' ${leader} '${home.cli}' ${args}`
 
 /** The chat in a terminal, with somebody who types and reads. */
 const openChat = (args?: string) => openTerminal(`exec ${chatCommand(args)}`)
@@ -70,6 +71,8 @@ function openTerminal(command: string) {
       while (screen.indexOf(text, read) < 0) await more()
       read = screen.indexOf(text, read) + text.length
     },
+    /** The window is closed: programs get SIGHUP, and their terminal is gone. */
+    close: () => void terminal.kill('SIGKILL'),
     exit: once(terminal, 'exit').then(([code]) => code),
   }
 }
@@ -80,6 +83,12 @@ const prompts = () =>
       ? [(line.item.content as { text: string }[])[0]?.text]
       : [],
   )
+
+const LEADER = `
+const child = require('child_process').spawn(process.execPath, process.argv.slice(2), { stdio: 'inherit' })
+process.on('SIGHUP', () => child.kill('SIGHUP'))
+child.on('exit', (...how) => { require('fs').writeFileSync('ended', how.map(String).join(' ')); process.kill(process.pid, 'SIGKILL') })
+`
 
 describe.skipIf(!hasScript)('a chat in a terminal', () => {
   test('goes on after Ctrl-Z and fg, with what was typed by then', async () => {
@@ -105,6 +114,22 @@ describe.skipIf(!hasScript)('a chat in a terminal', () => {
     shell.type('echo "ended with $?"; exit\r')
     await shell.sees('ended with 0')
     expect(prompts()).toEqual(['First words.'])
+  })
+
+  test('a terminal that is closed in a run ends it with exit code 129, and the log is whole', async () => {
+    server.play(callsAnswer(['bash', { command: 'exec sleep 60' }]))
+    const ended = join(home.workspace, 'ended')
+    // The first program of a terminal gets the signal, which it hands on, and outlives it.
+    const leader = join(home.workspace, 'leader.cjs')
+    writeFileSync(leader, LEADER)
+    const chat = openTerminal(`exec ${chatCommand('--session mine run Go', leader)}`)
+    await chat.sees('sleep 60')
+
+    chat.close()
+
+    const status = () => existsSync(ended) && readFileSync(ended, 'utf8')
+    await expect.poll(status, { timeout: 10_000 }).toBe('129 null')
+    expect(readSession(home.dataDir, 'mine').at(-1)).toMatchObject({ status: 'interrupted' })
   })
 
   test('F12: has many runs in one session, until its input ends (Ctrl-D)', async () => {
