@@ -22,6 +22,12 @@ const mounts = [
   { Type: 'bind', Source: '/home/me/project', Destination: '/workspace', RW: true },
   { Type: 'bind', Source: '/opt/agent.cjs', Destination: '/opt/codexbox/agent.cjs', RW: false },
   { Type: 'bind', Source: '/tmp/codexbox-run-abc/s', Destination: '/run/codexbox', RW: false },
+  ...['passwd', 'group'].map((name) => ({
+    Type: 'bind',
+    Source: `/tmp/codexbox-run-abc/s/${name}`,
+    Destination: `/etc/${name}`,
+    RW: false,
+  })),
 ]
 
 /** As Docker answers. */
