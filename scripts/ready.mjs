@@ -2,7 +2,7 @@
 // Runs before the packages are there, so it uses Node alone.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -40,14 +40,55 @@ once(
   },
 )
 
-/** Runs `work` unless `stamp` holds the digest of `inputs` already. */
+/** Runs `work` unless `stamp` holds the digest of `inputs` already: of several starts at once, one does. */
 function once(stamp, inputs, work) {
   const path = join(root, stamp)
   const digest = digestOf(inputs)
-  if (existsSync(path) && readFileSync(path, 'utf8') === digest) return
-  work()
-  mkdirSync(dirname(path), { recursive: true })
-  writeFileSync(path, digest)
+  const isDone = () => existsSync(path) && readFileSync(path, 'utf8') === digest
+  if (isDone()) return
+  const release = lock()
+  try {
+    if (isDone()) return
+    work()
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, digest)
+  } finally {
+    release()
+  }
+}
+
+/** Waits for another start that installs or builds; takes over the lock of one that has ended without giving it back. */
+function lock() {
+  const file = join(root, '.ready.lock')
+  process.once('exit', () => holderOf(file) === process.pid && rmSync(file))
+  for (let isWaiting = false; ; isWaiting = true) {
+    try {
+      writeFileSync(file, `${process.pid}`, { flag: 'wx' })
+      return () => rmSync(file)
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error
+    }
+    const holder = holderOf(file)
+    if (holder && !isAlive(holder)) rmSync(file, { force: true })
+    else if (!isWaiting) say('Waiting for another start that makes this folder ready …')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+  }
+}
+
+function holderOf(file) {
+  try {
+    return Number(readFileSync(file, 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return error.code === 'EPERM'
+  }
 }
 
 function digestOf(inputs) {
