@@ -62,6 +62,7 @@ test('what the bundle needs from outside is these parts of Node', () => {
     'node:fs/promises',
     'node:http',
     'node:https',
+    'node:module',
     'node:net',
     'node:os',
     'node:path',
