@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { isAbsolute, join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
 import { CodexboxError, messageOf, systemCodeOf } from '../shared/errors.ts'
+import { currentFolder, neededCurrentFolder } from './current-folder.ts'
 import { allowedHosts } from './egress/allowed-hosts.ts'
 import { homeFolder } from './home-folder.ts'
 import { isCheckout, packageRoot } from './package-root.ts'
@@ -84,11 +85,11 @@ const NOT_FROM_A_WORKSPACE = [
  */
 export function readConfig(
   env: NodeJS.ProcessEnv = process.env,
-  cwd = process.cwd(),
-  trustsFile = isCheckout && resolve(cwd) === packageRoot,
+  cwd = currentFolder(),
+  trustsFile = isCheckout && cwd !== undefined && resolve(cwd) === packageRoot,
 ): Config {
-  const file = join(cwd, '.env')
-  const inFile = readEnvFile(file)
+  const file = join(cwd ?? '', '.env')
+  const inFile = cwd === undefined ? {} : readEnvFile(file)
   const notFollowed = trustsFile
     ? []
     : NOT_FROM_A_WORKSPACE.filter((name) => inFile[name] && env[name] === undefined)
@@ -160,8 +161,9 @@ function networkMode(value: string, context: z.RefinementCtx): NetworkMode {
 }
 
 /** `data` of the checkout; an installed package has no folder of its own, so the home folder then. */
-function dataDir(chosen: string | undefined, cwd: string): string {
-  if (chosen) return resolve(cwd, chosen)
+function dataDir(chosen: string | undefined, cwd: string | undefined): string {
+  if (chosen)
+    return isAbsolute(chosen) ? resolve(chosen) : resolve(cwd ?? neededCurrentFolder(), chosen)
   if (isCheckout) return join(packageRoot, 'data')
   const home = homeFolder()
   if (home) return join(home, '.codexbox')

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
+import { currentFolder } from './current-folder.ts'
 
 /** The folder with our package.json: two or more above this file, whether it runs from source or dist. */
 export const packageRoot = findPackageRoot(import.meta.dirname)
@@ -28,7 +29,7 @@ export function setupCommand(step: string): string {
 
 /** The command line, as it has to be typed here. npm takes options that stand before `--` for its own. */
 export function cliCommand(args: string): string {
-  const isAtRoot = isCheckout && resolve(process.cwd()) === packageRoot
+  const isAtRoot = isCheckout && currentFolder() === packageRoot
   return `${isAtRoot ? 'npm start --' : 'codexbox'} ${args}`
 }
 

@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Config } from '../config.ts'
+import { neededCurrentFolder } from '../current-folder.ts'
 import { isCheckout, packageRoot } from '../package-root.ts'
 import type { ConversationOptions } from '../runs/open-conversation.ts'
 import { layOutSampleProject } from '../sample-project.ts'
@@ -57,7 +58,8 @@ export async function conversationOptions(options: RunOptions): Promise<Conversa
  * is `workspace`, with a small project to try things on.
  */
 async function defaultWorkspace(): Promise<string> {
-  if (!isCheckout || resolve(process.cwd()) !== packageRoot) return process.cwd()
+  const current = neededCurrentFolder()
+  if (!isCheckout || current !== packageRoot) return current
   const folder = join(packageRoot, 'workspace')
   mkdirSync(folder, { recursive: true })
   await layOutSampleProject(folder)

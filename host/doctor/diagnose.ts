@@ -1,5 +1,6 @@
 import { messageOf } from '../../shared/errors.ts'
 import { readConfig } from '../config.ts'
+import { currentFolder } from '../current-folder.ts'
 import { withDeadline } from '../net/with-deadline.ts'
 import { clockCheck } from './checks/clock.ts'
 import { dataFolderCheck } from './checks/data-folder.ts'
@@ -44,7 +45,7 @@ export interface DiagnoseOptions extends Partial<Pick<Machine, 'env' | 'cwd' | '
  * that were killed have left, as each run does, and changes nothing else. Never rejects.
  */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-  const { env = process.env, cwd = process.cwd(), offline = false } = options
+  const { env = process.env, cwd = currentFolder(), offline = false } = options
   const machine = { ...settingsOf(env, cwd), env, cwd, offline }
   return Promise.all(
     checks.map(async (check) => ({
@@ -56,7 +57,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
 
 function settingsOf(
   env: NodeJS.ProcessEnv,
-  cwd: string,
+  cwd: string | undefined,
 ): Pick<Machine, 'config'> & { configError?: Error } {
   try {
     return { config: readConfig(env, cwd) }

@@ -18,7 +18,7 @@ export interface Machine {
   /** Why there are no settings but the usual ones, where those that were made cannot be read. */
   configError?: Error
   env: NodeJS.ProcessEnv
-  cwd: string
+  cwd: string | undefined
   /** Nothing is asked that is not on this machine. */
   offline: boolean
 }

@@ -2,6 +2,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { RunLimits } from '../../shared/protocol.ts'
 import { watchAutorun } from '../autorun/watch.ts'
 import { type Config, readConfig } from '../config.ts'
+import { neededCurrentFolder } from '../current-folder.ts'
 import { chooseEngine } from '../engine/choose-engine.ts'
 import { chooseProvider } from '../providers/choose-provider.ts'
 import { gitOutsideNotice } from '../workspace/git-outside.ts'
@@ -50,7 +51,7 @@ export async function openConversation(options: ConversationOptions = {}): Promi
   const outputSchema = options.outputSchema && readOutputSchema(options.outputSchema)
   const limits = checkLimits(options.limits)
   const config: Config = { ...readConfig(), ...options.settings }
-  const workspace = openWorkspace(options.workspace ?? process.cwd(), config.dataDir)
+  const workspace = openWorkspace(options.workspace ?? neededCurrentFolder(), config.dataDir)
   const { provider, notice } = chooseProvider(config)
   const choosing = chooseEngine(config, provider.name === 'demo')
   const watch = watchAutorun(workspace.path)

@@ -8,7 +8,7 @@ export const settingsCheck: Check = {
   name: 'settings',
   look({ config, env, cwd, configError }) {
     if (configError) return problem(configError.message)
-    const file = join(cwd, '.env')
+    const file = join(cwd ?? '', '.env')
     const inEnv = namesIn(env)
     const { notFollowed } = config
     const inFile = namesIn(readEnv(file)).filter(
