@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline'
+import { takesEscapes } from '../terminal.ts'
 
 /**
  * Asks a person, and yields what is typed, line by line, until the input ends or `signal` fires. The
@@ -17,7 +18,7 @@ export async function* linesFromPerson(
     input,
     output,
     // Raw mode: in its own line mode a terminal cuts what is longer than 1024 characters on macOS.
-    terminal: input.isTTY && output.isTTY,
+    terminal: input.isTTY && takesEscapes(output),
     prompt: question,
     historySize: 0,
     signal,

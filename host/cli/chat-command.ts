@@ -4,6 +4,7 @@ import { visible } from '../../shared/visible-text.ts'
 import { cliCommand } from '../package-root.ts'
 import { openConversation } from '../runs/open-conversation.ts'
 import type { Run } from '../runs/run.ts'
+import { takesEscapes } from '../terminal.ts'
 import { conversationOptions, type OneRunOptions, oneRunOnly } from './options.ts'
 import { closeAndTell, introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
@@ -79,13 +80,19 @@ interface Typed {
 
 /** Waits for a line. Text that is pasted, or was typed during a run, may be several at once. */
 async function ask(history: readonly string[], begun: string): Promise<Typed> {
+  // It may have ended between two prompts, and it says so only once.
+  if (process.stdin.readableEnded) return { lines: [undefined], rest: '' }
+  const isEdited = process.stdin.isTTY && takesEscapes(process.stderr)
   const reader = createInterface({
     input: process.stdin,
     output: process.stderr,
     prompt: PROMPT,
     history: [...history],
-    terminal: process.stdin.isTTY,
+    terminal: isEdited,
   })
+  // Where the line is not edited here, Ctrl-C is a signal.
+  const leave = () => reader.close()
+  if (!isEdited) process.once('SIGINT', leave)
   const lines: (string | undefined)[] = []
   const isIn = new Promise<void>((resolve) => {
     const take = (line?: string) => {
@@ -101,6 +108,7 @@ async function ask(history: readonly string[], begun: string): Promise<Typed> {
   reader.prompt()
   if (begun) reader.write(begun)
   await isIn
+  process.off('SIGINT', leave)
   const typed = { lines: [...lines], rest: reader.line }
   reader.close()
   if (typed.lines[0] === undefined) process.stderr.write('\n')

@@ -4,6 +4,7 @@ import { readConfig } from '../config.ts'
 import type { AttackReport, AttackResult } from '../doctor/attack/attack.ts'
 import { diagnose } from '../doctor/diagnose.ts'
 import type { Finding, Level } from '../doctor/finding.ts'
+import { takesEscapes } from '../terminal.ts'
 import { plural, seconds } from './figures.ts'
 import { printJson } from './print.ts'
 import { Screen } from './screen.ts'
@@ -116,5 +117,5 @@ function print(line: string): void {
 
 function style(format: Parameters<typeof styleText>[0], text: string): string {
   const shown = visible(text)
-  return process.stdout.isTTY && !process.env.NO_COLOR ? styleText(format, shown) : shown
+  return takesEscapes(process.stdout) && !process.env.NO_COLOR ? styleText(format, shown) : shown
 }

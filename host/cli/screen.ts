@@ -4,6 +4,7 @@ import { assistantText } from '../../shared/assistant-text.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { oneLine, visible } from '../../shared/visible-text.ts'
 import type { Planted } from '../runs/workspace-watch.ts'
+import { takesEscapes } from '../terminal.ts'
 import { seconds, short, totals } from './figures.ts'
 import { plantedLines } from './planted-lines.ts'
 import { Spinner } from './spinner.ts'
@@ -13,7 +14,7 @@ type Style = Parameters<typeof styleText>[0]
 /**
  * Shows runs to a person. On a terminal the model's messages stream to stdout, and everything about them goes to stderr.
  * Elsewhere stdout gets the answer alone: the last message of a run that is done, byte for byte, with a line end behind
- * it. What the model says before goes to stderr. Colour and movement only on a terminal.
+ * it. What the model says before goes to stderr. Colour and movement only on a terminal that takes them.
  */
 export class Screen {
   readonly #words: WriteStream
@@ -33,7 +34,7 @@ export class Screen {
   constructor(words: WriteStream = process.stdout, about: WriteStream = process.stderr) {
     this.#words = words
     this.#about = about
-    if (about.isTTY) this.#spinner = new Spinner(about, (text) => this.#style('dim', text))
+    if (takesEscapes(about)) this.#spinner = new Spinner(about, (text) => this.#style('dim', text))
   }
 
   /** A line about the run. */
@@ -208,7 +209,7 @@ export class Screen {
   }
 
   #style(style: Style, text: string): string {
-    return this.#about.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text
+    return takesEscapes(this.#about) && !process.env.NO_COLOR ? styleText(style, text) : text
   }
 }
 

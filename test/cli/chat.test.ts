@@ -43,9 +43,10 @@ const chatCommand = (args = '--session mine', leader = '') =>
   `'${process.execPath}' ${leader} '${home.cli}' ${args}`
 
 /** The chat in a terminal, with somebody who types and reads. */
-const openChat = (args?: string) => openTerminal(`exec ${chatCommand(args)}`)
+const openChat = (args?: string, env?: NodeJS.ProcessEnv) =>
+  openTerminal(`exec ${chatCommand(args)}`, env)
 
-function openTerminal(command: string) {
+function openTerminal(command: string, env: NodeJS.ProcessEnv = {}) {
   const terminal = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     cwd: home.workspace,
     env: {
@@ -54,6 +55,7 @@ function openTerminal(command: string) {
       SHELL: '/bin/sh',
       PS1: SHELL_PROMPT,
       ...asking(server),
+      ...env,
     },
     stdio: ['pipe', 'pipe', 'inherit'],
   })
@@ -66,6 +68,8 @@ function openTerminal(command: string) {
   })
   return {
     type: (text: string) => void terminal.stdin.write(text),
+    /** All that was shown so far. */
+    shown: () => screen,
     /** Waits until `text` is shown, behind what was waited for before. */
     async sees(text: string): Promise<void> {
       while (screen.indexOf(text, read) < 0) await more()
@@ -200,6 +204,34 @@ describe.skipIf(!hasScript)('a chat in a terminal', () => {
     expect(await chat.exit).toBe(0)
     expect(prompts()).toEqual(['First.', 'And the tests as well.'])
     expect(server.requests).toHaveLength(2)
+  })
+
+  test.each([
+    ['a chat', '--session mine'],
+    ['a run', 'run --session mine'],
+    ['doctor', 'doctor --offline'],
+  ])('on a terminal that is dumb gets no escape sequences: %s', async (_, args) => {
+    server.play(callsAnswer(['bash', { command: 'sleep 0.2' }]), textAnswer('One.'))
+    const chat = openChat(args, { TERM: 'dumb' })
+    chat.type(`First.\r${CTRL_D}`)
+    if (args.startsWith('--')) {
+      await chat.sees('One.')
+      chat.type(CTRL_D)
+    }
+    await chat.exit
+
+    expect(chat.shown()).not.toContain('\x1b')
+    expect(chat.shown()).toMatch(args.startsWith('doctor') ? /node/i : /One\.\r\n/)
+  })
+
+  test('on a terminal that is dumb is left in good order by Ctrl-C', async () => {
+    const chat = openChat('--session mine', { TERM: 'dumb' })
+
+    await chat.sees(PROMPT)
+    chat.type(CTRL_C)
+
+    await chat.sees('Go on later')
+    expect(await chat.exit).toBe(0)
   })
 
   test('takes what is typed ahead, line by line', async () => {
