@@ -1,10 +1,9 @@
-import { createInterface } from 'node:readline'
 import { CodexboxError } from '../../shared/errors.ts'
 import { visible } from '../../shared/visible-text.ts'
 import { cliCommand } from '../package-root.ts'
 import { openConversation } from '../runs/open-conversation.ts'
 import type { Run } from '../runs/run.ts'
-import { takesEscapes } from '../terminal.ts'
+import { askPrompt, NOTHING, PROMPT } from './ask-prompt.ts'
 import { conversationOptions, type OneRunOptions, oneRunOnly } from './options.ts'
 import { closeAndTell, introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
@@ -47,70 +46,27 @@ const HINTS: Record<string, string> & { default: string } = {
 }
 
 const HELP =
-  'Type a request and press Enter; what you type while it works is told to the agent before its next ' +
+  'Type a request and press Enter; several lines can be pasted. What you type while it works is told to the agent before its next ' +
   'step. Ctrl-C stops a run. /exit or Ctrl-D leaves.'
 
-const PROMPT = '\n› '
-
 /**
- * What the user types, line by line. A reader of its own for each line: between them the terminal is
+ * What the user types, prompt by prompt. A reader of its own for each: between them the terminal is
  * as usual, so that Ctrl-C during a run is a signal.
  */
 async function* prompts(): AsyncGenerator<string> {
   const history: string[] = []
-  let typed: Typed = { lines: [], rest: '' }
+  let typed = NOTHING
   for (;;) {
-    if (typed.lines.length === 0) typed = await ask(history, typed.rest)
-    // Of lines that came together, those behind the first are shown again where their turn is.
-    else process.stderr.write(`${PROMPT}${visible(typed.lines[0] ?? '')}\n`)
-    const line = typed.lines.shift()?.trim()
-    if (line === undefined || line === '/exit') return
-    if (line === '') continue
-    history.unshift(line)
-    yield line
+    if (typed.prompts.length === 0) typed = await askPrompt(history, typed.rest)
+    // Of prompts that came together, those behind the first are shown again where their turn is.
+    else process.stderr.write(`${PROMPT}${visible(typed.prompts[0] ?? '')}\n`)
+    const [prompt, ...later] = typed.prompts
+    typed = { ...typed, prompts: later }
+    const command = prompt?.trim()
+    if (prompt === undefined || command === '/exit') return
+    if (command === '') continue
+    history.unshift(prompt)
+    // A paste may begin with a tab that means something.
+    yield prompt.includes('\n') ? prompt : prompt.trim()
   }
-}
-
-interface Typed {
-  /** Undefined stands for leaving: Ctrl-D, or Ctrl-C. */
-  lines: (string | undefined)[]
-  /** The beginning of a line that is not finished. */
-  rest: string
-}
-
-/** Waits for a line. Text that is pasted, or was typed during a run, may be several at once. */
-async function ask(history: readonly string[], begun: string): Promise<Typed> {
-  // It may have ended between two prompts, and it says so only once.
-  if (process.stdin.readableEnded) return { lines: [undefined], rest: '' }
-  const isEdited = process.stdin.isTTY && takesEscapes(process.stderr)
-  const reader = createInterface({
-    input: process.stdin,
-    output: process.stderr,
-    prompt: PROMPT,
-    history: [...history],
-    terminal: isEdited,
-  })
-  // Where the line is not edited here, Ctrl-C is a signal.
-  const leave = () => reader.close()
-  if (!isEdited) process.once('SIGINT', leave)
-  const lines: (string | undefined)[] = []
-  const isIn = new Promise<void>((resolve) => {
-    const take = (line?: string) => {
-      lines.push(line)
-      resolve()
-    }
-    reader.on('line', take)
-    reader.once('close', () => take())
-    reader.once('SIGINT', () => reader.close())
-    // After Ctrl-Z and `fg` the reader is paused, and nothing else would keep this process alive.
-    reader.on('SIGCONT', () => reader.prompt(true))
-  })
-  reader.prompt()
-  if (begun) reader.write(begun)
-  await isIn
-  process.off('SIGINT', leave)
-  const typed = { lines: [...lines], rest: reader.line }
-  reader.close()
-  if (typed.lines[0] === undefined) process.stderr.write('\n')
-  return typed
 }

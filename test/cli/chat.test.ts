@@ -206,6 +206,41 @@ describe.skipIf(!hasScript)('a chat in a terminal', () => {
     expect(server.requests).toHaveLength(2)
   })
 
+  test('takes a paste of several lines for one prompt, which Enter sends', async () => {
+    server.play(textAnswer('One.'), textAnswer('Two.'))
+    const chat = openChat()
+    const paste = (...lines: string[]) => `\x1b[200~${lines.join('\r')}\x1b[201~`
+
+    await chat.sees(PROMPT)
+    chat.type(paste('\tif x:', '', '\t\treturn'))
+    await chat.sees('return')
+    chat.type(' # why?\r')
+    await chat.sees('One.')
+    await chat.sees(PROMPT)
+    // With the ends of lines in it, beside what is typed, and ahead.
+    chat.type(`See: ${paste('a', 'b', '')}\r${paste('/exit', 'c')}\r`)
+    await chat.sees('Two.')
+    chat.type(CTRL_D)
+
+    await chat.exit
+    expect(prompts().slice(0, 2)).toEqual(['\tif x:\n\n\t\treturn # why?', 'See: a\nb\n'])
+  })
+
+  test('drops a paste that is not sent, and leaves the terminal as it was', async () => {
+    const chat = openChat()
+
+    await chat.sees(PROMPT)
+    chat.type('\x1b[200~a\rb\x1b[201~')
+    await chat.sees('b')
+    chat.type(CTRL_C)
+
+    expect(await chat.exit).toBe(0)
+    expect(server.requests).toEqual([])
+    expect(chat.shown().lastIndexOf('\x1b[?2004l')).toBeGreaterThan(
+      chat.shown().lastIndexOf('\x1b[?2004h'),
+    )
+  })
+
   test.each([
     ['a chat', '--session mine'],
     ['a run', 'run --session mine'],
