@@ -64,6 +64,34 @@ test('an engine that is not there is one problem, not four', async () => {
   expect(of(diagnosis, 'engine')?.message).toMatch(/cannot be used.*DOCKER_HOST/s)
 })
 
+test.each([
+  ['without SELinux', ['name=seccomp,profile=default'], 'ok', undefined],
+  ['with SELinux', ['name=seccomp,profile=default', 'name=selinux'], 'warning', /chcon/],
+  ['without seccomp', [], 'warning', /settings/],
+] as const)('an engine %s is told as that', async (_, SecurityOptions, level, advice) => {
+  const answers: Record<string, unknown> = {
+    '/version': { Version: '1', Os: 'linux', Arch: 'amd64' },
+    '/info': { SecurityOptions, CgroupVersion: '2', Rootless: false },
+  }
+  const server = http.createServer(({ url = '' }, response) => {
+    const answer = answers[url] ?? { Id: 'a', Config: {} }
+    response.setHeader('content-type', 'application/json')
+    response.end(url === '/_ping' ? 'OK' : JSON.stringify(answer))
+  })
+  await new Promise<void>((resolve) => server.listen(join(root, 'engine.sock'), resolve))
+  try {
+    const diagnosis = await look({ DOCKER_HOST: `unix://${root}/engine.sock` })
+
+    expect(of(diagnosis, 'engine')).toMatchObject({
+      level,
+      ...(advice ? { advice: expect.stringMatching(advice) } : {}),
+    })
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
 test('an engine that never answers is not waited for', async () => {
   const silent = createServer(() => {}).listen(join(root, 'silent.sock'))
   try {

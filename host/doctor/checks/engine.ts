@@ -1,6 +1,8 @@
+import { dirname } from 'node:path'
 import { dockerEngine } from '../../engine/docker-engine.ts'
 import { createDocker } from '../../engine/docker-host.ts'
 import { rootlessKind } from '../../engine/rootless.ts'
+import { agentFile } from '../../package-root.ts'
 import { type Check, ok, warning } from '../finding.ts'
 import { isInContainer } from '../in-container.ts'
 
@@ -35,6 +37,13 @@ export const engineCheck: Check = {
       return warning(
         `${about}; it filters no system calls (no seccomp).`,
         'Look into its settings: a container is weaker without.',
+      )
+    }
+    if (has('selinux')) {
+      return warning(
+        `${about}; it labels containers for SELinux, which was not tried and may close your folders to them.`,
+        'Where the sandbox fails or a run says EACCES: `chcon -R -t container_file_t FOLDER`, for the workspace, for ' +
+          `${dirname(agentFile)} and for the temporary folder. codexbox changes no label by itself.`,
       )
     }
     return ok(`${about}.`)
