@@ -11,17 +11,37 @@ export interface ImageSettings {
   environment: readonly string[]
 }
 
-/** @throws CodexboxError `image-missing`, `engine-unavailable` */
+/** @throws CodexboxError `image-missing`, `engine-unavailable`, and `config-invalid` for what is no name of an image */
 export async function imageSettings(
   docker: Dockerode,
   image: string,
   where: string,
 ): Promise<ImageSettings> {
+  if (!CAN_BE_ASKED_FOR.test(image)) throw notAName(image)
   try {
     return settingsIn(await askEngine(() => docker.getImage(image).inspect(), where))
   } catch (error) {
-    throw statusOf(error) === 404 ? imageMissing(image, error) : error
+    switch (statusOf(error)) {
+      case 400:
+        throw notAName(image, error)
+      case 404:
+        throw imageMissing(image, error)
+      default:
+        throw error
+    }
   }
+}
+
+/** What can stand in the path of a request to the engine, which knows the rest of the rules. */
+const CAN_BE_ASKED_FOR = /^(?!.*\/[./])\w[\w.:/@+-]*$/
+
+function notAName(image: string, cause?: unknown): CodexboxError {
+  return new CodexboxError(
+    'config-invalid',
+    `AGENT_IMAGE is ${JSON.stringify(image)}, which is no name of an image. ` +
+      'Set one such as node:22 or registry.example/team/image:tag, in lower case.',
+    { cause },
+  )
 }
 
 /** An image that was imported may have no settings at all. */
