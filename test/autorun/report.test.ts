@@ -93,6 +93,11 @@ test.each([
   ['conftest.py', 'tests', 'editor'],
   ['copilot-instructions.md', '.github', 'agent'],
   ['Web.csproj', 'src', 'editor'],
+  ['playwright.ci.config.ts', 'e2e', 'editor'],
+  ['.oxlintrc.jsonc', '', 'editor'],
+  ['rector.dist.php', '', 'editor'],
+  ['build.yml', '.gitlab-ci', 'pushed'],
+  ['vercel.ts', '', 'pushed'],
 ])('%s in %s is a place of the kind of %s', (name, path, kind) => {
   expect((placeOfFile(name, path) ?? placeOfFolder(path, ''))?.kind).toBe(kind)
 })
@@ -104,6 +109,8 @@ test.each([
   'config',
   'activate',
   '.vitest.config',
+  'oxlint.config.cjs',
+  'buildspec.yaml',
   'a.vscode',
 ])('%s is none', (name) => {
   expect(placeOfFile(name, 'src') ?? placeOfFolder(name, 'src')).toBeUndefined()

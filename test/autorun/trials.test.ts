@@ -25,6 +25,12 @@ interface Trial {
 
 const TOUCH = 'touch ran\n'
 const JS = 'require("fs").writeFileSync("ran", "")\n'
+/** A test, and a config that names the setup that lies beside it. */
+const JEST = {
+  'x.test.js': 'test("a", () => {})\n',
+  'jest.config.js': `module.exports = { setupFiles: require("fs").readdirSync(__dirname)
+  .filter((name) => name.startsWith("jest.setup.")).map((name) => "<rootDir>/" + name) }\n`,
+}
 const MAKE = ['Makefile', 'makefile', 'GNUmakefile']
 
 const trials: readonly Trial[] = [
@@ -318,6 +324,43 @@ const trials: readonly Trial[] = [
     others: { 'package.json': '{"name":"a"}' },
   },
   {
+    places: ['oxlint.config.ts', 'oxlint.config.mts'],
+    text: 'import { writeFileSync } from "node:fs"\nwriteFileSync("ran", "")\nexport default {}\n',
+    needs: ['oxlint'],
+    line: 'oxlint',
+    others: { 'x.js': '' },
+  },
+  {
+    places: ['.oxlintrc.json', '.oxlintrc.jsonc'],
+    text: '{"jsPlugins":["./plugin.cjs"]}',
+    needs: ['oxlint'],
+    line: 'oxlint',
+    others: {
+      'x.js': '',
+      'plugin.cjs': `${JS}module.exports = { meta: { name: "a" }, rules: {} }\n`,
+    },
+  },
+  {
+    places: ['js', 'cjs', 'ts', 'cts'].map((ending) => `jest.setup.${ending}`),
+    text: JS,
+    needs: ['jest'],
+    line: 'jest',
+    others: JEST,
+  },
+  {
+    places: ['jest.setup.mjs', 'jest.setup.mts'],
+    text: 'import { writeFileSync } from "node:fs"\nwriteFileSync("ran", "")\n',
+    needs: ['jest'],
+    line: 'NODE_OPTIONS=--experimental-vm-modules jest',
+    others: JEST,
+  },
+  {
+    places: ['.pi/extensions/x.ts'],
+    text: `${JS}export default () => {}\n`,
+    needs: ['pi'],
+    line: 'pi --list-models',
+  },
+  {
     places: ['setup.py'],
     text: 'open("ran", "w").close()\n',
     needs: ['pip3'],
@@ -339,6 +382,8 @@ const SLOW = [
   'emacs',
   'irb',
   'pry',
+  'jest',
+  'pi',
 ]
 
 const missing = (programs: readonly string[]) =>
