@@ -60,6 +60,8 @@ interface Folder {
   isLeftOut?: boolean
   /** Nothing is left out below it: it is git's own. */
   isGits?: boolean
+  /** Of a repository, what git has and not what it runs; or another folder that is to pass for that. */
+  isObjects?: boolean
 }
 
 class Scan {
@@ -70,6 +72,8 @@ class Scan {
   /** Those before all others, or an agent could make so many others that it comes to none of them. */
   readonly #first: Folder[] = []
   readonly #entered = new Set<string>()
+  /** Those that were looked into with all that is in them. */
+  readonly #searched = new Set<string>()
 
   constructor(root: string, user: UserConfig, limits: Limits) {
     this.#look = new Look(root, limits)
@@ -117,7 +121,11 @@ class Scan {
   }
 
   #lookInto(folder: Folder): void {
-    const { path } = folder
+    const { path, inherited, isLeftOut, isGits } = folder
+    if (!inherited && !isLeftOut) {
+      if (this.#searched.has(path) && !isGits) return
+      this.#searched.add(path)
+    }
     const names = new Set<string>()
     const inside: Folder[] = []
     const files: [at: string, place: Place][] = []
@@ -130,7 +138,7 @@ class Scan {
         const next = this.#nextFolder(name, folder)
         if (next) inside.push(next)
       } else {
-        const place = folder.inherited ?? placeOfFile(name, path)
+        const place = inherited ?? placeOfFile(name, path)
         if (place) files.push([below(path, name), place])
       }
     })
@@ -141,22 +149,23 @@ class Scan {
     for (const [at, place] of files) if (!isSample(at, place)) this.#look.lookAt(at, place)
     for (const name of links) this.#guard(below(path, name), () => this.#lookAtLink(name, folder))
     for (const next of inside) {
-      // Of a repository: what git has, and not what it runs.
-      if (isRepository && next.path === below(path, 'objects')) next.isLeftOut = true
+      if (isRepository && next.path === below(path, 'objects')) next.isObjects = true
       if (next.inherited) this.#first.push(next)
       else this.#folders.push(next)
     }
   }
 
-  #nextFolder(name: string, { path, inherited, isLeftOut, isGits }: Folder): Folder | undefined {
+  #nextFolder(name: string, folder: Folder): Folder | undefined {
+    const { path, inherited, isLeftOut, isGits, isObjects } = folder
     const place = placeOfFolder(name, path) ?? inherited
     const next = { path: below(path, name), inherited: place, isGits: isGits ?? false }
     if (place) return next
+    if (isObjects && OF_LOOSE_OBJECTS.test(name)) return undefined
     if (isLeftOut) return leadsToPlace(name, path) ? { ...next, isLeftOut } : undefined
     return { ...next, isLeftOut: !isGits && LEFT_OUT.has(fold(name)) }
   }
 
-  #lookAtLink(name: string, { path, inherited }: Folder): void {
+  #lookAtLink(name: string, { path, inherited, isLeftOut }: Folder): void {
     const at = below(path, name)
     const end = this.#look.resolveLinks(at)
     if (end.status === 'outside') {
@@ -165,7 +174,11 @@ class Scan {
     const ofFolder = inherited ?? placeOfFolder(name, path)
     const place = ofFolder ?? placeOfFile(name, path)
     if (place) this.#look.lookAt(at, place)
-    if (ofFolder && end.status === 'inside') this.#enter(end.path, ofFolder)
+    if (end.status !== 'inside') return
+    if (ofFolder) this.#enter(end.path, ofFolder)
+    // It may lead into what is left out where it is, and make it a folder like any other.
+    else if (isLeftOut || LEFT_OUT.has(fold(name)) || this.#searched.has(end.path)) return
+    else if (this.#look.kindOf(end.path) === 'folder') this.#folders.push({ path: end.path })
   }
 
   /** Looks into what may be a link to a folder: the files in it are those that run, wherever they are. */
@@ -194,6 +207,9 @@ function isOfRepository(names: ReadonlySet<string>): boolean {
   if (!names.has(fold('HEAD'))) return false
   return names.has('commondir') || (names.has('objects') && names.has('refs'))
 }
+
+/** The folders for objects by the first byte of their names. */
+const OF_LOOSE_OBJECTS = /^[0-9a-f]{2}$/
 
 const REPOSITORY_NAMES = new Set(['.git', fold('HEAD'), 'commondir', 'objects', 'refs'])
 

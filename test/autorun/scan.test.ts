@@ -301,6 +301,12 @@ describe('a repository that git finds by itself', () => {
     expect(existsSync(join(work, 'docs/ran'))).toBe(true)
   })
 
+  test('does not have folders in "objects" left out that git does not have there', () => {
+    for (const name of ['HEAD', 'refs/x']) put(name)
+
+    expect(changedBy(() => put('objects/app/.envrc'))).toEqual(['objects/app/.envrc'])
+  })
+
   test('or elsewhere, where a .git file or link leads to it', () => {
     put('a/.git', 'gitdir: ../evil')
     mkdirSync(join(work, 'b'))
@@ -395,6 +401,34 @@ describe('a link', () => {
 
     expect(changedBy(() => put(path, 'y'))).toEqual([name])
     expect(changedBy(() => put(path, 'y'))).toEqual([])
+  })
+
+  test.each(['node_modules/app', 'dist/a/b', '.git/app', '.git/objects/ab', 'r/objects/ab'])(
+    'into %s, which is left out, makes that a folder like any other',
+    (folder) => {
+      git('init')
+      for (const name of ['r/HEAD', 'r/refs/x']) put(name)
+      put(`${folder}/.envrc`)
+      link(folder, 'app')
+      const run = [`${folder}/.envrc`, `${folder}/sub/.git/config`]
+
+      const act = () => {
+        put(`${folder}/.envrc`, 'y')
+        put(`${folder}/sub/.git/config`, '[core]\n\tfsmonitor = ./x\n')
+        put(`${folder}/sub/node_modules/a/.envrc`)
+      }
+
+      expect(changedBy(act)).toEqual(run)
+    },
+  )
+
+  test('that has the name of what is left out is not followed', () => {
+    put('node_modules/.store/a/.envrc')
+    link('.store/a', 'node_modules/a')
+    mkdirSync(join(work, 'app'))
+    link('../node_modules', 'app/node_modules')
+
+    expect(changedBy(() => put('node_modules/.store/a/.envrc', 'y'))).toEqual([])
   })
 
   test('in a circle harms nobody', () => {
