@@ -50,8 +50,37 @@ const HARMLESS = new Set(
   }).flatMap(([section, keys]) => keys.split(' ').map((key) => `${section}.${key}`)),
 )
 
-/** The lines of a `.gitattributes` that choose a program of the config. */
-export const attributes = linesWith('filter=', 'diff=', 'merge=')
+/**
+ * The lines of a `.gitattributes` that may choose a program of the config: all but those with nothing but known names,
+ * because any other may stand for `filter=…` (a macro), also by attributes of the user's own.
+ */
+export function attributes(bytes: string): string | undefined {
+  const found = bytes.split('\n').filter(mayChooseProgram)
+  return found.length > 0 ? found.map((line) => line.trim()).join('\n') : undefined
+}
+
+function mayChooseProgram(line: string): boolean {
+  const [pattern = '', ...words] = line.replace(QUOTED_PATTERN, '"').split(/[ \t\r]+/)
+  return !pattern.startsWith('#') && words.some((word) => word !== '' && !isPlainAttribute(word))
+}
+
+/** It may have spaces in it. */
+const QUOTED_PATTERN = /^[ \t]*"(\\.|[^"\\])*"?/
+
+function isPlainAttribute(word: string): boolean {
+  const [name = '', ...value] = word.replace(/^[-!]/, '').split('=')
+  if (CHOOSING.has(name)) return value.length === 0
+  return PLAIN_ATTRIBUTES.has(name) || /^(linguist|gitlab)-/.test(name)
+}
+
+const CHOOSING = new Set(['filter', 'diff', 'merge'])
+
+const PLAIN_ATTRIBUTES = new Set(
+  (
+    'text eol crlf ident binary whitespace encoding working-tree-encoding delta lockable ' +
+    'export-ignore export-subst conflict-marker-size'
+  ).split(' '),
+)
 
 /** A build script has any name. */
 export const cargo = linesWith('build', 'proc-macro', 'proc_macro', 'plugin')

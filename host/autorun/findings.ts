@@ -27,7 +27,8 @@ export class Findings {
 
   note({ kind, why }: Place, path: string, state: string): void {
     const key = `${kind} ${path}`
-    if (!this.found.has(key)) {
+    const known = this.found.get(key)
+    if (!known) {
       const count = (this.#counts.get(kind) ?? 0) + 1
       this.#counts.set(kind, count)
       if (count > MAX_OF_KIND) {
@@ -35,7 +36,10 @@ export class Findings {
         return
       }
     }
-    this.found.set(key, { kind, path, why, state })
+    // It may count for two reasons, such as attributes for the file and for what the index has of it.
+    if (known?.state.includes(state)) return
+    const both = known && known.why !== why ? `${known.state} ${state}` : state
+    this.found.set(key, { kind, path, why, state: both })
   }
 
   noteUnread(path: string, reason: string): void {

@@ -6,7 +6,7 @@ export interface GitIndex {
   gitlinks: string[]
   /** Folders that stand for all that is in them (a sparse index). */
   folders: string[]
-  /** `.gitattributes`, which git reads from here where the files lack it; with the id of the content. */
+  /** `.gitattributes`, which git reads from here where that is no file; with the id of the content. */
   attributes: [name: string, id: string][]
   /** Folders as the caller asked for, of those that files of the repository are in. */
   wanted: string[]

@@ -257,7 +257,8 @@ export class GitScan {
     }
     for (const [name, id] of attributes) {
       const path = below(top, name)
-      if (this.#look.kindOf(path) === 'nothing') {
+      // Nor does git follow a link there.
+      if (['nothing', 'link'].includes(this.#look.kindOf(path))) {
         this.#look.findings.note(ATTRIBUTES, path, `in the index: ${digest(bytesOf(id))}`)
       }
     }

@@ -226,6 +226,31 @@ const plants: Record<string, { at: string; prepare?: () => void; plant: () => vo
       rmSync(join(work, '.gitattributes'))
     },
   },
+  'attributes in the index, with a link in the place of the file': {
+    at: '.gitattributes',
+    prepare: () => {
+      git('config', 'diff.x.textconv', `touch ${mark()}; cat`)
+      put('none', '')
+    },
+    plant: () => {
+      put('.gitattributes', 'file diff=x\n')
+      git('add', '.gitattributes')
+      rmSync(join(work, '.gitattributes'))
+      symlinkSync('none', join(work, '.gitattributes'))
+    },
+  },
+  "attributes by the name that the user's own have for others": {
+    at: 'deep/.gitattributes',
+    prepare: () => {
+      git('config', 'diff.x.textconv', `touch ${mark()}; cat`)
+      put(join(home, '.config/git/attributes'), '[attr]picture diff=x\n')
+      put('deep/"quoted', 'one\n')
+      git('add', '.')
+      git('commit', '-q', '-m', 'two')
+      put('deep/"quoted', 'two\n')
+    },
+    plant: () => put('deep/.gitattributes', '# one\n"\\"quot*" text picture\n'),
+  },
   'attributes of the repository': {
     at: '.git/info/attributes',
     prepare: () => git('config', 'diff.x.textconv', `touch ${mark()}; cat`),

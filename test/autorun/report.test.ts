@@ -71,6 +71,17 @@ test('more files of a kind than are kept are said to be so', () => {
   expect([...findings.unread.values()]).toEqual([expect.stringContaining('more than 5000')])
 })
 
+test('a file that counts for two reasons has changed with either', () => {
+  const states = ([file, index]: [string, string]) => {
+    const findings = new Findings()
+    findings.note({ ...place('git'), why: 'by the index' }, '.gitattributes', index)
+    for (let i = 0; i < 2; i++) findings.note(place('git'), '.gitattributes', file)
+    return findings.states['git .gitattributes']
+  }
+
+  expect(new Set([states(['a', 'b']), states(['c', 'b']), states(['a', 'c'])]).size).toBe(3)
+})
+
 test('each place says who runs it and when, where that is documented, and has a kind with a weight', () => {
   for (const { kind, why, source } of allPlaces) {
     expect(kindsByWeight).toContain(kind)

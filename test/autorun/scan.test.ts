@@ -128,6 +128,25 @@ test('a hook that only becomes executable is a change', () => {
   expect(changedBy(() => chmodSync(hook, 0o755))).toEqual(['.git/hooks/pre-commit'])
 })
 
+test('of a .gitattributes what can choose a program is reported', () => {
+  put('.gitattributes', '*.a text\n')
+  const usual =
+    '# a note\n\n* text=auto eol=lf\n"with space" -text !diff -merge -filter\n*.png binary\n*.sh\n' +
+    'x linguist-generated=true gitlab-language=c export-ignore whitespace=fix,-indent lockable\r\n'
+
+  expect(changedBy(() => put('.gitattributes', usual))).toEqual([])
+  for (const line of [
+    '*.a filter=x',
+    '*.a text diff=x',
+    '[attr]a merge=x',
+    '"a b" a',
+    ' *.a\tb=c',
+  ]) {
+    expect(changedBy(() => put('.gitattributes', `${usual}${line}\n`))).toEqual(['.gitattributes'])
+    put('.gitattributes', usual)
+  }
+})
+
 test('of a Cargo.toml what names a program that cargo runs is reported', () => {
   put('Cargo.toml', '[package]\nname = "a"\n')
 
