@@ -24,6 +24,8 @@ export class Findings {
   /** Whether the look has ended before it was through. */
   isCutShort = false
   readonly #counts = new Map<Kind, number>()
+  /** What was not read of the workspace as a whole: one reason for each thing, so that none takes the place of another. */
+  readonly #ofWhole = new Map<string, string>()
 
   note({ kind, why }: Place, path: string, state: string): void {
     const key = `${kind} ${path}`
@@ -32,7 +34,7 @@ export class Findings {
       const count = (this.#counts.get(kind) ?? 0) + 1
       this.#counts.set(kind, count)
       if (count > MAX_OF_KIND) {
-        this.noteUnread('.', `there are more than ${MAX_OF_KIND} files of which is said: ${why}`)
+        this.#noteOfWhole(kind, `there are more than ${MAX_OF_KIND} files of the kind "${kind}"`)
         return
       }
     }
@@ -43,7 +45,14 @@ export class Findings {
   }
 
   noteUnread(path: string, reason: string): void {
-    if (this.unread.size < MAX_OF_KIND || path === '.') this.unread.set(path || '.', reason)
+    if (path === '.' || path === '') this.#noteOfWhole(path, reason)
+    else if (this.unread.size < MAX_OF_KIND) this.unread.set(path, reason)
+    else this.#noteOfWhole('unread', `there are more than ${MAX_OF_KIND} files that were not read`)
+  }
+
+  #noteOfWhole(about: string, reason: string): void {
+    this.#ofWhole.set(about, reason)
+    this.unread.set('.', [...this.#ofWhole.values()].join('; '))
   }
 
   /** What the next look is compared with; what was not read as well, to tell what is new of it. */

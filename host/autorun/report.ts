@@ -57,7 +57,7 @@ function byWeight(all: readonly Found[]): AutorunReport | undefined {
 
 /** Many files of one reason must not push away the one of another. */
 function eachReasonFirst(sorted: readonly Found[]): Found[] {
-  const firsts = new Map(sorted.toReversed().map((found) => [found.why, found]))
+  const firsts = new Map(sorted.toReversed().map((found) => [reasonOf(found), found]))
   const first = new Set(firsts.values())
   return [
     ...sorted.filter((found) => first.has(found)),
@@ -65,8 +65,14 @@ function eachReasonFirst(sorted: readonly Found[]): Found[] {
   ]
 }
 
+/** What follows the first words of why something is unread may be of its own making, such as where it leads. */
+function reasonOf({ kind, why }: Found): string {
+  return kind === 'unread' ? why.split(' ', 3).join(' ') : why
+}
+
+/** What is said of the workspace as a whole goes before all. */
 function upperFirst(one: Found, other: Found): number {
-  const depth = (path: string) => path.split('/').length
+  const depth = (path: string) => (path === '.' ? 0 : path.split('/').length)
   return depth(one.path) - depth(other.path) || (one.path < other.path ? -1 : 1)
 }
 

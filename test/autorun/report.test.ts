@@ -63,12 +63,46 @@ test('what was not read is said each time, and where only news are wanted once',
   expect(reportOf(findings.states, findings, { onlyNews: true })).toBeUndefined()
 })
 
-test('more files of a kind than are kept are said to be so', () => {
+test('more files of a kind than are kept are said to be so, for each kind, and that the look was cut short', () => {
   const findings = new Findings()
-  for (let i = 0; i < 6000; i++) findings.note(place('hook'), `h${i}`, 's')
+  for (const kind of ['hook', 'git'] as const) {
+    for (let i = 0; i < 6000; i++) {
+      findings.note({ ...place(kind), why: `it runs it, ${i % 2}` }, `h${i}`, 's')
+    }
+  }
+  findings.noteUnread('.', 'the look was cut short: it took longer than 3 s')
 
-  expect(findings.found.size).toBe(5000)
-  expect([...findings.unread.values()]).toEqual([expect.stringContaining('more than 5000')])
+  expect(findings.found.size).toBe(10_000)
+  expect([...findings.unread]).toEqual([
+    [
+      '.',
+      'there are more than 5000 files of the kind "hook"; there are more than 5000 files of the kind "git"; ' +
+        'the look was cut short: it took longer than 3 s',
+    ],
+  ])
+})
+
+test('more that was not read than is kept is said to be so', () => {
+  const findings = new Findings()
+  for (let i = 0; i < 6000; i++) findings.noteUnread(`u${i}`, 'it lies too deep')
+
+  expect(findings.unread.size).toBe(5001)
+  expect(findings.unread.get('.')).toBe('there are more than 5000 files that were not read')
+})
+
+test('what is unread of the look as a whole is first, and no words of a name push away another reason', () => {
+  const findings = new Findings()
+  for (let i = 0; i < 100; i++) findings.noteUnread(`!${i}`, `it leads to /proc/self/${i}`)
+  findings.noteUnread('.git/index', 'what it tells git to look at is not known: it is too short')
+  findings.noteUnread('.', 'the look was cut short: it took longer than 3 s')
+
+  const report = reportOf({}, findings)
+
+  const paths = report?.paths.map(({ path }) => path)
+  expect(paths?.slice(0, 3)).toEqual(['.', '!0', '.git/index'])
+  expect(report && plantedLines(report).unread).toMatch(
+    /^\. \(the look was cut short: .*\), !0 \(.*\), \.git\/index \(/,
+  )
 })
 
 test('a file that counts for two reasons has changed with either', () => {
