@@ -28,6 +28,8 @@ export interface UserConfig {
   files: readonly string[]
   /** The home folders that a path has `~` or `~name` for. */
   homes: Readonly<Record<string, string>>
+  /** The folder with the files of a repository outside that has those of the workspace (absolute). */
+  top?: string | undefined
 }
 
 /** Who goes through the folders. */
@@ -51,9 +53,11 @@ export class GitScan {
   readonly #seen = new Set<string>()
   readonly #configs = new Map<string, readonly Pair[]>()
   #userPairs: readonly Pair[] | undefined
+  readonly #root: string
 
   constructor(look: Look, user: UserConfig, to: Searcher) {
     this.#look = look
+    this.#root = Buffer.from(look.tree.root).toString('latin1')
     this.#user = user
     this.#to = to
   }
@@ -66,14 +70,26 @@ export class GitScan {
       return
     }
     const bytes = this.#look.lookAt(path, REPOSITORY_ELSEWHERE, MAX_DOT_GIT_BYTES)
-    const end = this.#look.resolve('', path)
-    if (bytes) {
-      const line = lineOf(bytes)
-      const led = line.startsWith(GITDIR) && this.#look.resolve(top, line.slice(GITDIR.length))
-      if (led) this.lookAtRepository(led, top)
-    } else if (end !== undefined && this.#look.kindOf(end) === 'folder') {
-      this.lookAtRepository(end, top)
+    const line = bytes && lineOf(bytes)
+    if (line !== undefined && !line.startsWith(GITDIR)) return
+    const [from, written] = line === undefined ? ['', path] : [top, line.slice(GITDIR.length)]
+    const led = this.#look.resolve(from, written)
+    if (led !== undefined) {
+      if (line !== undefined || this.#look.kindOf(led) === 'folder') this.lookAtRepository(led, top)
+    } else if (this.#look.leadsOut(from, written)) {
+      const isKnown = top === '' && this.#user.top === this.#root
+      if (!isKnown) this.#look.findings.noteUnread(path, UNREAD_OUTSIDE)
+      this.#lookAtNamedByUser(top)
     }
+  }
+
+  /** What is named in the workspace by configs that do not lie there, for a repository that has its files. */
+  lookAtOuter(): void {
+    if (this.#user.top !== undefined) this.#lookAtNamedByUser(this.#user.top)
+  }
+
+  #lookAtNamedByUser(top: string): void {
+    for (const pair of this.#ofUser()) this.#lookAtNamed(pair, below(top, '.git'), new Set([top]))
   }
 
   /** The repository that the folder `path` is, for files in `top`; without it, the config says where they are. */
@@ -266,6 +282,9 @@ export class GitScan {
 }
 
 const GITDIR = 'gitdir: '
+
+const UNREAD_OUTSIDE =
+  'it leads to a repository outside, and what the config of that names is not known'
 
 /** As git takes it: to the first zero, without the ends of lines behind it. */
 function lineOf(bytes: Buffer): string {

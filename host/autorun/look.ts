@@ -73,9 +73,13 @@ export class Look {
    * is outside, where tools cannot write.
    */
   resolve(base: string, written: string): string | undefined {
-    const end = this.resolveLinks(written.startsWith('/') ? written : below(base, written))
+    const end = this.resolveLinks(pathFrom(base, written))
     this.#noteIfOfReader(end, base, written)
     return end.status === 'inside' ? end.path : undefined
+  }
+
+  leadsOut(base: string, written: string): boolean {
+    return this.resolveLinks(pathFrom(base, written)).status === 'outside'
   }
 
   resolveLinks(path: string): Resolved {
@@ -113,6 +117,9 @@ export class Look {
     }
   }
 }
+
+const pathFrom = (base: string, written: string) =>
+  written.startsWith('/') ? written : below(base, written)
 
 export const below = (path: string, name: string) => (path ? `${path}/${name}` : name)
 

@@ -87,6 +87,7 @@ class Scan {
   run(): Findings {
     const { findings, tree } = this.#look
     try {
+      this.#guard('', () => this.#git.lookAtOuter())
       this.#folders.push({ path: '' })
       for (let next = 0; ; ) {
         const folder = this.#first.pop() ?? this.#folders[next++]

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, resolve } from 'node:path'
 import { expandConfigPath } from './config-path.ts'
 import { gitConfigPairs, isInclude, type Pair } from './git-config.ts'
 import type { UserConfig } from './git-scan.ts'
+import type { OuterRepository } from './outer-repository.ts'
 import { bytesOf } from './tree.ts'
 
 const MAX_BYTES = 1024 * 1024
@@ -15,11 +16,16 @@ const MAX_DEPTH = 10
 const SYSTEM = ['/etc/gitconfig', '/usr/local/etc/gitconfig', '/opt/homebrew/etc/gitconfig']
 
 /**
- * What the user's own git configs say. They may name a program in the workspace, or include a config that lies there;
- * of those only what they include is followed here, and the rest is read as the workspace is. Paths are bytes, one
- * character each (latin1), but for `workspace`.
+ * What the user's own git configs say, and those of a repository outside that has the files of the workspace (`outer`).
+ * They may name a program in the workspace, or include a config that lies there; of those only what they include is
+ * followed here, and the rest is read as the workspace is. Paths are bytes, one character each (latin1), but for
+ * `workspace`.
  */
-export function readUserConfig(env: NodeJS.ProcessEnv, workspace: string): UserConfig {
+export function readUserConfig(
+  env: NodeJS.ProcessEnv,
+  workspace: string,
+  outer?: OuterRepository,
+): UserConfig {
   const home = latin1(env.HOME ?? '')
   const homes = { '~': home, ...homeByName() }
   const top = `${latin1(workspace)}/`
@@ -45,8 +51,8 @@ export function readUserConfig(env: NodeJS.ProcessEnv, workspace: string): UserC
     }
   }
 
-  for (const file of configFiles(env, home)) add(file, 0)
-  return { pairs, files: [...files], homes }
+  for (const file of [...configFiles(env, home), ...(outer?.configs ?? [])]) add(file, 0)
+  return { pairs, files: [...files], homes, top: outer?.top }
 }
 
 /** Those of the machine and of the user, whether they are there or not. */
