@@ -266,8 +266,10 @@ class Reading {
     const changed = this.#nameless.flatMap((mode, i) =>
       (mode & TYPE_BITS) === GITLINK || (mode & TYPE_BITS) === FOLDER ? [i] : [],
     )
-    if (changed.length === 0) return true
-    const replaced = replacedEntries(data.subarray(this.#idBytes), new Set(changed))
+    const bitmaps = data.subarray(this.#idBytes)
+    if (bitmaps.length === 0 && this.#nameless.length === 0) return true
+    // Also where none counts: what git fills its memory with is nothing that was read.
+    const replaced = replacedEntries(bitmaps, new Set(changed))
     if (!replaced) throw new UnreadError(MISFIT)
     this.found.gitlinks.push(...base.namesOf(replaced))
     return true
