@@ -24,7 +24,7 @@ import { type HeldMount, holdMounts } from './held-mounts.ts'
 import { type ImageSettings, imageMissing, imageSettings } from './image-settings.ts'
 import { deviationsOf, hasComma } from './inspect-policy.ts'
 import { EndedError } from './kernel-mounts.ts'
-import { checkMounts } from './mount-check.ts'
+import { checkMounts, LinkedNamesError } from './mount-check.ts'
 import { askIfPodman, optionsForPodman } from './podman.ts'
 import { END_MS, reachHost, whySocketsAreNotShared } from './reach-host.ts'
 import type { Relay } from './relay.ts'
@@ -49,6 +49,8 @@ const START_MS = 60_000
 export function dockerEngine(docker: Dockerode, image: string, where: string): Engine {
   /** Of mounted sockets; learned once. */
   let whyNot = whySocketsAreNotShared(docker)
+  /** Learned once: the image has a link where the files of names are to be mounted. */
+  let isNameless = false
   let known: Promise<Rootless | undefined> | undefined
   /** Asked once; again, where there was no answer. */
   const rootless = () => {
@@ -93,7 +95,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         isPodman(),
       ])
       const startWith = async (pinned: readonly Pin[]): Promise<AgentProcess | readonly Pin[]> => {
-        const given = { ...spec, pinned }
+        const given = { ...spec, pinned, isNameless }
         const reached = whyNot ? { ...given, socketFolder: undefined } : given
         const usual = containerOptions(reached, image, settings)
         const ofEngine = onPodman ? optionsForPodman(usual) : usual
@@ -135,6 +137,11 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
           } catch (error) {
             detach()
             const removed = removeContainer(container)
+            if (error instanceof LinkedNamesError) {
+              await removed
+              isNameless = true
+              return pinned
+            }
             // Not waited for where the engine had no answer before; it is tried all the same.
             if (!hadNoAnswer(error)) await removed
             const failure = withAdviceOnCommas(startFailed(image, error), options)

@@ -25,6 +25,8 @@ export interface AgentSpec {
   network: NetworkMode
   /** Who runs the tools. */
   user: { uid: number; gid: number }
+  /** No files of names are mounted: the user of the tools has its number, and the image's names. */
+  isNameless?: boolean
 }
 
 /** The agent's process, wherever it runs, and its two ends of the line protocol. */

@@ -19,12 +19,21 @@ import {
   targetFaults,
 } from './mount-table.ts'
 import { nextLine } from './next-line.ts'
+import { isNameFile } from './user-names.ts'
 
 /** The start of Node, on a machine that may be busy. */
 const REPORT_MS = 20_000
 
 /** A table has a hundred lines or so. */
 const MAX_LINE_BYTES = 1024 * 1024
+
+/**
+ * The image has a link at a file of names, as those that Nix makes have: an engine follows it, and mounts ours at
+ * what it leads to.
+ */
+export class LinkedNamesError extends Error {
+  override readonly name = 'LinkedNamesError'
+}
 
 export interface MountCheckOptions {
   /** The two ends of a container that has just started. The lines of the check are taken off its output. */
@@ -42,7 +51,8 @@ export interface MountCheckOptions {
  * workspace, that may lead elsewhere. The container reports, before it is given anything. Where this process can
  * read the table of mounts from the kernel, it does not take the container's word for it.
  * @throws CodexboxError `workspace-invalid` when something else is mounted than was meant, `engine-unavailable`
- * when something is mounted that was not asked for, `protocol-violation` for a report that is none; EndedError
+ * when something is mounted that was not asked for, `protocol-violation` for a report that is none; EndedError;
+ * LinkedNamesError
  */
 export async function checkMounts(
   container: Dockerode.Container,
@@ -55,15 +65,22 @@ export async function checkMounts(
   const throwFirst = ([fault]: MountFault[]) => {
     if (fault) throw faultError(fault, options)
   }
+  const throwOfTable = (table: readonly Mount[]) => {
+    const isMounted = (path: string) => table.some(({ point }) => point === path)
+    if (expected.binds.some(({ target }) => isNameFile(target) && !isMounted(target))) {
+      throw new LinkedNamesError('a file of names is mounted elsewhere')
+    }
+    throwFirst(tableFaults(table, expected))
+  }
   const ofKernel = await mountsOf(container, options.where).catch((error: unknown) => {
     // It has ended, and the engine has removed it already: its exit says why.
     throw isGone(error) ? new EndedError('it is gone') : error
   })
-  if (ofKernel) throwFirst(tableFaults(ofKernel, expected))
+  if (ofKernel) throwOfTable(ofKernel)
   const report = await reporting
   const table = ofKernel ?? tableIn(report.table, options.where)
   const comparesNumbers = ofKernel !== undefined || report.bootId === bootId()
-  if (!ofKernel) throwFirst(tableFaults(table, expected))
+  if (!ofKernel) throwOfTable(table)
   throwFirst(targetFaults(table, report.targets, expected.binds, comparesNumbers))
   if (!comparesNumbers) await checkProofs(options)
 }

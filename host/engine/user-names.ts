@@ -8,6 +8,8 @@ type User = AgentSpec['user']
 /** Files that are made in the folder of the sockets, and where a container has them. */
 export const NAME_FILES = { passwd: '/etc/passwd', group: '/etc/group' } as const
 
+export const isNameFile = (target: string) => Object.values<string>(NAME_FILES).includes(target)
+
 /** What the user of the tools is called in a container, in which it has any number. */
 export const nameOf = ({ uid }: User) => (uid === 0 ? 'root' : 'agent')
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import type { Engine } from '../../host/engine/engine.ts'
+import { derivedImages } from '../derived-images.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import { cleanUp, startAgent, until } from './engine-contract.ts'
 
@@ -19,6 +20,7 @@ const ASK = [
 
 describeWithEngine('the user of the tools', ({ docker, image, source, isRootless }) => {
   const usual = dockerEngine(docker, image, source)
+  const { derive } = derivedImages(docker, image)
   const canChoose = process.getuid?.() === 0 && !isRootless
 
   afterEach(cleanUp)
@@ -42,5 +44,21 @@ describeWithEngine('the user of the tools', ({ docker, image, source, isRootless
       ...['agent', 'agent', 'agent', 'agent', 'agent /home/agent', 'agent agent /home/agent'],
       ...['root root', 'agent agent', '0'],
     ])
+  })
+  test('goes without them in an image that has links in their place', async () => {
+    const linked = await derive([
+      'RUN mv /etc/passwd /usr/share/passwd && ln -s ../usr/share/passwd /etc/passwd',
+      'RUN mkdir /names && mv /etc/group /names/group && ln -s /names/group /etc/group',
+    ])
+    const engine = dockerEngine(docker, linked, source)
+    for (let time = 0; time < 2; time++) {
+      const { begin, events, workspace } = await startAgent(engine)
+      begin('run: (echo $USER; stat -c %U /usr; cat /etc/passwd | wc -l) > .answers 2>&1')
+      await until(events, 'finished')
+
+      const [name, owner, lines] = readFileSync(join(workspace, '.answers'), 'utf8').split('\n')
+      expect([name, owner]).toEqual(['agent', 'root'])
+      expect(Number(lines)).toBeGreaterThan(5)
+    }
   })
 })
