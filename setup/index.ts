@@ -4,6 +4,7 @@
  * stdout for programs and one line on stderr for people. Exit code 0, 1 for a failed step, 4 for wrong
  * use.
  */
+import { outputExitCode, watchOutput } from '../host/cli/output.ts'
 import { readConfig } from '../host/config.ts'
 import { setupCommand } from '../host/package-root.ts'
 import { failureOf } from '../shared/unforeseen.ts'
@@ -19,11 +20,17 @@ const steps: readonly Step[] = [environmentStep, codexAuthStep, imageStep, verif
 
 const WRONG_USE = 4
 
+watchOutput()
+
 const [flag, name, ...args] = process.argv.slice(2)
 const step = flag === '--step' ? steps.find((candidate) => candidate.name === name) : undefined
 
 if (step) {
-  process.exitCode = report(step.name, await run(step))
+  const exitCode = report(step.name, await run(step))
+  // A reader that has left, which is known last, makes no success of a failed step.
+  process.once('exit', () => {
+    process.exitCode = outputExitCode() || exitCode
+  })
 } else {
   const asksForHelp = flag === '--help' || flag === '-h'
   const unknown = flag === '--step' && name !== undefined ? `There is no step ${name}.\n` : ''

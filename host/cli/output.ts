@@ -36,5 +36,5 @@ function leaveClosedTerminals(): void {
 
 function cannotBeWritten(error: Error): string {
   const why = systemCodeOf(error) === 'ENOSPC' ? 'No space left on device' : error.message
-  return `The output cannot be written: ${why}. What came of the run is in its session.`
+  return `The output cannot be written: ${why}. What came of a run is in its session.`
 }

@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { NO_DOCKER } from '../cli/cli-process.ts'
 import { scriptPackage } from '../script-package.ts'
 
-const script = await scriptPackage('setup/index.ts')
+const setupScript = await scriptPackage('setup/index.ts')
 
 let folder: string
 let cwd: string
@@ -21,8 +22,12 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-async function setup(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(process.execPath, [script, ...args], {
+async function setup(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  stdout: 'pipe' | number = 'pipe',
+) {
+  const child = spawn(process.execPath, [setupScript, ...args], {
     cwd,
     env: {
       PATH: process.env.PATH,
@@ -31,14 +36,14 @@ async function setup(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
       ...NO_DOCKER,
       ...env,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', stdout, 'pipe'],
   })
-  const [[code], stdout, stderr] = await Promise.all([
+  const [[code], printed, stderr] = await Promise.all([
     once(child, 'close'),
-    text(child.stdout),
-    text(child.stderr),
+    child.stdout ? text(child.stdout) : '',
+    text(child.stderr as Readable),
   ])
-  return { code, stdout, stderr }
+  return { code, stdout: printed, stderr }
 }
 
 test.each([
@@ -54,6 +59,31 @@ test.each([
   expect(stderr).toMatch(/--step <name>/)
   for (const step of ['environment', 'codex-auth', 'image', 'verify'])
     expect(stderr).toContain(step)
+})
+
+test.skipIf(process.platform !== 'linux')(
+  'a block that cannot be written is one sentence, and a failed step',
+  async () => {
+    const full = openSync('/dev/full', 'w')
+    const { code, stderr } = await setup(['--step', 'environment'], {}, full)
+    closeSync(full)
+
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^The output cannot be written: No space left on device\./m)
+    expect(stderr).not.toMatch(/^ +at |node:/m)
+  },
+)
+
+test('a failed step ends with its code also where the reader of its block has left', async () => {
+  const script = 'set -o pipefail; "$@" | true'
+  const args = ['-c', script, 'bash', process.execPath, setupScript, '--step', 'environment', 'odd']
+  const child = spawn('bash', args, {
+    cwd,
+    env: { PATH: process.env.PATH, HOME: cwd, CODEX_DATA_DIR: join(cwd, 'data'), ...NO_DOCKER },
+    stdio: 'ignore',
+  })
+
+  expect((await once(child, 'close'))[0]).toBe(4)
 })
 
 test('an unknown step is named', async () => {
