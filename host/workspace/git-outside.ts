@@ -1,10 +1,10 @@
-import { existsSync, lstatSync, realpathSync } from 'node:fs'
+import { existsSync, lstatSync, readlinkSync, realpathSync } from 'node:fs'
 import { isAbsolute, join, resolve, sep } from 'node:path'
 import { liesIn } from '../../shared/lies-in.ts'
 import { pathAndAbove } from './folders-above.ts'
 import { readWithin } from './open-within.ts'
 
-/** A path, and a few words. */
+/** A path, and a few words; or some paths. */
 const MAX_POINTER_BYTES = 8192
 
 /**
@@ -30,16 +30,31 @@ function repositoryOutside(workspace: string): { is: string; path: string } | un
   }
   if (stats.isSymbolicLink()) {
     const path = realPathOf(git)
-    return liesIn(path, workspace) ? undefined : { is: 'has a link as its .git', path }
+    const leadsOut = leavesContainer(readlinkSync(git), path, workspace)
+    return leadsOut && path !== git ? { is: 'has a link as its .git', path } : undefined
   }
-  const pointer = /^gitdir: (.+)$/m.exec(
-    readWithin(workspace, '.git', MAX_POINTER_BYTES)?.toString('utf8') ?? '',
-  )?.[1]
-  if (pointer === undefined) return undefined
+  const pointer = /^gitdir: (.+)$/m.exec(textIn(workspace, '.git'))?.[1]
+  if (pointer === undefined) return borrowedFrom(workspace)
   const path = realPathOf(resolve(workspace, pointer))
-  // In a container the workspace has another path.
-  if (!isAbsolute(pointer) && liesIn(path, workspace)) return undefined
-  return { is: kindOf(path), path }
+  return leavesContainer(pointer, path, workspace) ? { is: kindOf(path), path } : undefined
+}
+
+/** Of a clone that was made with `--shared` or `--reference`. */
+function borrowedFrom(workspace: string): { is: string; path: string } | undefined {
+  const lines = textIn(workspace, '.git/objects/info/alternates').split('\n').filter(Boolean)
+  const path = lines
+    .map((line) => ({ line, path: realPathOf(resolve(workspace, '.git/objects', line)) }))
+    .find((one) => leavesContainer(one.line, one.path, workspace) && existsSync(one.path))?.path
+  return path === undefined ? undefined : { is: 'borrows objects of another repository', path }
+}
+
+/** Whether a container has nothing at `path`, which `name` led to: the workspace has another path there. */
+function leavesContainer(name: string, path: string, workspace: string): boolean {
+  return isAbsolute(name) || !liesIn(path, workspace)
+}
+
+function textIn(workspace: string, path: string): string {
+  return readWithin(workspace, path, MAX_POINTER_BYTES)?.toString('utf8') ?? ''
 }
 
 function kindOf(path: string): string {

@@ -32,6 +32,10 @@ beforeEach(() => {
   mkdirSync(at('main/pkg/deep'), { recursive: true })
   mkdirSync(at('linked'))
   symlinkSync('../main/.git', at('linked/.git'))
+  mkdirSync(at('moved/.store'), { recursive: true })
+  symlinkSync(at('moved/.store'), at('moved/.git'))
+  git('.', 'clone', '-q', '--shared', 'main', 'shared')
+  git('.', 'clone', '-q', 'main', 'whole')
   mkdirSync(at('plain'))
   mkdirSync(at('own/.store'), { recursive: true })
   writeFileSync(at('own/.git'), 'gitdir: .store\n')
@@ -46,13 +50,15 @@ test.each([
   ['main/pkg/deep', 'is a folder of a larger repository', 'main'],
   ['linked', 'has a link as its .git', 'main/.git'],
   ['apart', 'has its repository elsewhere', 'apart/.store'],
+  ['moved', 'has a link as its .git', 'moved/.store'],
+  ['shared', 'borrows objects of another repository', 'main/.git/objects'],
 ])('it is told why git does not work in %s', (workspace, is, repository) => {
   expect(gitOutsideNotice(at(workspace))).toContain(
     `the workspace ${is}, and the repository (${at(repository)}) is not handed in`,
   )
 })
 
-test.each(['main', 'top', 'plain', 'own'])(
+test.each(['main', 'top', 'plain', 'own', 'whole'])(
   'nothing is told where it does, or there is none: %s',
   (workspace) => {
     expect(gitOutsideNotice(at(workspace))).toBeUndefined()
