@@ -8,13 +8,18 @@ const GIT_MS = 2000
  */
 export function gitIdentity(env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile(
-      'git',
-      ['config', '--null', '--get-regexp', '^user\\.(name|email)$'],
-      // In no repository: a config that an agent has written is not asked.
-      { cwd: '/', env: { ...env, GIT_DIR: '/dev/null' }, timeout: GIT_MS },
-      (_, stdout) => resolve(configOf(String(stdout), env)),
-    )
+    try {
+      execFile(
+        'git',
+        ['config', '--null', '--get-regexp', '^user\\.(name|email)$'],
+        // In no repository: a config that an agent has written is not asked.
+        { cwd: '/', env: { ...env, GIT_DIR: '/dev/null' }, timeout: GIT_MS },
+        (_, stdout) => resolve(configOf(String(stdout), env)),
+      )
+    } catch {
+      // Node throws some of the errors of a start, such as for want of memory.
+      resolve(configOf('', env))
+    }
   })
 }
 
