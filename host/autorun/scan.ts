@@ -113,9 +113,8 @@ class Scan {
       if (error instanceof TooDeepError) this.#look.findings.noteUnread(path, 'it lies too deep')
       else if (code !== undefined) {
         const isGone = ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(code)
-        const reason = isGone
-          ? 'it was replaced while it was looked at'
-          : `it cannot be read (${code})`
+        const goneReason = path ? 'it was replaced while it was looked at' : 'it is no longer there'
+        const reason = isGone ? goneReason : `it cannot be read (${code})`
         this.#look.findings.noteUnread(path, reason)
       } else throw error
     }

@@ -571,7 +571,7 @@ describe('a large workspace', () => {
 test('a workspace that is gone, or none, fails nothing', () => {
   rmSync(work, { recursive: true })
 
-  expect(unread()).toEqual({ '.': 'it was replaced while it was looked at' })
+  expect(unread()).toEqual({ '.': 'it is no longer there' })
   writeFileSync(work, '')
   expect(scan(work).found.size).toBe(0)
 })
