@@ -154,6 +154,9 @@ const FILES_OF_ENGINE = [
   '/etc/hostname',
   '/etc/hosts',
   '/run/.containerenv',
+  // Of Podman, with a line for a user that the image has no name for.
+  '/etc/passwd',
+  '/etc/group',
   // Of Podman's own configuration (mounts.conf), as on machines with a subscription.
   '/run/secrets',
   // The init process. Where /sbin is a link, the kernel tells the real path.

@@ -83,6 +83,9 @@ test('what crun hides the files of the kernel with, and what Podman adds by itse
       root: '/containers/overlay-containers/1/run/secrets',
     }),
     aMount({ point: '/var/tmp', type: 'tmpfs', root: '/' }),
+    ...['passwd', 'group'].map((name) =>
+      aMount({ point: `/etc/${name}`, root: `/containers/overlay-containers/1/userdata/${name}` }),
+    ),
   ]
 
   expect(faults([...table, ...more])).toEqual([])
