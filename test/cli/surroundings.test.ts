@@ -197,7 +197,7 @@ const cases = isFull ? all : sample()
 function sample(): Case[] {
   const random = randomFrom(seed)
   const runs = all.filter(([command, faults]) => command === 'run --json' && faults.length < 2)
-  const others = Array.from({ length: 30 }, () => all[Math.floor(random() * all.length)] as Case)
+  const others = Array.from({ length: 12 }, () => all[Math.floor(random() * all.length)] as Case)
   return [...runs, ...others]
 }
 
