@@ -59,7 +59,8 @@ export class Conversation {
   /** Chosen with the first run. */
   #settings!: RequestSettings
   #live: LiveAgent | undefined
-  /** Whose the commits of its tools are; on plain processes git knows it by itself. */
+  /** Whose the commits of its tools are; on plain processes git knows it by itself. No start waits for the question. */
+  readonly #identity: Promise<string | undefined> | undefined
   #gitConfig: string | undefined
   /** The way out of its tools, where some hosts are allowed. */
   #egress: Egress | undefined
@@ -68,6 +69,7 @@ export class Conversation {
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.#identity = parts.engine.name === 'docker' ? gitIdentity() : undefined
     this.#debug = openDebugLog(process.env.CODEXBOX_DEBUG)
   }
 
@@ -251,7 +253,6 @@ export class Conversation {
       const pinned = engine.name === 'docker' ? pinGit(folder) : []
       held.push(...pinned)
       this.#egress = gateway && (await this.#openEgress(gateway))
-      const identity = engine.name === 'docker' ? gitIdentity() : undefined
       const agent = await engine.start({
         name: `codexbox-${run.id}`,
         agentFile: provider.containerProvider,
@@ -262,7 +263,7 @@ export class Conversation {
         network: config.network,
         user: workspace.user,
       })
-      this.#gitConfig = await identity
+      this.#gitConfig = await this.#identity
       if (agent.relayed?.isUnexpected) {
         const message = `The container reaches this process by a relay: ${agent.relayed.because}.`
         run.emit({ type: 'notice', message })
