@@ -21,8 +21,17 @@ const IN_PLACE = [
   '[\\p{Emoji}\\p{Script=Han}]\\p{Variation_Selector}',
 ].join('|')
 
-const SHOWN_AS_ESCAPES = new RegExp(`[${UNSEEN}](?<![\\n\\t]|${IN_PLACE})`, 'gu')
-const ALL_UNSEEN = new RegExp(`[${UNSEEN}]`, 'gu')
+/** Made when it is first needed: that takes milliseconds, for which the start of a container would wait. */
+const shownAsEscapes = madeOnce(() => new RegExp(`[${UNSEEN}](?<![\\n\\t]|${IN_PLACE})`, 'gu'))
+const allUnseen = madeOnce(() => new RegExp(`[${UNSEEN}]`, 'gu'))
+
+function madeOnce(make: () => RegExp): () => RegExp {
+  let made: RegExp | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
 
 /**
  * The text with an escape (`\x9b`, `\u202e`) for each character that is not seen; newlines and tabs stay, and so do
@@ -30,8 +39,8 @@ const ALL_UNSEEN = new RegExp(`[${UNSEEN}]`, 'gu')
  */
 export function visible(text: string, before = ''): string {
   const [last = ''] = /[^\r]$/u.exec(before) ?? []
-  const shown = `${last}${text}`.replace(/\r\n/g, '\n').replace(SHOWN_AS_ESCAPES, escapeOf)
-  return shown.slice(last.replace(SHOWN_AS_ESCAPES, escapeOf).length)
+  const shown = `${last}${text}`.replace(/\r\n/g, '\n').replace(shownAsEscapes(), escapeOf)
+  return shown.slice(last.replace(shownAsEscapes(), escapeOf).length)
 }
 
 /** One line of at most `length` characters. */
@@ -42,7 +51,7 @@ export function oneLine(text: string, length: number): string {
 
 /** What a file is called, in at most `length` characters; where it is cut, its end can still be read. */
 export function visibleName(name: string, length: number): string {
-  const shown = name.replace(SHOWN_AS_ESCAPES, escapeOf).replace(/[\n\t]/g, escapeOf)
+  const shown = name.replace(shownAsEscapes(), escapeOf).replace(/[\n\t]/g, escapeOf)
   if (shown.length <= length) return shown
   const head = Math.ceil((length - 1) / 3)
   return `${shown.slice(0, head)}…${shown.slice(head + 1 - length)}`
@@ -64,7 +73,7 @@ export function quote(text: string): string {
 
 /** JSON with the same value and without such a character: a terminal may be what it is printed to. */
 export function printableJson(value: unknown): string {
-  return JSON.stringify(value).replace(ALL_UNSEEN, (char) =>
+  return JSON.stringify(value).replace(allUnseen(), (char) =>
     Array.from({ length: char.length }, (_, at) => `\\u${hex(char.charCodeAt(at), 4)}`).join(''),
   )
 }
