@@ -3,8 +3,9 @@ import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { FinishedEvent, RunEvent } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import { failureOf } from '../../shared/unforeseen.ts'
-import { printableJson, visible } from '../../shared/visible-text.ts'
+import { visible } from '../../shared/visible-text.ts'
 import { exitCodeOfError } from './exit-code.ts'
+import { printJson } from './print.ts'
 
 /** Whether a reader of JSON lines still waits for the one `finished` of a run. */
 let isFinishedOwed = false
@@ -23,6 +24,7 @@ export function oweFinishedTo(argv: readonly string[]): void {
   if (command === 'run' && argv.includes('--json')) oweFinished()
 }
 
+/** Written again, since the program that knows them may be what cannot be loaded; a test compares. */
 export const COMMANDS: readonly string[] = [
   ...['run', 'sessions', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'help'],
 ]
@@ -31,7 +33,7 @@ export const COMMANDS: readonly string[] = [
 export function printEvent(event: RunEvent): void {
   if (event.type === 'finished') isFinishedOwed = false
   last = event
-  process.stdout.write(`${printableJson(event)}\n`)
+  printJson(event)
 }
 
 /**

@@ -4,7 +4,7 @@ const GIT_MS = 2000
 
 /**
  * A git config that names the person whose commits are made on this machine, as git has it for all repositories; a
- * repository may name another one. Undefined where git is not installed, or knows nobody.
+ * repository may name another one. Undefined where git is not installed, or has no name and no address.
  */
 export function gitIdentity(env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
   return new Promise((resolve) => {

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { COMMANDS } from '../../host/cli/way-out.ts'
 import { RunEvent } from '../../shared/protocol.ts'
 import { isAlive } from '../container/worker-process.ts'
 import {
@@ -264,4 +265,33 @@ test('settings of the .env in the current folder hold, those of the environment 
   await home.run(['run', '--model', 'from-argument', 'Go.'], { env })
 
   expect(server?.requests.map(({ body }) => body.model)).toEqual(['from-file', 'from-argument'])
+})
+
+test('a wrong option is told to a reader of JSON lines as the one finished event of a run', async () => {
+  const { code, stdout } = await home.run(['run', '--json', '--nope', 'Hello'])
+  const ofAnother = await home.run(['status', '--json', '--nope'])
+
+  expect(code).toBe(2)
+  expect(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  ).toMatchObject([
+    {
+      type: 'finished',
+      status: 'failed',
+      error: { code: 'wrong-use', message: expect.stringContaining("option '--nope'") },
+    },
+  ])
+  expect(ofAnother).toMatchObject({ code: 2, stdout: '' })
+})
+
+test('the commands by which that is told apart are those of the program', async () => {
+  const { stdout } = await home.run(['--help'])
+  const [, listed = ''] = stdout.split('Commands:\n')
+
+  expect([...listed.matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name).sort()).toEqual(
+    [...COMMANDS].sort(),
+  )
 })

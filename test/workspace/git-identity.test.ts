@@ -58,7 +58,7 @@ test('what a repository says is not asked for', async () => {
   expect(await gitIdentity({ ...env, GIT_DIR: join(home, 'repo/.git') })).toBeUndefined()
 })
 
-test('there is none where git knows nobody, is not installed, or cannot be started', async () => {
+test('there is none where git has no name, is not installed, or cannot be started', async () => {
   expect(await gitIdentity(env)).toBeUndefined()
   expect(await gitIdentity({ ...env, PATH: '/nonexistent' })).toBeUndefined()
   // More than the system takes for one variable (E2BIG).
