@@ -25,27 +25,31 @@ const ENV = {
 }
 
 /**
- * Has git judge `total` random cases. Each has a folder of its own below `root`, which `prepare` fills once, `place` for
+ * Has git judge `total` cases, the `examples` among them and the others random. Each has a folder of its own below `root`, which `prepare` fills once, `place` for
  * each case, and in which `script` is run by a shell; then `check` looks at what has come of it.
  */
 export async function judgedByGit<Case>(options: {
   root: string
   total: number
+  /** Of what git runs, so that a judge who is asleep is noticed whatever the random ones are. */
+  examples: readonly Case[]
   cases: fc.Arbitrary<Case>
   prepare: (folder: string) => void
   place: (one: Case, folder: string) => void
   script: string
   check: (one: Case, folder: string) => void
 }): Promise<void> {
-  const { root, total, cases, prepare, place, script, check } = options
-  const folders = Array.from({ length: Math.min(BATCH, total) }, (_, i) => join(root, String(i)))
+  const { root, total, examples, cases, prepare, place, script, check } = options
+  const size = Math.max(examples.length, Math.min(BATCH, total))
+  const folders = Array.from({ length: size }, (_, i) => join(root, String(i)))
   for (const folder of folders) {
     mkdirSync(folder, { recursive: true })
     prepare(folder)
   }
   const seed = Number(process.env.FC_SEED ?? Date.now() % 1_000_000_000)
   for (let done = 0; done < total; done += folders.length) {
-    const batch = fc.sample(cases, { numRuns: folders.length, seed: seed + done })
+    const random = fc.sample(cases, { numRuns: folders.length, seed: seed + done })
+    const batch = done === 0 ? [...examples, ...random.slice(examples.length)] : random
     for (const [i, one] of batch.entries()) place(one, folders[i] ?? '')
     await inEach(folders, script)
     for (const [i, one] of batch.entries()) {
