@@ -18,7 +18,7 @@ import { isRunning, tokenProcesses } from './token-processes.ts'
 
 const SIZE = isFull
   ? { kills: 1000, rounds: 20, nemesisMs: 60_000, renewals: 1000 }
-  : { kills: 32, rounds: 3, nemesisMs: 4_000, renewals: 20 }
+  : { kills: 24, rounds: 2, nemesisMs: 2_000, renewals: 20 }
 const TIMEOUT_MS = 900_000
 
 const hosts = await tokenProcesses()

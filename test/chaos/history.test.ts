@@ -176,7 +176,7 @@ function aSession(items: readonly Item[]): SessionLine[] {
   return [run, ...items.map((item) => ({ type: 'item' as const, runId: 'run-1', item }))]
 }
 
-const RUNS = isFull ? 1_000_000 : 30_000
+const RUNS = isFull ? 1_000_000 : 10_000
 
 test(`whatever ${RUNS} logs hold, the service takes the history, and what is mended needs no mending`, () => {
   let mended = 0

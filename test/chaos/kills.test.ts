@@ -9,7 +9,7 @@ import { type PlannedModel, startPlannedModel } from './planned-model.ts'
 import { processesOf } from './processes.ts'
 import { seed } from './seeded.ts'
 
-const KILLS = isFull ? 50 : 10
+const KILLS = isFull ? 50 : 6
 const KILLS_IN_CONTAINERS = isFull ? 15 : 2
 /** Side by side. */
 const LANES = 4

@@ -19,7 +19,7 @@ const HOSTS: Way = { makeAsker: hostAsker, lanes: 8 }
 
 const SIZE = isFull
   ? { stride: 1, brokenOff: 480, sampled: 1000, corrupt: 5000, hosts: 1000 }
-  : { stride: 24, brokenOff: 24, sampled: 48, corrupt: 144, hosts: 48 }
+  : { stride: 48, brokenOff: 24, sampled: 24, corrupt: 72, hosts: 24 }
 const TIMEOUT_MS = 1_800_000
 
 let bench: FaultBench

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { applySections } from '../../container/worker/patch/apply-sections.ts'
 import { type FileChange, parsePatch } from '../../container/worker/patch/parse-patch.ts'
 import { ToolError } from '../../container/worker/tool.ts'
+import { isFull } from '../full-size.ts'
 import { workTime } from '../work-time.ts'
 
 /** What an update of one file with these lines makes of `text`. */
@@ -188,7 +189,7 @@ describe('for any file and any edit', { timeout: 120_000 }, () => {
         fc.pre(hasLastEnd || before.length > 1 || end === '\n')
         expect(patched(text(before), '@@', ...lines, '*** End of File')).toBe(text(after))
       }),
-      { numRuns: 50_000 },
+      { numRuns: isFull ? 50_000 : 15_000 },
     )
   })
 
@@ -220,7 +221,7 @@ describe('for any file and any edit', { timeout: 120_000 }, () => {
 
         expect(patched(`${before.join('\n')}\n`, ...lines)).toBe(`${after.join('\n')}\n`)
       }),
-      { numRuns: 20_000 },
+      { numRuns: isFull ? 20_000 : 6_000 },
     )
   })
 
@@ -249,7 +250,7 @@ describe('for any file and any edit', { timeout: 120_000 }, () => {
           outcomes.refused++
         }
       }),
-      { numRuns: 30_000 },
+      { numRuns: isFull ? 30_000 : 10_000 },
     )
     expect(Math.min(outcomes.applied, outcomes.refused)).toBeGreaterThan(10)
   })

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import { aWorkspace, cleanUp, later } from './engine-contract.ts'
 import { startHost } from './host-process.ts'
@@ -14,11 +14,13 @@ const SLACK_MS = 15_000
 // A host that is stopped (SIGSTOP, a suspended machine, a debugger) neither reads nor ends anything:
 // whatever ends now, the container ends by itself.
 describeWithEngine('the container of a host that is stopped', ({ docker, image }) => {
-  afterEach(cleanUp)
-  afterAll(() => withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] }))
+  afterAll(async () => {
+    await cleanUp()
+    await withoutLeftovers(docker, { label: [`codexbox.pid=${process.pid}`] })
+  })
 
   // Each by what its tool does, and the event at which the host is stopped.
-  test.each([
+  test.concurrent.each([
     ['whose tool hangs', 'sleep 600', 'tool.started'],
     [
       'whose tool ignores signals',

@@ -298,6 +298,7 @@ test('a refusal tells of the place, and not of what stands there', () => {
 test('F13: of many bodies that are nearly right, none gets anything past', {
   timeout: 120_000,
 }, () => {
+  const runs = isFull ? 100_000 : 4_000
   let passed = 0
   const whole = aModelRequest({ tools: [bash, patch], input: history })
   const policy = bodyPolicy(termsWith())
@@ -311,12 +312,12 @@ test('F13: of many bodies that are nearly right, none gets anything past', {
       expect(result.text).toBe(JSON.stringify(value))
       expect(dangersOf(JSON.parse(result.text))).toEqual([])
     }),
-    { numRuns: isFull ? 100_000 : 10_000 },
+    { numRuns: runs },
   )
 
   // Or this would show nothing: some changes do no harm.
-  expect(passed).toBeGreaterThan(1000)
-  expect(passed).toBeLessThan(50_000)
+  expect(passed).toBeGreaterThan(runs / 10)
+  expect(passed).toBeLessThan(runs / 2)
 })
 
 describe('a conversation that goes on', () => {
@@ -439,7 +440,7 @@ describe('a conversation that goes on', () => {
     expect(check(more, undefined, policy)).toEqual({ refused: expect.stringContaining('tools.1') })
   })
 
-  test('F13: is judged as any other, 20 000 times', { timeout: 120_000 }, () => {
+  test('F13: is judged as any other, however it is twisted', { timeout: 120_000 }, () => {
     const [seasoned, fresh] = [bodyPolicy(termsWith()), bodyPolicy(termsWith())]
     const more = history.slice(0, 3)
     const splice = fc.tuple(
@@ -462,10 +463,10 @@ describe('a conversation that goes on', () => {
         if (one && 'text' in one) passed++
         else refused++
       }),
-      { numRuns: 20_000 },
+      { numRuns: isFull ? 20_000 : 4_000 },
     )
 
-    expect(Math.min(passed, refused)).toBeGreaterThan(100)
+    expect(Math.min(passed, refused)).toBeGreaterThan(50)
   })
 })
 
