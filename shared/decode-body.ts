@@ -1,6 +1,7 @@
 import { pipeline, Readable, type Transform } from 'node:stream'
-import zlib from 'node:zlib'
+import type zlib from 'node:zlib'
 import { messageOf, systemCodeOf } from './errors.ts'
+import { loadModule } from './load-module.ts'
 
 /** The content coding of an answer cannot be undone. */
 export class CodingError extends Error {
@@ -58,14 +59,16 @@ async function* namingFaults(decoded: Readable, body: Readable, codings: readonl
 const nameOf = (coding: string) => coding.replace(/[^\w., -]/g, '?').slice(0, 40)
 
 function decoderOf(coding: string): Transform {
+  const { createGunzip, createInflate, createBrotliDecompress, createZstdDecompress }: Zlib =
+    loadModule('node:zlib')
   switch (coding) {
     case 'gzip':
     case 'x-gzip':
-      return zlib.createGunzip()
+      return createGunzip()
     case 'deflate':
-      return zlib.createInflate()
+      return createInflate()
     case 'br':
-      return zlib.createBrotliDecompress()
+      return createBrotliDecompress()
     case 'zstd':
       if (createZstdDecompress) return createZstdDecompress()
   }
@@ -74,5 +77,7 @@ function decoderOf(coding: string): Transform {
   )
 }
 
-/** Since Node 22.15. */
-const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Transform }
+type Zlib = Pick<typeof zlib, 'createGunzip' | 'createInflate' | 'createBrotliDecompress'> & {
+  /** Since Node 22.15. */
+  createZstdDecompress?: () => Transform
+}

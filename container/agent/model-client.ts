@@ -1,10 +1,11 @@
 import http from 'node:http'
-import https from 'node:https'
+import type https from 'node:https'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeBody } from '../../shared/decode-body.ts'
 import { HUNG_UP, reasonOf, systemCodeOf } from '../../shared/errors.ts'
 import { eventStream, isPageType } from '../../shared/event-stream.ts'
+import { loadModule } from '../../shared/load-module.ts'
 import type { RunRequest } from '../../shared/protocol.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import { socketAddress } from '../../shared/socket-address.ts'
@@ -33,7 +34,7 @@ export class ModelClient {
   constructor({ endpoint, conversationId }: Pick<RunRequest, 'endpoint' | 'conversationId'>) {
     this.#endpoint = endpoint
     this.#conversationId = conversationId
-    this.#transport = endpoint.url.startsWith('https:') ? https : http
+    this.#transport = endpoint.url.startsWith('https:') ? loadModule('node:https') : http
     this.#agent = new this.#transport.Agent({ keepAlive: true })
   }
 

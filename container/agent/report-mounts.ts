@@ -1,10 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { messageOf, systemCodeOf } from '../../shared/errors.ts'
+import { loadModule } from '../../shared/load-module.ts'
 import type { MountReport, ProofRequest, Proofs } from '../../shared/mount-report.ts'
-
-/** For what takes milliseconds to load and is seldom needed: the host waits for the report. */
-const load = createRequire(process.execPath)
 
 /** What the host wants to be told about, and with whose rights it can be seen. */
 export interface MountQuestion {
@@ -77,7 +74,7 @@ function look<T>({ paths, user }: MountQuestion, read: Read<T>, file = ''): Foun
 function lookApart<T>({ paths, user }: MountQuestion, file: string): Found<T> {
   const script = process.argv[1] ?? ''
   const args = [script, 'look', file, `${user.uid}`, `${user.gid}`, ...paths]
-  const { execFileSync } = load('node:child_process') as typeof import('node:child_process')
+  const { execFileSync } = loadModule('node:child_process') as typeof import('node:child_process')
   return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', ...user }))
 }
 
@@ -127,7 +124,7 @@ function proof(descriptor: number, file: string): string {
   if (fstatSync(descriptor).isDirectory()) {
     return readUpTo(`${opened}/${file}`, MAX_PROOF_BYTES).toString('utf8')
   }
-  const { createHash } = load('node:crypto') as typeof import('node:crypto')
+  const { createHash } = loadModule('node:crypto') as typeof import('node:crypto')
   return createHash('sha256').update(readUpTo(opened, MAX_FILE_BYTES)).digest('hex')
 }
 

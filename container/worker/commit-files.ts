@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { copyFile, link, mkdir, open, rename, rm, rmdir } from 'node:fs/promises'
+import { promises as fs } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf, systemCodeOf } from '../../shared/errors.ts'
 import type { existing } from './follow-links.ts'
@@ -78,7 +78,7 @@ class Step {
 
   async prepare(canBeUndone: boolean): Promise<void> {
     const { target, before, content, mode } = this.#write
-    this.#firstFolderMade = await mkdir(dirname(target), { recursive: true })
+    this.#firstFolderMade = await fs.mkdir(dirname(target), { recursive: true })
     if (content !== undefined && before?.isFile()) {
       await refuseReadOnly(target, before.mode)
       if (isMoreThanContent(before)) this.#inPlace = await InPlace.open(target)
@@ -92,8 +92,8 @@ class Step {
 
   async commit(): Promise<void> {
     const { target, content, mode } = this.#write
-    if (content === undefined) return rm(target)
-    if (!this.#inPlace) await this.#orInPlace(() => rename(this.#staged, target))
+    if (content === undefined) return fs.rm(target)
+    if (!this.#inPlace) await this.#orInPlace(() => fs.rename(this.#staged, target))
     await this.#inPlace?.write(content, mode)
   }
 
@@ -111,8 +111,8 @@ class Step {
   async undo(): Promise<void> {
     const { target, before } = this.#write
     if (this.#inPlace) await this.#inPlace.restore()
-    else if (before) await rename(this.#kept, target)
-    else await rm(target, { force: true })
+    else if (before) await fs.rename(this.#kept, target)
+    else await fs.rm(target, { force: true })
   }
 
   /** Those that were made for it, if nobody has put anything into them. */
@@ -122,7 +122,7 @@ class Step {
     if (first === undefined) return
     for (let folder = dirname(this.target); ; folder = dirname(folder)) {
       try {
-        await rmdir(folder)
+        await fs.rmdir(folder)
       } catch {
         return // Somebody uses it.
       }
@@ -132,7 +132,8 @@ class Step {
 
   async cleanUp(): Promise<void> {
     // What cannot be removed is an odd file beside the right ones, and no failure of the whole.
-    for (const path of [this.#staged, this.#kept]) await rm(path, { force: true }).catch(() => {})
+    for (const path of [this.#staged, this.#kept])
+      await fs.rm(path, { force: true }).catch(() => {})
   }
 }
 
@@ -140,7 +141,7 @@ class Step {
 const NOT_REPLACED = ['EACCES', 'EPERM', 'EROFS', 'EBUSY']
 
 async function stage(path: string, content: string, mode: number | undefined): Promise<void> {
-  const file = await open(path, 'wx', mode === undefined ? 0o666 : mode & 0o777)
+  const file = await fs.open(path, 'wx', mode === undefined ? 0o666 : mode & 0o777)
   try {
     await file.writeFile(content)
     if (mode !== undefined) await file.chmod(mode & 0o777)
@@ -151,7 +152,7 @@ async function stage(path: string, content: string, mode: number | undefined): P
 
 /** Not every file system has hard links. */
 async function keep(target: string, kept: string): Promise<void> {
-  await link(target, kept).catch(() => copyFile(target, kept))
+  await fs.link(target, kept).catch(() => fs.copyFile(target, kept))
 }
 
 /** Not its name with something added, which may be too long then. */

@@ -1,11 +1,11 @@
-import { readlink, realpath, stat } from 'node:fs/promises'
+import { promises as fs } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { systemCodeOf } from '../../shared/errors.ts'
 
 /** A link stays a link: what it points to is replaced, or made if there is nothing yet. */
 export async function followLinks(path: string): Promise<string> {
   try {
-    return await realpath(path)
+    return await fs.realpath(path)
   } catch (error) {
     if (systemCodeOf(error) !== 'ENOENT') throw error
   }
@@ -16,7 +16,7 @@ export async function followLinks(path: string): Promise<string> {
 /** Undefined when `path` is not there, or is a file by now: another call may just have made it. */
 async function linkTarget(path: string): Promise<string | undefined> {
   try {
-    return resolve(await realpath(dirname(path)), await readlink(path))
+    return resolve(await fs.realpath(dirname(path)), await fs.readlink(path))
   } catch (error) {
     const code = systemCodeOf(error)
     if (code === 'ENOENT' || code === 'EINVAL') return undefined
@@ -27,7 +27,7 @@ async function linkTarget(path: string): Promise<string | undefined> {
 /** Undefined when there is nothing. */
 export async function existing(path: string) {
   try {
-    return await stat(path)
+    return await fs.stat(path)
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined
     throw error

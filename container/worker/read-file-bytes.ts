@@ -1,5 +1,5 @@
-import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { constants, promises as fs } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import { ToolError } from './tool.ts'
 
 const CHUNK_BYTES = 512 * 1024
@@ -21,7 +21,7 @@ export async function readTextBytes(path: string, name: string, maxBytes: number
 /** The bytes of any regular file, like `readTextBytes`. */
 export async function readFileBytes(path: string, name: string, maxBytes: number): Promise<Buffer> {
   // Without O_NONBLOCK opening a named pipe would wait for a writer for ever.
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const file = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     await check(file, name, maxBytes)
     const bytes = await readUntilPast(maxBytes, file)

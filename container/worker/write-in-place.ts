@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs'
-import { access, constants, open } from 'node:fs/promises'
+import { constants, promises as fs } from 'node:fs'
 import { messageOf } from '../../shared/errors.ts'
 import { readFileBytes } from './read-file-bytes.ts'
 import { ToolError } from './tool.ts'
@@ -17,7 +17,7 @@ export async function refuseReadOnly(target: string, mode: number): Promise<void
       `${target} is read-only (mode ${octal}). If it is to be changed, chmod it first.`,
     )
   }
-  await access(target, constants.W_OK)
+  await fs.access(target, constants.W_OK)
 }
 
 /** What was begun could not be undone. */
@@ -60,7 +60,7 @@ export class InPlace {
 
 /** Its room on the disk is given back last: a shorter old content can always be written again. */
 async function overwrite(target: string, content: Buffer, mode?: number): Promise<void> {
-  const file = await open(target, 'r+')
+  const file = await fs.open(target, 'r+')
   try {
     const before = await file.stat()
     await file.writeFile(content)

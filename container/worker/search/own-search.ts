@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { promises as fs } from 'node:fs'
 import { join } from 'node:path'
 import { type Context, createContext, Script } from 'node:vm'
 import { messageOf } from '../../../shared/errors.ts'
@@ -45,7 +45,7 @@ function compile({ pattern, ignoreCase }: Search): RegExp {
 
 /** In the order of their paths; links are not followed. */
 async function* filesBelow(folder: string, prefix: string): AsyncGenerator<string> {
-  const entries = await readdir(join(folder, prefix), { withFileTypes: true }).catch((error) => {
+  const entries = await fs.readdir(join(folder, prefix), { withFileTypes: true }).catch((error) => {
     if (prefix === '') throw error
     return []
   })

@@ -1,4 +1,4 @@
-import { lstat, realpath } from 'node:fs/promises'
+import { promises as fs } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { messageOf } from '../../../shared/errors.ts'
 import { liesIn } from '../../../shared/lies-in.ts'
@@ -156,7 +156,7 @@ class PatchedFiles {
   async #remove(path: string): Promise<void> {
     const target = await entryOf(path)
     const write = this.#writes.get(target)
-    const before = write ? write.before : await lstat(target).catch(() => undefined)
+    const before = write ? write.before : await fs.lstat(target).catch(() => undefined)
     if (write ? write.content === undefined : !before) {
       throw new ToolError(`Failed to delete ${path}: there is no such file`)
     }
@@ -173,7 +173,7 @@ class PatchedFiles {
 
 /** The path itself, be it a link or not, by the real way to it. */
 async function entryOf(path: string): Promise<string> {
-  const folder = await realpath(dirname(path)).catch(() => dirname(path))
+  const folder = await fs.realpath(dirname(path)).catch(() => dirname(path))
   return join(folder, basename(path))
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { promises as fs } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from '../command.ts'
@@ -94,12 +94,12 @@ async function prepare(
   if (Buffer.byteLength(commandLine) <= MAX_ARGUMENT_BYTES) {
     return { bashArgs: ['-c', commandLine], cleanUp: async () => {} }
   }
-  const folder = await mkdtemp(join(tmpdir(), 'command-'))
+  const folder = await fs.mkdtemp(join(tmpdir(), 'command-'))
   const script = join(folder, 'command.sh')
   // What a command has made of its own script is no failure of it.
-  const cleanUp = () => rm(folder, { recursive: true, force: true }).catch(() => {})
+  const cleanUp = () => fs.rm(folder, { recursive: true, force: true }).catch(() => {})
   try {
-    await writeFile(script, commandLine, { mode: 0o600 })
+    await fs.writeFile(script, commandLine, { mode: 0o600 })
   } catch (error) {
     await cleanUp()
     throw error

@@ -1,5 +1,5 @@
 import type { Dirent } from 'node:fs'
-import { lstat, readdir, readlink } from 'node:fs/promises'
+import { promises as fs } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
 import { LEFT_OUT_FOLDERS } from '../left-out-folders.ts'
@@ -51,7 +51,7 @@ async function list(
   depth: number,
   entries: string[],
 ): Promise<boolean> {
-  const children = await readdir(folder, { withFileTypes: true })
+  const children = await fs.readdir(folder, { withFileTypes: true })
   children.sort((a, b) => (a.name < b.name ? -1 : 1))
   for (const child of children) {
     if (entries.length >= MAX_ENTRIES) return false
@@ -74,6 +74,6 @@ async function list(
 
 async function describe(child: Dirent, name: string, path: string): Promise<string> {
   return child.isSymbolicLink()
-    ? `${name} -> ${await readlink(path)}`
-    : `${name}  ${(await lstat(path)).size} bytes`
+    ? `${name} -> ${await fs.readlink(path)}`
+    : `${name}  ${(await fs.lstat(path)).size} bytes`
 }

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { promises as fs } from 'node:fs'
 import { basename, dirname, relative, resolve } from 'node:path'
 import { clip } from '../clipped-output.ts'
 import { notExact } from '../exact-text.ts'
@@ -37,7 +37,7 @@ export const searchFiles: FunctionTool = {
     const glob = args.optionalString('glob')
     const ignoreCase = args.flag('ignore_case')
 
-    const isFolder = (await stat(path)).isDirectory()
+    const isFolder = (await fs.stat(path)).isDirectory()
     const where = isFolder
       ? { folder: path, file: undefined }
       : { folder: dirname(path), file: basename(path) }
