@@ -23,7 +23,10 @@ if (role === 'worker') leaveAgent(args[2], args[3])
 // The host is gone when nobody reads any more.
 process.stdout.on('error', () => process.exit(1))
 
-void serve().then((exitCode) => process.exit(exitCode))
+void serve().then(async (exitCode) => {
+  await heard()
+  process.exit(exitCode)
+})
 
 function serve(): Promise<number> {
   const [path = ''] = args
@@ -41,6 +44,16 @@ function serve(): Promise<number> {
 
 function writeLine(line: string): void {
   process.stdout.write(line)
+}
+
+/** Leaving drops what the pipe to a host that reads late has no room for. The end of stdin says that the host is gone. */
+function heard(): Promise<void> {
+  const { stdin, stdout } = process
+  if (stdin.readableEnded) return Promise.resolve()
+  return new Promise((resolve) => {
+    stdin.once('end', resolve)
+    stdout.write('', () => resolve())
+  })
 }
 
 /** Without a user it stays the agent's, as other hosts want it. */

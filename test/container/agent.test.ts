@@ -1,6 +1,12 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { describe, expect, test, vi } from 'vitest'
+import { agentFile } from '../../host/package-root.ts'
 import type { HostLine } from '../../shared/protocol.ts'
 import { addedItems, eventsOf, outputsSent, play, start } from '../conformance/replay.ts'
 import { type AgentProcess, startAgent } from '../fakes/agent-process.ts'
@@ -242,4 +248,26 @@ test('a long run warns of nothing', async (t) => {
 
   expect(finished).toMatchObject({ status: 'done', turns: 16, toolCalls: 180 })
   expect(agent.stderr).toBe('')
+})
+
+test('the end of a run reaches a host that reads late', async () => {
+  const server = createServer((_, response) => response.end(textAnswer().body))
+  const gone = new Promise((resolve) =>
+    server.once('connection', (socket) => socket.once('close', resolve)),
+  )
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  const request = aRunRequest({
+    prompt: 'x'.repeat(4 * 1024 * 1024),
+    endpoint: { url: `http://127.0.0.1:${port}/v1/responses` },
+  })
+  const agent = spawn(process.execPath, [agentFile], { stdio: ['pipe', 'pipe', 'inherit'] })
+  agent.stdin.write(`${JSON.stringify(request)}\n${JSON.stringify({ type: 'close' })}\n`)
+
+  // The agent drops its connections on its way out.
+  await gone
+  const said = await text(agent.stdout)
+  server.close()
+
+  expect(said.trimEnd().split('\n').at(-1)).toContain('"status":"done"')
 })
