@@ -187,11 +187,13 @@ export class SessionLog {
   readonly lines: SessionLine[]
   /** What had to be mended on opening; for the user. */
   readonly repairs: string[]
+  readonly #file: string
   readonly #fd: number
   readonly #release: () => Promise<void>
 
   private constructor(name: string, opened: OpenedLog) {
     this.name = name
+    this.#file = opened.file
     this.lines = opened.lines
     this.repairs = opened.repairs
     this.#fd = opened.fd
@@ -237,7 +239,7 @@ export class SessionLog {
         ftruncateSync(fd, wholeBytes)
         repairs.push(`the session log ended inside a line; its ${tornBytes} bytes were cut off`)
       }
-      return new SessionLog(name, { fd, lines, repairs, release })
+      return new SessionLog(name, { file, fd, lines, repairs, release })
     } catch (error) {
       if (fd !== undefined) closeSync(fd)
       await release()
@@ -257,9 +259,9 @@ export class SessionLog {
       fdatasyncSync(this.#fd)
     } catch (error) {
       ftruncateSync(this.#fd, before)
-      throw new CodexboxError('internal', `The session log cannot be kept: ${messageOf(error)}.`, {
-        cause: error,
-      })
+      const what = `The session log ${this.#file} cannot be kept (${messageOf(error)}).`
+      const message = [what, adviceOn(error)].filter(Boolean).join(' ')
+      throw new CodexboxError('internal', message, { cause: error })
     }
     this.lines.push(line)
   }
@@ -271,6 +273,7 @@ export class SessionLog {
 }
 
 interface OpenedLog {
+  file: string
   fd: number
   lines: SessionLine[]
   repairs: string[]
