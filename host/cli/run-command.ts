@@ -123,20 +123,10 @@ export async function closeAndTell(
 
 /** Says what will run where, and what the user should know about it. */
 export function introduce(conversation: Conversation, screen: Screen): void {
-  const { provider, engine, workspace, session, notices, network } = conversation
+  const { provider, engine, workspace, session, network } = conversation
   const place =
     engine.name === 'docker' ? `${engine.description} · network ${network}` : engine.description
   screen.note(`codexbox · ${provider} · ${place}`)
   screen.note(`workspace ${workspace} · session ${session}`)
-  for (const notice of notices) screen.note(notice, 'yellow')
-  if (engine.name === 'process') {
-    // The demo's commands are ours; a model's are anybody's.
-    if (provider !== 'demo') {
-      screen.note('There is no sandbox: what the model runs, runs as you.', 'yellow')
-    }
-    return
-  }
-  if (conversation.credentials === 'direct') {
-    screen.note('The real token is inside the container (AGENT_CREDENTIALS=direct).', 'yellow')
-  }
+  for (const notice of conversation.takeNotices()) screen.note(notice, 'yellow')
 }

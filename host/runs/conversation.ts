@@ -43,7 +43,8 @@ export interface Parts {
   limits: RunLimits
   outputSchema: OutputSchema | undefined
   webSearch: boolean
-  notices: string[]
+  /** What the user should know before the first run. */
+  notices: readonly string[]
 }
 
 /**
@@ -52,6 +53,8 @@ export interface Parts {
  */
 export class Conversation {
   readonly #parts: Parts
+  /** Not said yet. */
+  #notices: readonly string[]
   /** Of what goes through the gateway. */
   readonly #debug: DebugLog
   #ledger: Ledger | undefined
@@ -71,6 +74,8 @@ export class Conversation {
     this.#parts = parts
     this.#identity = parts.engine.name === 'docker' ? gitIdentity() : undefined
     this.#debug = openDebugLog(process.env.CODEXBOX_DEBUG)
+    const { problem } = this.#debug
+    this.#notices = problem ? [...parts.notices, problem] : parts.notices
   }
 
   get session(): string {
@@ -103,10 +108,11 @@ export class Conversation {
     return this.#settings?.model ?? this.#parts.config.model
   }
 
-  /** What the user should know before the first run. */
-  get notices(): readonly string[] {
-    const { notices } = this.#parts
-    return this.#debug.problem ? [...notices, this.#debug.problem] : notices
+  /** What the user should know before the first run. What is not taken, that run says as `notice` events. */
+  takeNotices(): readonly string[] {
+    const notices = this.#notices
+    this.#notices = []
+    return notices
   }
 
   /** Asks the agent something. One run at a time. `images` are data URLs. */
@@ -166,6 +172,7 @@ export class Conversation {
   /** Never rejects: every way out is a `finished` event, said when all is cleaned up behind the run. */
   async #drive(run: Run, asked: Asked): Promise<void> {
     let end: Finished
+    for (const message of this.takeNotices()) run.emit({ type: 'notice', message })
     try {
       const toolsMayStart = this.#parts.watch.runBegins(run)
       const connection = await this.#connect()

@@ -74,6 +74,13 @@ export async function openConversation(options: ConversationOptions = {}): Promi
       engine.name === 'docker' ? ownCodeNotice(workspace.path) : undefined,
       engine.name === 'docker' ? gitOutsideNotice(workspace.path) : undefined,
       missing && `${missing.message} Until then the demo runs without a container.`,
+      // The demo's commands are ours; a model's are anybody's.
+      engine.name === 'process' && provider.name !== 'demo'
+        ? 'There is no sandbox: what the model runs, runs as you.'
+        : undefined,
+      engine.name === 'docker' && config.credentials === 'direct'
+        ? 'The real token is inside the container (AGENT_CREDENTIALS=direct).'
+        : undefined,
     ].filter((text) => text !== undefined),
   })
 }

@@ -15,6 +15,7 @@ import { asking, type Home, NO_DOCKER, openHome } from './cli-process.ts'
 
 const KEY = 'sk-canary-40aa7e'
 const ESC = '\x1b'
+const NO_SANDBOX = 'There is no sandbox: what the model runs, runs as you.'
 
 let home: Home
 let server: ModelServer | undefined
@@ -48,13 +49,16 @@ function eventsOf(stdout: string): RunEvent[] {
 
 describe('one run', () => {
   test('warns of a model without a sandbox, and not of the demo', async () => {
-    const warning = 'There is no sandbox'
+    const env = await askingServer(textAnswer(), textAnswer())
 
-    const model = await home.run(['run', 'Go on.'], { env: await askingServer(textAnswer()) })
+    const model = await home.run(['run', 'Go on.'], { env })
+    const asEvents = await home.run(['run', '--json', 'Go on.'], { env })
     const demo = await home.run(['run', 'run: true'])
 
-    expect(model.stderr).toContain(warning)
-    expect(demo.stderr).not.toContain(warning)
+    expect(model.stderr.split(NO_SANDBOX)).toHaveLength(2)
+    expect(eventsOf(asEvents.stdout)[0]).toMatchObject({ type: 'notice', message: NO_SANDBOX })
+    expect(asEvents.stdout.split(NO_SANDBOX)).toHaveLength(2)
+    expect(demo.stderr).not.toContain(NO_SANDBOX)
   })
 
   test('puts the answer alone on stdout, and what is done for it on stderr, without escapes', async () => {
@@ -106,6 +110,24 @@ describe('one run', () => {
     expect(stderr).toContain('without a container')
   })
 
+  test('says what is missing as notices with --json', async () => {
+    const env = { ...NO_DOCKER, AGENT_ENGINE: '', AGENT_PROVIDER: '' }
+
+    const { stdout, stderr } = await home.run(['--json', 'run: echo hello'], { env })
+
+    const [demo, docker, started] = eventsOf(stdout)
+    expect(demo).toMatchObject({
+      type: 'notice',
+      message: expect.stringContaining('This is the scripted demo, no model.'),
+    })
+    expect(docker).toMatchObject({
+      type: 'notice',
+      message: expect.stringContaining('Until then the demo runs without a container.'),
+    })
+    expect(started?.type).toBe('started')
+    expect(stderr).toBe('')
+  })
+
   test.skipIf(process.platform !== 'linux')(
     'has ended what goes on in the background when it says its end, and names none of it',
     async () => {
@@ -127,7 +149,9 @@ describe('one run', () => {
 
       expect((await running.result).code).toBe(0)
       expect(stdout).toContain('running with session id')
-      expect(eventsOf(stdout).filter(({ type }) => type === 'notice')).toEqual([])
+      expect(eventsOf(stdout).filter(({ type }) => type === 'notice')).toMatchObject([
+        { message: NO_SANDBOX },
+      ])
       expect(wasAlive).toBe(false)
     },
   )

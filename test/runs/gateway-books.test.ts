@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Run } from '../../host/runs/run.ts'
 import { NO_USAGE } from '../../shared/no-usage.ts'
+import type { RunEvent } from '../../shared/protocol.ts'
 import { callsAnswer, textAnswer } from '../fakes/model-server.ts'
 import { type Bench, KEY, openBench } from './observed-conversation.ts'
 
@@ -65,20 +67,43 @@ test('CODEXBOX_DEBUG names a file that tells what went out, with the key masked'
 
   await conversation.run(`My key is ${KEY}.`).result
 
-  expect(conversation.notices).toEqual([])
+  expect(conversation.takeNotices()).toEqual([])
   const lines = linesOf(file)
   expect(lines.map(({ type }) => type)).toEqual(['request', 'headers', 'first-bytes', 'end'])
   expect(lines[0].body).toContain('My key is <masked>.')
   expect(readFileSync(file, 'utf8')).not.toContain(KEY)
 })
 
-test('a file that cannot be written to is a notice, and the run goes on', async () => {
+test('a file that cannot be written to is a notice of the first run, which goes on', async () => {
+  vi.stubEnv('CODEXBOX_DEBUG', join(bench.dataDir, 'missing', 'debug.jsonl'))
+  bench.server.play(textAnswer(), textAnswer())
+  const conversation = await bench.open()
+
+  const first = await seen(conversation.run('Do it.'))
+  const second = await seen(conversation.run('Once more.'))
+
+  expect(first[0]).toMatchObject({
+    type: 'notice',
+    message: expect.stringContaining('CODEXBOX_DEBUG'),
+  })
+  expect(first.at(-1)).toMatchObject({ status: 'done' })
+  expect(second.filter(({ type }) => type === 'notice')).toEqual([])
+})
+
+test('a notice that was taken before the first run is not said by it', async () => {
   vi.stubEnv('CODEXBOX_DEBUG', join(bench.dataDir, 'missing', 'debug.jsonl'))
   bench.server.play(textAnswer())
   const conversation = await bench.open()
 
-  const { status } = await conversation.run('Do it.').result
+  const taken = conversation.takeNotices()
+  const events = await seen(conversation.run('Do it.'))
 
-  expect(status).toBe('done')
-  expect(conversation.notices).toEqual([expect.stringContaining('CODEXBOX_DEBUG')])
+  expect(taken).toEqual([expect.stringContaining('CODEXBOX_DEBUG')])
+  expect(events.filter(({ type }) => type === 'notice')).toEqual([])
 })
+
+async function seen(run: Run): Promise<RunEvent[]> {
+  const events: RunEvent[] = []
+  for await (const event of run) events.push(event)
+  return events
+}
