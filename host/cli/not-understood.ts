@@ -5,6 +5,8 @@
 export function notUnderstood(text: string): string {
   const [what = '', guess = ''] = text
     .replace(/^error: /, '')
+    // All that it says of `help NAME`, below a help that is not asked for.
+    .replace('(outputHelp)', 'there is no such command')
     .trim()
     .split('\n')
   const isPrompt = /^too many arguments(?! for '(?!run'))/.test(what)

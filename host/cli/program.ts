@@ -20,7 +20,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(packageVersion)
     .helpCommand(true)
     .exitOverride()
-    .configureOutput({ outputError: (text) => new Screen().error(notUnderstood(text)) })
+    // It is told with all other failures.
+    .configureOutput({ outputError: () => {} })
 
   withRunOptions(program)
     .argument('[prompt]', 'one run with this prompt; without it a chat')
@@ -101,17 +102,15 @@ export async function main(argv: readonly string[]): Promise<number> {
       exitCode = await doctorCommand(command.optsWithGlobals())
     })
 
+  const say = (sentence: string) => new Screen().error(sentence)
   try {
     await program.parseAsync(argv)
     return exitCode
   } catch (error) {
-    if (isCommanderError(error)) {
-      if (error.exitCode === 0) return 0
-      // Commander has said it already, on stderr.
-      oweFinishedTo(argv)
-      return tellFailure(new CodexboxError('wrong-use', notUnderstood(error.message)), () => {})
-    }
-    return tellFailure(error, (sentence) => new Screen().error(sentence))
+    if (!isCommanderError(error)) return tellFailure(error, say)
+    if (error.exitCode === 0) return 0
+    oweFinishedTo(argv)
+    return tellFailure(new CodexboxError('wrong-use', notUnderstood(error.message)), say)
   }
 }
 

@@ -255,6 +255,7 @@ describe('the exit code', () => {
       ['sessions', 'remove'],
       /^Missing required argument 'names'; --help says what there is\.\n$/,
     ],
+    ['help for a command there is not', ['help', 'nope'], /\nThere is no such command; .*\.\n$/],
     ['a session there is not', ['sessions', 'show', 'none'], /There is no session none/],
   ])('is 2 for %s', async (_what, args, said) => {
     const { code, stdout, stderr } = await home.run(args)
@@ -292,10 +293,10 @@ test('settings of the .env in the current folder hold, those of the environment 
 })
 
 test('a wrong option is told to a reader of JSON lines as the one finished event of a run', async () => {
-  const { code, stdout } = await home.run(['run', '--json', '--nope', 'Hello'])
+  const { code, stdout, stderr } = await home.run(['run', '--json', '--nope', 'Hello'])
   const ofAnother = await home.run(['status', '--json', '--nope'])
 
-  expect(code).toBe(2)
+  expect({ code, stderr }).toEqual({ code: 2, stderr: '' })
   expect(
     stdout
       .trim()
@@ -308,7 +309,11 @@ test('a wrong option is told to a reader of JSON lines as the one finished event
       error: { code: 'wrong-use', message: expect.stringContaining("option '--nope'") },
     },
   ])
-  expect(ofAnother).toMatchObject({ code: 2, stdout: '' })
+  expect(ofAnother).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringMatching(/^Unknown option '--nope'.*\n$/),
+  })
 })
 
 test('the commands by which that is told apart are those of the program', async () => {
