@@ -8,18 +8,20 @@ let exitCode: number | undefined
 /** Aborts when nothing more can be written to stdout: a run need not go on then. */
 export const outputLost: AbortSignal = lost.signal
 
-/** What this process has to end with then: 0 when the reader has left (`codexbox … | head`), 1 for anything else. */
+/** What this process has to end with where stdout could not be written. */
 export const outputExitCode = (): number | undefined => exitCode
 
 /** Watches stdout and stderr for the rest of this process. */
 export function watchOutput(): void {
   process.stdout.on('error', (error) => {
-    if (exitCode !== undefined) return
-    const hasLeft = systemCodeOf(error) === 'EPIPE'
-    exitCode = hasLeft ? 0 : 1
-    // It may come after the last command has set one.
-    process.exitCode = exitCode
-    if (!hasLeft) process.stderr.write(`${cannotBeWritten(error)}\n`)
+    if (lost.signal.aborted) return
+    // A reader that leaves (`codexbox … | head`) may have what it wants; whether that was all, the command says.
+    if (systemCodeOf(error) !== 'EPIPE') {
+      exitCode = 1
+      // It may come after the last command has set one.
+      process.exitCode = exitCode
+      process.stderr.write(`${cannotBeWritten(error)}\n`)
+    }
     lost.abort()
   })
   // What is said there is about the work, and not the work.

@@ -58,7 +58,7 @@ test.skipIf(!hasFull)('a run goes on where nothing can be written to stderr', as
   expect(said).toContain('This was a scripted demo')
 })
 
-test('a reader that leaves stops the run in good order: its session goes on', async () => {
+test('a reader that leaves interrupts the run in good order: its session goes on', async () => {
   const args = ['run', '--json', '--session', 'left', 'run: echo begun; sleep 60']
   const child = spawn(process.execPath, [home.cli, ...args], {
     cwd: home.workspace,
@@ -73,6 +73,21 @@ test('a reader that leaves stops the run in good order: its session goes on', as
   ])
   const next = await home.run(['run', '--session', 'left', 'run: echo hello'])
 
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  expect({ code, stderr }).toEqual({ code: 130, stderr: '' })
   expect(next.code).toBe(0)
+})
+
+test('a reader that leaves when it has what it wants is no failure', async () => {
+  const child = spawn(process.execPath, [home.cli, '--help'], {
+    env: home.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  child.stdout.destroy()
+
+  const [stderr, code] = await Promise.all([
+    text(child.stderr),
+    new Promise<number | null>((resolve) => child.once('close', resolve)),
+  ])
+
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
 })
