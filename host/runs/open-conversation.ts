@@ -15,7 +15,7 @@ import { newSessionName, SessionLog } from './session-log.ts'
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
-const DEFAULT_LIMITS: RunLimits = {
+export const DEFAULT_LIMITS: RunLimits = {
   maxTurns: 200,
   runMs: 60 * MINUTE,
   idleMs: 15 * MINUTE,

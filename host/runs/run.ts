@@ -14,7 +14,7 @@ export type RunResult = FinishedEvent & { text: string }
 const INTERRUPT_MS = 5000
 
 /** Of what a reader has not taken yet, so much of progress is held, in bytes; more is left out. */
-const MAX_UNREAD_PROGRESS_BYTES = 4 * 1024 * 1024
+export const MAX_UNREAD_PROGRESS_BYTES = 4 * 1024 * 1024
 
 /** Far more than a refusal has. */
 const MAX_PIECES_CHARS = 64 * 1024
