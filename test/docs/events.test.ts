@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { MAX_RETRIES } from '../../container/agent/retry-policy.ts'
 import { LIMITS } from '../../host/autorun/budget.ts'
 import { MAX_DEPTH } from '../../host/autorun/tree.ts'
 import { exitCodeOfError } from '../../host/cli/exit-code.ts'
@@ -44,7 +45,10 @@ describe('docs/events.md', () => {
     )
   })
 
-  test('says how many model requests a run may make, and how much a late reader finds', () => {
+  test('says how long a run may take and how often it may ask, how often it tries, and how much a late reader finds', () => {
+    expect(text).toContain(`(without it: ${DEFAULT_LIMITS.runMs / 60_000} minutes)`)
+    expect(MAX_RETRIES).toBe(5)
+    expect(text).toContain('was tried six times')
     expect(text).toContain(`(${DEFAULT_LIMITS.maxTurns} model requests)`)
     expect(text).toContain(`past ${MAX_UNREAD_PROGRESS_BYTES / 1024 / 1024} MiB`)
   })
