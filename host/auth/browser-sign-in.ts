@@ -93,7 +93,7 @@ export function authorizeUrl(
 }
 
 /** The service only sends a browser back to these two. */
-const PORTS = [1455, 1457] as const
+export const PORTS = [1455, 1457] as const
 const LIFETIME_MS = 10 * 60_000
 const SCOPE = 'openid profile email offline_access api.connectors.read api.connectors.invoke'
 

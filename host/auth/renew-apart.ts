@@ -54,7 +54,7 @@ interface Pause {
 }
 
 /** A service that asks for more is asked all the same: a person waits for it. */
-const MAX_PAUSE_MS = 15 * 60_000
+export const MAX_PAUSE_MS = 15 * 60_000
 
 function resultOf(answer: RenewalAnswer): RenewalResult {
   if (answer.status === 'answered') return RenewalResult.parse(JSON.parse(answer.line))

@@ -89,7 +89,7 @@ function holdUsOpen(child: ChildProcess, holds: boolean): void {
 }
 
 /** Longer than its own time limits, of the lock and of the request, add up to. */
-const LIMIT_MS = 120_000
+export const LIMIT_MS = 120_000
 
 const MAX_LINE_BYTES = 64 * 1024
 

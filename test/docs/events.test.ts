@@ -1,11 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { MAX_RETRIES } from '../../container/agent/retry-policy.ts'
-import { LIMITS } from '../../host/autorun/budget.ts'
-import { MAX_DEPTH } from '../../host/autorun/tree.ts'
 import { exitCodeOfError } from '../../host/cli/exit-code.ts'
-import { DEFAULT_LIMITS } from '../../host/runs/open-conversation.ts'
-import { MAX_UNREAD_PROGRESS_BYTES } from '../../host/runs/run.ts'
 import { RunEvent } from '../../shared/protocol.ts'
 
 const text = readFileSync(new URL('../../docs/events.md', import.meta.url), 'utf8')
@@ -44,30 +39,4 @@ describe('docs/events.md', () => {
       Object.fromEntries(codes.map((code) => [code, exitCodeOfError(code)])),
     )
   })
-
-  test('says how long a run may take and how often it may ask, how often it tries, and how much a late reader finds', () => {
-    expect(text).toContain(`(without it: ${DEFAULT_LIMITS.runMs / 60_000} minutes)`)
-    expect(MAX_RETRIES).toBe(5)
-    expect(text).toContain('was tried six times')
-    expect(text).toContain(`(${DEFAULT_LIMITS.maxTurns} model requests)`)
-    expect(text).toContain(`past ${MAX_UNREAD_PROGRESS_BYTES / 1024 / 1024} MiB`)
-  })
-})
-
-test('README.md says how long a container waits for the next question', () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-
-  expect(readme.replaceAll('\n', ' ')).toContain('after a quarter of an hour without a question')
-  expect(DEFAULT_LIMITS.idleMs).toBe(15 * 60_000)
-})
-
-test('docs/workspace.md has the bounds of the look as they are', () => {
-  const page = readFileSync(new URL('../../docs/workspace.md', import.meta.url), 'utf8')
-  const { ms, entries, bytes, steps, repositories } = LIMITS
-  const spaced = (count: number) => count.toLocaleString('en').replaceAll(',', ' ')
-
-  expect(page.replaceAll('\n', ' ')).toContain(
-    `${ms / 1000} s, ${spaced(entries)} names, ${bytes / 1024 / 1024} MiB of contents, ${spaced(steps)} steps to files, ` +
-      `folders and along links, ${repositories} repositories, ${MAX_DEPTH} folders deep`,
-  )
 })
