@@ -1,4 +1,5 @@
 import { createInterface, type Interface, type Key } from 'node:readline'
+import { visible } from '../../shared/visible-text.ts'
 import { takesEscapes } from '../terminal.ts'
 
 export const PROMPT = '\n› '
@@ -42,6 +43,12 @@ export async function askPrompt(history: readonly string[], begun: Rest): Promis
   // After Ctrl-Z and `fg` the reader is paused, and nothing else would keep this process alive. The shell has its own marks.
   reader.on('SIGCONT', () => {
     markPastes()
+    reader.setPrompt(
+      PROMPT +
+        taken()
+          .pasted.map((line) => `${visible(line)}\n`)
+          .join(''),
+    )
     reader.prompt(true)
   })
   const { taken, isIn, stop } = takePrompts(reader, begun.pasted)

@@ -102,12 +102,13 @@ describe.skipIf(!hasScript)('a chat in a terminal', () => {
     shell.type(`${chatCommand()}\r`)
     await shell.sees(PROMPT)
 
-    shell.type('First ')
+    shell.type('\x1b[200~Above.\rFirst \x1b[201~')
     await shell.sees('First ')
     shell.type(CTRL_Z)
     await shell.sees('Stopped')
     await shell.sees(SHELL_PROMPT)
     shell.type('fg\r')
+    await shell.sees(`${PROMPT}Above.`)
     await shell.sees('First ')
     shell.type('words.\r')
     await shell.sees('One.')
@@ -117,7 +118,7 @@ describe.skipIf(!hasScript)('a chat in a terminal', () => {
     await shell.sees(SHELL_PROMPT)
     shell.type('echo "ended with $?"; exit\r')
     await shell.sees('ended with 0')
-    expect(prompts()).toEqual(['First words.'])
+    expect(prompts()).toEqual(['Above.\nFirst words.'])
   })
 
   test('a terminal that is closed in a run ends it with exit code 129, and the log is whole', async () => {
