@@ -60,12 +60,12 @@ export function attributes(bytes: string): string | undefined {
 }
 
 function mayChooseProgram(line: string): boolean {
-  const [pattern = '', ...words] = line.replace(QUOTED_PATTERN, '"').split(/[ \t\r]+/)
+  const [pattern = '', ...words] = line.replace(QUOTED_PATTERN, '" ').split(/[ \t\r]+/)
   return !pattern.startsWith('#') && words.some((word) => word !== '' && !isPlainAttribute(word))
 }
 
-/** It may have spaces in it. */
-const QUOTED_PATTERN = /^[ \t]*"(\\.|[^"\\])*"?/
+/** It may have spaces in it. One with an unknown escape or without an end is to git a pattern up to a space. */
+const QUOTED_PATTERN = /^(\xef\xbb\xbf)?[ \t\r]*"(\\[abfnrtv"\\]|\\[0-3][0-7]{2}|[^"\\\0])*"/
 
 function isPlainAttribute(word: string): boolean {
   const [name = '', ...value] = word.replace(/^[-!]/, '').split('=')

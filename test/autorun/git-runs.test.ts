@@ -123,6 +123,30 @@ function addGitlink(path: Buffer | string, id: string): void {
   })
 }
 
+/** Of files that need quotes, each text by its name. */
+function attributesBehindQuotes(texts: Record<string, string>) {
+  const prepare = () => {
+    git('config', 'diff.x.textconv', `touch ${mark()}; cat`)
+    git('config', 'diff.x".textconv', `touch ${mark()}; cat`)
+    const names = ['deep/a b', '"a', '"qa']
+    for (const text of ['one\n', 'two\n']) {
+      for (const name of names) put(name, text)
+      git('add', '.')
+      git('commit', '-q', '-m', text)
+    }
+  }
+  return Object.fromEntries(
+    Object.entries(texts).map(([name, text]) => [
+      `attributes of a pattern in quotes that ${name}`,
+      {
+        at: '.gitattributes',
+        prepare,
+        plant: () => put('.gitattributes', Buffer.from(text, 'latin1')),
+      },
+    ]),
+  )
+}
+
 /** What they need before (`prepare`), what the tools of an agent do (`plant`), and what is to be reported (`at`). */
 const plants: Record<string, { at: string; prepare?: () => void; plant: () => void }> = {
   'fsmonitor of the repository': {
@@ -251,6 +275,13 @@ const plants: Record<string, { at: string; prepare?: () => void; plant: () => vo
     },
     plant: () => put('deep/.gitattributes', '# one\n"\\"quot*" text picture\n'),
   },
+  ...attributesBehindQuotes({
+    'has a word right behind it': '"deep/a b"diff=x',
+    'follows a byte order mark': '\xef\xbb\xbf"file"diff=x',
+    'does not end': '"a diff=x',
+    'ends behind a zero': '"a diff=x\0"',
+    'has an escape that git does not know': String.raw`"\qa diff=x"`,
+  }),
   'attributes of the repository': {
     at: '.git/info/attributes',
     prepare: () => git('config', 'diff.x.textconv', `touch ${mark()}; cat`),
