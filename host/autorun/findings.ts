@@ -16,7 +16,7 @@ const MAX_OF_KIND = 5000
 
 /** What a look has found. */
 export class Findings {
-  readonly found = new Map<string, Found & { state: string }>()
+  readonly found = new Map<string, Found & { states: Set<string> }>()
   /** What was not read to its end, with the reason. */
   readonly unread = new Map<string, string>()
   /** Files that tools cannot write, which another name leads to that they can. */
@@ -30,18 +30,18 @@ export class Findings {
   note({ kind, why }: Place, path: string, state: string): void {
     const key = `${kind} ${path}`
     const known = this.found.get(key)
-    if (!known) {
-      const count = (this.#counts.get(kind) ?? 0) + 1
-      this.#counts.set(kind, count)
-      if (count > MAX_OF_KIND) {
-        this.#noteOfWhole(kind, `there are more than ${MAX_OF_KIND} files of the kind "${kind}"`)
-        return
-      }
+    if (known) {
+      // It may count for several reasons, such as attributes for the file and for what the index has of it.
+      known.states.add(state)
+      return
     }
-    // It may count for two reasons, such as attributes for the file and for what the index has of it.
-    if (known?.state.includes(state)) return
-    const both = known && known.why !== why ? `${known.state} ${state}` : state
-    this.found.set(key, { kind, path, why, state: both })
+    const count = (this.#counts.get(kind) ?? 0) + 1
+    this.#counts.set(kind, count)
+    if (count > MAX_OF_KIND) {
+      this.#noteOfWhole(kind, `there are more than ${MAX_OF_KIND} files of the kind "${kind}"`)
+      return
+    }
+    this.found.set(key, { kind, path, why, states: new Set([state]) })
   }
 
   noteUnread(path: string, reason: string): void {
@@ -58,7 +58,8 @@ export class Findings {
   /** What the next look is compared with; what was not read as well, to tell what is new of it. */
   get states(): States {
     return Object.fromEntries([
-      ...[...this.found].map(([key, { state }]) => [key, state]),
+      // In whichever order they were come by.
+      ...[...this.found].map(([key, { states }]) => [key, [...states].sort().join(' ')]),
       ...[...this.unread].map(([path, reason]) => [`unread ${path}`, reason]),
     ])
   }

@@ -6,8 +6,8 @@ export interface GitIndex {
   gitlinks: string[]
   /** Folders that stand for all that is in them (a sparse index). */
   folders: string[]
-  /** `.gitattributes`, which git reads from here where that is no file; with the id of the content. */
-  attributes: [name: string, id: string][]
+  /** `.gitattributes`, which git reads from here where that is no file; with the id of the content and the side of a merge. */
+  attributes: [name: string, content: string][]
   /** Folders as the caller asked for, of those that files of the repository are in. */
   wanted: string[]
   /** Why it cannot be said what else git would find. */
@@ -54,6 +54,7 @@ const FOLDER = 0o040000
 const TYPE_BITS = 0o170000
 const NAME_BITS = 0xfff
 const EXTENDED = 0x4000
+const SIDE_BITS = 0x3000
 
 /** Longer ones no file system has; a name made of names before it could grow without end. */
 const MAX_NAME_BYTES = 4096
@@ -77,7 +78,7 @@ class Reading {
   /** Of the name before. */
   #kept = 0
   #at = HEADER_BYTES
-  /** Of a split index: the entries without a name, which are those of the shared index with another content. */
+  /** Of a split index: where the entries without a name are, which are those of the shared index with another content. */
   readonly #nameless: number[] = []
 
   constructor(
@@ -92,7 +93,10 @@ class Reading {
 
   readAll(shared: (id: string) => Buffer | undefined): void {
     try {
-      this.#eachEntry((mode, idAt) => this.#meet(mode, idAt))
+      this.#eachEntry((start) => {
+        if (this.#nameBytes === 0) this.#nameless.push(start)
+        else this.#meet(this.#index, start)
+      })
       this.#readExtensions(shared)
     } catch (error) {
       // Beyond the end: Node says so.
@@ -101,7 +105,8 @@ class Reading {
     }
   }
 
-  #eachEntry(meet: (mode: number, idAt: number, number: number, start: number) => void): void {
+  /** Of each entry: where it is, and its number. */
+  #eachEntry(meet: (start: number, number: number) => void): void {
     const index = this.#index
     if (index.length < HEADER_BYTES + this.#idBytes) throw new UnreadError('it is too short')
     if (index.toString('latin1', 0, 4) !== 'DIRC') throw new UnreadError('it is no index')
@@ -113,7 +118,7 @@ class Reading {
     for (let number = 0; number < count; number++) {
       const start = this.#at
       this.#readEntry(version)
-      meet(index.readUInt32BE(start + MODE_AT), start + STAT_BYTES, number, start)
+      meet(start, number)
     }
   }
 
@@ -154,14 +159,11 @@ class Reading {
     return [this.#nameBytes - dropped, next]
   }
 
-  #meet(mode: number, idAt: number): void {
-    if (this.#nameBytes === 0) {
-      this.#nameless.push(mode)
-      return
-    }
+  /** What the name that was read last has at `start` in `index`. */
+  #meet(index: Buffer, start: number): void {
     this.#meetFolder()
     const { gitlinks, folders, attributes } = this.found
-    const type = mode & TYPE_BITS
+    const type = index.readUInt32BE(start + MODE_AT) & TYPE_BITS
     const isAttributes = this.#endsWith(ATTRIBUTES)
     if (type !== GITLINK && type !== FOLDER && !isAttributes) return
     if (gitlinks.length + folders.length + attributes.length >= MAX_FOUND) {
@@ -171,7 +173,12 @@ class Reading {
     const [name = ''] = this.#name.toString('latin1', 0, this.#nameBytes).split('\0', 1)
     if (type === GITLINK) gitlinks.push(name)
     else if (type === FOLDER) folders.push(name.replace(/\/$/, ''))
-    else attributes.push([name, this.#index.toString('hex', idAt, idAt + this.#idBytes)])
+    else {
+      const idAt = start + STAT_BYTES
+      const flagsAt = idAt + this.#idBytes
+      const side = (index.readUInt16BE(flagsAt) & SIDE_BITS) >> 12
+      attributes.push([name, `${index.toString('hex', idAt, flagsAt)} ${side}`])
+    }
   }
 
   /** Entries are in the order of their names, so that most are in the folder of the one before. */
@@ -204,7 +211,7 @@ class Reading {
       blocks.set(entries, table.readUInt32BE(at))
       entries += table.readUInt32BE(at + 4)
     }
-    this.#eachEntry((_mode, _idAt, number, start) => {
+    this.#eachEntry((start, number) => {
       const place = blocks.get(number)
       if (place === undefined) return
       blocks.delete(number)
@@ -256,44 +263,33 @@ class Reading {
     const base = new Reading(bytes, this.#idBytes, this.#wanted)
     // One that is based on another again, git refuses.
     base.readAll(() => undefined)
+    const bitmaps = data.subarray(this.#idBytes)
     const { gitlinks, folders, attributes, wanted, unread } = base.found
     if (unread) throw new UnreadError(`of the sharedindex.${id} that it is based on, ${unread}`)
+    if (bitmaps.length > 0 || this.#nameless.length > 0) base.#replace(bitmaps, this)
     // Those that are gone count as well, which can only be too many.
     this.found.gitlinks.push(...gitlinks)
     this.found.folders.push(...folders)
     this.found.attributes.push(...attributes)
     this.found.wanted.push(...wanted)
-    const changed = this.#nameless.flatMap((mode, i) =>
-      (mode & TYPE_BITS) === GITLINK || (mode & TYPE_BITS) === FOLDER ? [i] : [],
-    )
-    const bitmaps = data.subarray(this.#idBytes)
-    if (bitmaps.length === 0 && this.#nameless.length === 0) return true
-    // Also where none counts: what git fills its memory with is nothing that was read.
-    const replaced = replacedEntries(bitmaps, new Set(changed))
-    if (!replaced) throw new UnreadError(MISFIT)
-    this.found.gitlinks.push(...base.namesOf(replaced))
     return true
   }
 
-  /** The names of entries, by number. */
-  namesOf(wanted: ReadonlySet<number>): string[] {
-    const names: string[] = []
-    this.#eachEntry((_mode, _idAt, number) => {
-      if (wanted.has(number)) names.push(this.#name.toString('latin1', 0, this.#nameBytes))
+  /** Meets the entries again that have another content, which is that of the nameless ones of `by`. */
+  #replace(bitmaps: Buffer, by: Reading): void {
+    const deleted = bitsOfEwah(bitmaps, 0)
+    const replaced = deleted && bitsOfEwah(bitmaps, deleted.end)?.bits
+    // Also where none counts: what git fills its memory with is nothing that was read.
+    if (replaced?.length !== by.#nameless.length) throw new UnreadError(MISFIT)
+    let nth = 0
+    this.#eachEntry((_start, number) => {
+      const start = by.#nameless[nth]
+      if (start === undefined || number !== replaced[nth]) return
+      nth++
+      this.#meet(by.#index, start)
     })
-    return names
+    if (nth < replaced.length) throw new UnreadError(MISFIT)
   }
 }
 
 const ATTRIBUTES = Buffer.from('.gitattributes')
-
-/** The numbers, in the shared index, of the nameless entries with the given numbers. */
-function replacedEntries(bitmaps: Buffer, wanted: ReadonlySet<number>): Set<number> | undefined {
-  const deleted = bitsOfEwah(bitmaps, 0)
-  const replaced = deleted && bitsOfEwah(bitmaps, deleted.end)
-  if (!replaced) return undefined
-  const numbers = new Set<number>()
-  let nth = 0
-  for (const bit of replaced.bits) if (wanted.has(nth++)) numbers.add(bit)
-  return numbers.size === wanted.size ? numbers : undefined
-}

@@ -271,11 +271,11 @@ export class GitScan {
         )
       }
     }
-    for (const [name, id] of attributes) {
+    for (const [name, content] of attributes) {
       const path = below(top, name)
       // Nor does git follow a link there.
       if (['nothing', 'link'].includes(this.#look.kindOf(path))) {
-        this.#look.findings.note(ATTRIBUTES, path, `in the index: ${digest(bytesOf(id))}`)
+        this.#look.findings.note(ATTRIBUTES, path, `in the index: ${digest(bytesOf(content))}`)
       }
     }
   }

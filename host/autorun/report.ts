@@ -20,8 +20,9 @@ export function reportOf(
   findings: Findings,
   { onlyNews = false }: { onlyNews?: boolean } = {},
 ): AutorunReport | undefined {
+  const now = findings.states
   const changed = [...findings.found]
-    .filter(([key, { state }]) => before[key] !== state)
+    .filter(([key]) => before[key] !== now[key])
     .map(([, found]) => found)
   const unread = [...findings.unread]
     .filter(([path, why]) => !onlyNews || before[`unread ${path}`] !== why)

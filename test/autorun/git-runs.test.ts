@@ -123,6 +123,20 @@ function addGitlink(path: Buffer | string, id: string): void {
   })
 }
 
+function blob(text: string): string {
+  return git('hash-object', '-w', put(join(box, 'blob'), `${text}\n`))
+}
+
+/** The content of all three sides of a merge, in the index alone. */
+function putInConflict(path: string, texts: readonly string[]): void {
+  const lines = texts.map((text, i) => `100644 ${blob(text)} ${i + 1}\t${path}\n`)
+  execFileSync('git', ['update-index', '--index-info'], {
+    cwd: work,
+    env: env(),
+    input: lines.join(''),
+  })
+}
+
 /** Of files that need quotes, each text by its name. */
 function attributesBehindQuotes(texts: Record<string, string>) {
   const prepare = () => {
@@ -262,6 +276,23 @@ const plants: Record<string, { at: string; prepare?: () => void; plant: () => vo
       rmSync(join(work, '.gitattributes'))
       symlinkSync('none', join(work, '.gitattributes'))
     },
+  },
+  'attributes in an index in conflict, of which git takes one': {
+    at: '.gitattributes',
+    prepare: () => {
+      git('config', 'diff.x.textconv', `touch ${mark()}; cat`)
+      putInConflict('.gitattributes', ['# 1', '# 2', 'file diff=x'])
+    },
+    plant: () => putInConflict('.gitattributes', ['# 1', 'file diff=x', '# 2']),
+  },
+  'attributes in a split index, with another content than in the one it is based on': {
+    at: '.gitattributes',
+    prepare: () => {
+      git('config', 'diff.x.textconv', `touch ${mark()}; cat`)
+      git('update-index', '--add', '--cacheinfo', `100644,${blob('# one')},.gitattributes`)
+      git('update-index', '--split-index')
+    },
+    plant: () => git('update-index', '--cacheinfo', `100644,${blob('file diff=x')},.gitattributes`),
   },
   "attributes by the name that the user's own have for others": {
     at: 'deep/.gitattributes',
