@@ -74,6 +74,8 @@ class Scan {
   readonly #entered = new Set<string>()
   /** Those that were looked into with all that is in them. */
   readonly #searched = new Set<string>()
+  /** Those above what a link leads to. */
+  readonly #above = new Set<string>()
 
   constructor(root: string, user: UserConfig, limits: Limits) {
     this.#look = new Look(root, limits)
@@ -122,9 +124,9 @@ class Scan {
 
   #lookInto(folder: Folder): void {
     const { path, inherited, isLeftOut, isGits } = folder
-    if (!inherited && !isLeftOut) {
+    if (!inherited) {
       if (this.#searched.has(path) && !isGits) return
-      this.#searched.add(path)
+      if (!isLeftOut) this.#searched.add(path)
     }
     const names = new Set<string>()
     const inside: Folder[] = []
@@ -178,7 +180,18 @@ class Scan {
     if (ofFolder) this.#enter(end.path, ofFolder)
     // It may lead into what is left out where it is, and make it a folder like any other.
     else if (isLeftOut || LEFT_OUT.has(fold(name)) || this.#searched.has(end.path)) return
-    else if (this.#look.kindOf(end.path) === 'folder') this.#folders.push({ path: end.path })
+    else if (this.#look.kindOf(end.path) === 'folder') {
+      this.#folders.push({ path: end.path })
+      this.#lookAbove(end.path)
+    }
+  }
+
+  /** What is there counts for who works below, such as a repository; it may be in what is left out. */
+  #lookAbove(path: string): void {
+    for (let above = parentOf(path); above && !this.#above.has(above); above = parentOf(above)) {
+      this.#above.add(above)
+      this.#folders.push({ path: above, isLeftOut: true })
+    }
   }
 
   /** Looks into what may be a link to a folder: the files in it are those that run, wherever they are. */

@@ -611,6 +611,25 @@ test.each(['remote.origin.url', 'branch.main.remote'])(
   },
 )
 
+test.each(['node_modules/a', '.git/objects/aa'])(
+  'a repository around the folder in %s that a link leads to is reported',
+  (folder) => {
+    repository()
+    mkdirSync(join(work, folder, 'b/src'), { recursive: true })
+    symlinkSync(`${folder}/b/src`, join(work, 'src'))
+    const before = look()
+
+    git('init', '-q', folder)
+    git('-C', folder, 'config', 'core.fsmonitor', command())
+    const report = reportOf(before.states, look())
+
+    rmSync(mark(), { force: true })
+    git('-C', 'src', 'status')
+    expect(existsSync(mark())).toBe(true)
+    expect(report?.paths.map(({ path }) => path)).toEqual([`${folder}/.git/config`])
+  },
+)
+
 test('several plants at once are each found, whichever they are', () => {
   const names = Object.keys(plants).filter((name) => !/user's own|sparse|in the place/.test(name))
   const runs = isFull ? 300 : 5
