@@ -199,7 +199,7 @@ export class GitScan {
   /** What a line of a config names in the workspace: hooks, attributes, programs. */
   #lookAtNamed(pair: Pair, gitDir: string, tops: ReadonlySet<string>): void {
     const { key, value } = pair
-    if (/^(remote\..*\.(push)?url|branch\..*\.remote)$/s.test(key)) this.#lookAtRemote(value, tops)
+    if (REMOTE_KEY.test(key)) this.#lookAtRemote(pair, gitDir, tops)
     // An alias is called by its name.
     if (isHarmless(pair) || isInclude(pair) || key.startsWith('alias.')) return
     for (const top of tops) {
@@ -219,12 +219,17 @@ export class GitScan {
   }
 
   /** A push runs the hooks of a repository that is a folder here. */
-  #lookAtRemote(url: string, tops: ReadonlySet<string>): void {
+  #lookAtRemote({ key, value }: Pair, gitDir: string, tops: ReadonlySet<string>): void {
+    const written = this.#expanded({ key, value: pathOfUrl(value) }, gitDir)
+    if (written === undefined) return
     for (const top of tops) {
-      const path = this.#look.resolve(top, url.replace(/^file:\/\//, ''))
-      if (path === undefined || this.#look.kindOf(path) !== 'folder') continue
-      if (this.#look.kindOf(below(path, '.git')) !== 'nothing') this.lookAtDotGit(path)
-      else this.lookAtRepository(path)
+      // Git tries both.
+      for (const end of ['', '.git']) {
+        const path = this.#look.resolve(top, `${written}${end}`)
+        if (path === undefined || this.#look.kindOf(path) !== 'folder') continue
+        if (this.#look.kindOf(below(path, '.git')) !== 'nothing') this.lookAtDotGit(path)
+        else this.lookAtRepository(path)
+      }
     }
   }
 
@@ -279,6 +284,18 @@ export class GitScan {
       }
     }
   }
+}
+
+/** Of a value that names a repository, or another remote. */
+const REMOTE_KEY = /^(remote\..*\.(push)?url|remote\.pushdefault|branch\..*\.(push)?remote)$/s
+
+const FILE_URL = 'file://'
+
+function pathOfUrl(url: string): string {
+  if (!url.startsWith(FILE_URL)) return url
+  return url
+    .slice(FILE_URL.length)
+    .replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
 const GITDIR = 'gitdir: '

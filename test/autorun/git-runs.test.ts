@@ -592,24 +592,31 @@ test('the strategy of a rebase that is under way is reported', () => {
   ])
 })
 
-test.each(['remote.origin.url', 'branch.main.remote'])(
-  'hooks of the repository in this folder that %s names are reported',
-  (key) => {
-    repository()
-    git('init', '-q', '--bare', 'node_modules/a/far')
-    git('config', 'branch.main.remote', 'origin')
-    git('config', 'push.default', 'current')
-    git('config', key, './node_modules/a/far')
-    const before = look()
+test.each([
+  ['remote.origin.url', './node_modules/a/far.git'],
+  ['remote.origin.url', './node_modules/a/far'],
+  ['remote.origin.url', '~/../work/node_modules/a/far.git'],
+  ['remote.origin.pushUrl', 'file://WORK/node%5fmodules/a/fa%72'],
+  ['branch.main.remote', './node_modules/a/far'],
+  ['branch.main.pushRemote', './node_modules/a/far'],
+  ['remote.pushDefault', './node_modules/a/far'],
+])('hooks of the repository in this folder that %s names by %s are reported', (key, value) => {
+  repository()
+  git('init', '-q', '--bare', 'node_modules/a/far.git')
+  git('config', 'branch.main.remote', 'origin')
+  git('config', 'push.default', 'current')
+  git('config', key, value.replace('WORK', work))
+  const before = look()
 
-    program('node_modules/a/far/hooks/pre-receive')
-    const report = reportOf(before.states, look())
+  program('node_modules/a/far.git/hooks/pre-receive')
+  const report = reportOf(before.states, look())
 
-    git('push')
-    expect(existsSync(mark())).toBe(true)
-    expect(report?.paths.map(({ path }) => path)).toEqual(['node_modules/a/far/hooks/pre-receive'])
-  },
-)
+  git('push')
+  expect(existsSync(mark())).toBe(true)
+  expect(report?.paths.map(({ path }) => path)).toEqual([
+    'node_modules/a/far.git/hooks/pre-receive',
+  ])
+})
 
 test.each(['node_modules/a', '.git/objects/aa'])(
   'a repository around the folder in %s that a link leads to is reported',
