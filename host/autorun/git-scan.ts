@@ -42,8 +42,12 @@ interface Searcher {
   leftOut(path: string): string | undefined
 }
 
-/** By the path and the folder of each; the path. */
-type Configs = Map<string, string>
+interface Configs {
+  /** By the path and the folder of each; the path. */
+  paths: Map<string, string>
+  /** Those that lead out of the workspace. */
+  outside: Set<string>
+}
 
 /** Finds what git runs of the repositories in a workspace, by reading what git reads. */
 export class GitScan {
@@ -101,13 +105,15 @@ export class GitScan {
     for (const [name, place] of Object.entries(REPOSITORY_FILES)) {
       this.#look.lookAt(below(path, name), place)
     }
-    const worktree = this.#pathIn(below(path, 'gitdir'))
+    const worktree = this.#ledBy(below(path, 'gitdir')).path
     if (worktree !== undefined) this.#to.search(parentOf(worktree))
-    const common = this.#pathIn(below(path, 'commondir')) ?? path
-    const configs: Configs = new Map()
+    const common = this.#ledBy(below(path, 'commondir'))
+    const commonPath = common.path ?? path
+    const configs: Configs = { paths: new Map(), outside: new Set() }
+    if (common.isOutside) configs.outside.add(below(path, 'commondir'))
     this.#addConfig(below(path, 'config'), configs)
     this.#addConfig(below(path, 'config.worktree'), configs)
-    for (const folder of new Set([path, common])) {
+    for (const folder of new Set([path, commonPath])) {
       if (folder !== path) {
         this.#look.lookAt(below(folder, 'info/attributes'), ATTRIBUTES)
         this.#addConfig(below(folder, 'config'), configs)
@@ -117,6 +123,7 @@ export class GitScan {
       this.#to.search(below(folder, 'modules'))
       this.#to.search(below(folder, 'worktrees'))
     }
+    for (const at of configs.outside) this.#look.findings.noteUnread(at, UNREAD_OUTSIDE)
     const pairs = this.#pairsOf(configs)
     const tops = this.#topsOf(path, top, pairs)
     for (const pair of pairs) this.#lookAtNamed(pair, path, tops)
@@ -125,9 +132,12 @@ export class GitScan {
   }
 
   /** Where the path leads that a file of a repository holds. */
-  #pathIn(file: string): string | undefined {
-    const written = this.#look.read(file, MAX_DOT_GIT_BYTES)
-    return written && this.#look.resolve(parentOf(file), lineOf(written))
+  #ledBy(file: string): { path?: string | undefined; isOutside?: boolean } {
+    const bytes = this.#look.read(file, MAX_DOT_GIT_BYTES)
+    if (!bytes) return {}
+    const [from, written] = [parentOf(file), lineOf(bytes)]
+    const path = this.#look.resolve(from, written)
+    return { path, isOutside: this.#look.leadsOut(from, written) }
   }
 
   /** From where relative paths of a config count. */
@@ -147,12 +157,17 @@ export class GitScan {
    */
   #addConfig(path: string, configs: Configs, folder = parentOf(path)): void {
     const key = `${path}\0${folder}`
-    if (configs.has(key)) return
-    configs.set(key, path)
+    if (configs.paths.has(key)) return
+    configs.paths.set(key, path)
+    if (this.#look.leadsOut('', path)) configs.outside.add(path)
     for (const pair of this.#config(path)) {
       const written = isInclude(pair) ? this.#expanded(pair, path) : undefined
-      const included = written && this.#look.resolve(folder, written)
-      if (!written || included === undefined) continue
+      if (!written) continue
+      const included = this.#look.resolve(folder, written)
+      if (included === undefined) {
+        if (this.#look.leadsOut(folder, written)) configs.outside.add(path)
+        continue
+      }
       const beside = this.#look.resolve(
         folder,
         parentOf(written) || (written.startsWith('/') ? '/' : '.'),
@@ -173,12 +188,13 @@ export class GitScan {
   }
 
   #pairsOf(configs: Configs): Pair[] {
-    return [...new Set(configs.values())].flatMap((path) => this.#config(path))
+    return [...new Set(configs.paths.values())].flatMap((path) => this.#config(path))
   }
 
   #ofUser(): readonly Pair[] {
     if (this.#userPairs) return this.#userPairs
-    const configs: Configs = new Map()
+    // What they include outside is among the pairs.
+    const configs: Configs = { paths: new Map(), outside: new Set() }
     for (const file of this.#user.files) {
       const path = this.#look.resolve('', file)
       if (path !== undefined) this.#addConfig(path, configs)
@@ -300,8 +316,7 @@ function pathOfUrl(url: string): string {
 
 const GITDIR = 'gitdir: '
 
-const UNREAD_OUTSIDE =
-  'it leads to a repository outside, and what the config of that names is not known'
+const UNREAD_OUTSIDE = 'it leads outside, and what the git config there names is not known'
 
 /** As git takes it: to the first zero, without the ends of lines behind it. */
 function lineOf(bytes: Buffer): string {

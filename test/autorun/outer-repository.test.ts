@@ -5,7 +5,9 @@ import {
   mkdirSync,
   mkdtempSync,
   realpathSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -121,8 +123,55 @@ test('a .git below that leads outside is said to be unread, and what your own co
   expect(somethingRan(join(workspace, 'sub'))).toBe(true)
   expect(report?.paths).toMatchObject([
     { kind: 'git', path: 'sub/tools/fsmonitor' },
-    { kind: 'unread', path: 'sub/.git', why: expect.stringContaining('a repository outside') },
+    { kind: 'unread', path: 'sub/.git', why: expect.stringContaining('leads outside') },
   ])
+})
+
+const moved = (from: string, to: string) => renameSync(join(box, from), join(box, to))
+
+test.each<[what: string, at: string, lead: (workspace: string) => void]>([
+  ['includes', '.git/config', (at) => git(at, 'config', 'include.path', '../../outer')],
+  [
+    'has as its own by a link',
+    '.git/config',
+    (at) => {
+      git(at, 'config', 'include.path', join(box, 'outer'))
+      moved('main/.git/config', 'config')
+      symlinkSync(join(box, 'config'), join(at, '.git/config'))
+    },
+  ],
+  [
+    'has in its other half',
+    '.git/commondir',
+    (at) => {
+      git(at, 'config', 'include.path', '../outer')
+      moved('main/.git', 'half')
+      put('main/.git/HEAD', 'ref: refs/heads/main\n')
+      put('main/.git/commondir', '../../half\n')
+      git(at, 'reset', '-q')
+    },
+  ],
+])('a config outside that a repository %s is said to be unread', (_what, at, lead) => {
+  put('outer', '[core]\n\tfsmonitor = ./tools/fsmonitor\n')
+  lead(main)
+  program('main/tools/fsmonitor')
+
+  expect([...look(main).unread]).toEqual([[at, expect.stringContaining('leads outside')]])
+  expect(somethingRan(main)).toBe(true)
+})
+
+test("what the user's own config here includes outside is read", () => {
+  put('outer', '[core]\n\tfsmonitor = ./tools/fsmonitor\n')
+  put('main/dot', `[include]\n\tpath = ${box}/outer\n`)
+  symlinkSync(join(main, 'dot'), join(box, '.gitconfig'))
+  put('main/tools/fsmonitor', '')
+  const before = look(main)
+
+  program('main/tools/fsmonitor')
+  const report = reportOf(before.states, look(main))
+
+  expect(somethingRan(main)).toBe(true)
+  expect(report?.paths.map(({ path }) => path)).toEqual(['tools/fsmonitor'])
 })
 
 test('a .git that tools have made is not followed outside', async () => {
@@ -142,7 +191,7 @@ test('a .git that tools have made is not followed outside', async () => {
 
   expect(second.report.report?.paths).toMatchObject([
     { kind: 'git', path: '.git' },
-    { kind: 'unread', path: '.git', why: expect.stringContaining('a repository outside') },
+    { kind: 'unread', path: '.git', why: expect.stringContaining('leads outside') },
   ])
   // To who comes after that, it is as the person left it.
   put('work/tools/pre-commit', 'y')
