@@ -38,6 +38,8 @@ interface Searcher {
   enter(path: string, place: Place): void
   /** Has a folder looked into, whatever its name. */
   search(path: string): void
+  /** The same, with all that is left out in other folders. */
+  searchAll(path: string): void
   /** The folder that the search leaves out, of this one and those above it. */
   leftOut(path: string): string | undefined
 }
@@ -120,8 +122,8 @@ export class GitScan {
       }
       this.#to.enter(below(folder, 'hooks'), HOOK)
       for (const name of ['remotes', 'branches']) this.#to.enter(below(folder, name), REMOTE)
-      this.#to.search(below(folder, 'modules'))
-      this.#to.search(below(folder, 'worktrees'))
+      this.#to.searchAll(below(folder, 'modules'))
+      this.#to.searchAll(below(folder, 'worktrees'))
     }
     for (const at of configs.outside) this.#look.findings.noteUnread(at, UNREAD_OUTSIDE)
     const pairs = this.#pairsOf(configs)
@@ -277,7 +279,7 @@ export class GitScan {
   #lookAtEntries({ gitlinks, folders, attributes, wanted }: GitIndex, top: string): void {
     for (const name of wanted) {
       const path = this.#look.resolve(top, name)
-      if (path !== undefined) this.#to.search(path)
+      if (path !== undefined) this.#to.searchAll(path)
     }
     for (const name of gitlinks) {
       const path = this.#look.resolve(top, name)

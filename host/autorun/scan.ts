@@ -58,7 +58,7 @@ interface Folder {
   inherited?: Place | undefined
   /** Of one that is left out, only its own files count. */
   isLeftOut?: boolean
-  /** Nothing is left out below it: it is git's own. */
+  /** Nothing is left out below it: it is git's own, or git has files there. */
   isGits?: boolean
   /** Of a repository, what git has and not what it runs; or another folder that is to pass for that. */
   isObjects?: boolean
@@ -81,7 +81,8 @@ class Scan {
     this.#look = new Look(root, limits)
     this.#git = new GitScan(this.#look, user, {
       enter: (path, place) => this.#enter(path, place),
-      search: (path) => this.#enter(path, undefined),
+      search: (path) => this.#enter(path, undefined, false),
+      searchAll: (path) => this.#enter(path, undefined),
       leftOut,
     })
   }
@@ -195,7 +196,7 @@ class Scan {
   }
 
   /** Looks into what may be a link to a folder: the files in it are those that run, wherever they are. */
-  #enter(path: string, inherited: Place | undefined): void {
+  #enter(path: string, inherited: Place | undefined, isGits = true): void {
     const end = this.#look.resolveLinks(path)
     if (end.status !== 'inside') {
       if (end.status === 'outside' && inherited) this.#look.lookAt(path, inherited)
@@ -203,11 +204,11 @@ class Scan {
     }
     if (end.path !== path && inherited) this.#look.lookAt(path, inherited)
     // Some lead back to where they are.
-    const key = `${inherited?.kind} ${end.path}`
+    const key = `${inherited?.kind} ${isGits} ${end.path}`
     if (this.#entered.has(key)) return
     this.#entered.add(key)
     if (this.#look.kindOf(end.path) === 'folder') {
-      this.#first.push({ path: end.path, inherited, isGits: true })
+      this.#first.push({ path: end.path, inherited, isGits })
     }
   }
 }

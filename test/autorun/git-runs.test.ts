@@ -541,6 +541,18 @@ describe('what git runs on the host is reported, or said to be unread:', () => {
   }
 })
 
+test('of a worktree here as much is left out as of the folder itself', () => {
+  repository()
+  git('worktree', 'add', '-q', 'build/tree')
+  const before = look()
+
+  put('build/tree/node_modules/a/.envrc', 'x')
+  put('build/tree/.envrc', 'x')
+  const report = reportOf(before.states, look())
+
+  expect(report?.paths.map(({ path }) => path)).toEqual(['build/tree/.envrc'])
+})
+
 test.each([
   ['.git/remotes/origin', 'URL: ./node_modules/a/far\nPush: refs/heads/main\n'],
   ['.git/branches/origin', './node_modules/a/far#main\n'],
