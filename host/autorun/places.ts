@@ -398,6 +398,14 @@ export function placeOfFolder(name: string, path: string): Place | undefined {
   return folders.get(fold(name)) ?? atEnd(folders, fold(name), fold(path))
 }
 
+/** Whether the folder `name` in the folder `path`, of which every file counts, has copies of the project in it. */
+export function hasCopies(name: string, path: string): boolean {
+  return fold(`${path.slice(path.lastIndexOf('/') + 1)}/${name}`) === COPIES
+}
+
+/** Where Claude Code makes a worktree for each task: https://code.claude.com/docs/en/worktrees */
+const COPIES = '.claude/worktrees'
+
 /** Whether the folder `name` in the folder `path` is on the way to a file that is a place by the end of its path. */
 export function leadsToPlace(name: string, path: string): boolean {
   return ways.has(fold(`${path.slice(path.lastIndexOf('/') + 1)}/${name}`))

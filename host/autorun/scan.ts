@@ -4,7 +4,14 @@ import type { Findings } from './findings.ts'
 import { fold } from './fold.ts'
 import { GitScan, type UserConfig } from './git-scan.ts'
 import { below, Look, parentOf } from './look.ts'
-import { leadsToPlace, type Place, placeOfFile, placeOfFolder, WAY_OUT } from './places.ts'
+import {
+  hasCopies,
+  leadsToPlace,
+  type Place,
+  placeOfFile,
+  placeOfFolder,
+  WAY_OUT,
+} from './places.ts'
 import { TooDeepError } from './tree.ts'
 
 export interface ScanOptions {
@@ -160,7 +167,7 @@ class Scan {
 
   #nextFolder(name: string, folder: Folder): Folder | undefined {
     const { path, inherited, isLeftOut, isGits, isObjects } = folder
-    const place = placeOfFolder(name, path) ?? inherited
+    const place = placeOfFolder(name, path) ?? (hasCopies(name, path) ? undefined : inherited)
     const next = { path: below(path, name), inherited: place, isGits: isGits ?? false }
     if (place) return next
     if (isObjects && OF_LOOSE_OBJECTS.test(name)) return undefined

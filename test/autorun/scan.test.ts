@@ -91,6 +91,7 @@ test.each([
   '.cargo/config.toml',
   'packages/one/.envrc',
   'packages/one/.vscode/tasks.json',
+  '.claude/worktrees/a/.envrc',
   '.git/hooks/post-checkout',
   '.git/commondir',
 ])('%s is reported when it is new, and when it is changed, with why', (path) => {
@@ -110,6 +111,7 @@ test.each([
   '.git/index',
   '.editorconfig',
   'node_modules/a/.envrc',
+  '.claude/worktrees/a/src/main.ts',
 ])('%s is not', (path) => {
   expect(changedBy(() => put(path))).toEqual([])
 })
