@@ -168,15 +168,13 @@ function jsonParts(
   bytes: string,
   choose: (json: Record<string, unknown>) => Record<string, unknown>,
 ): string | undefined {
-  let json: unknown
   try {
-    json = JSON.parse(bytes)
+    const found = Object.entries(choose(Object(JSON.parse(bytes))))
+    return found.length > 0 ? JSON.stringify(found.sort()) : undefined
   } catch {
-    // Perhaps a program that is less strict can read it.
+    // Perhaps a program that is less strict, or bears more brackets in brackets, can read it.
     return bytes
   }
-  const found = Object.entries(choose(Object(json)))
-  return found.length > 0 ? JSON.stringify(found.sort()) : undefined
 }
 
 function only(from: unknown, names: readonly string[]): Record<string, unknown> {

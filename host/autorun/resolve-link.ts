@@ -59,7 +59,6 @@ class Walk {
     this.#goOn(path, ahead)
     for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
       this.#budget.spend('steps')
-      if (name === '' || name === '.') continue
       if (this.#outside) {
         if (isOfReader(this.#outside, name)) return { status: 'outside', dependsOnReader: true }
         this.#stepOutside(name, this.#outside)
@@ -94,7 +93,7 @@ class Walk {
       while (this.#names.length > 0) this.#back()
       this.#outside = []
     }
-    ahead.push(...path.split('/').reverse())
+    for (const name of path.split('/').reverse()) if (name !== '' && name !== '.') ahead.push(name)
   }
 
   #stepOutside(name: string, outside: string[]): void {

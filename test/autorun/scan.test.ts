@@ -570,6 +570,20 @@ describe('a large workspace', () => {
   })
 })
 
+test.each([
+  ['brackets in brackets', 'package.json', `{"x":${'['.repeat(9_999)}${']'.repeat(9_999)}}`],
+  ['a long path', '.git/config', `[core]\n\thooksPath = ${'/'.repeat(900_000)}\n`],
+  ['a long path to another half', '.git/commondir', `${'./'.repeat(450_000)}../half\n`],
+])('%s end no look', (_what, path, text) => {
+  put('half/config', '[core]\n\tfsmonitor = x\n')
+  expect(changedBy(() => put(path, text))).toContain(path)
+
+  expect(changedBy(() => put('half/config', '[core]\n\tfsmonitor = y\n'))).toEqual(
+    path.endsWith('commondir') ? ['half/config'] : [],
+  )
+  expect([...scan(work).unread]).toEqual([])
+})
+
 test('a workspace that is gone, or none, fails nothing', () => {
   rmSync(work, { recursive: true })
 
