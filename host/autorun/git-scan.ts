@@ -89,9 +89,12 @@ export class GitScan {
     }
   }
 
-  /** What is named in the workspace by configs that do not lie there, for a repository that has its files. */
+  /**
+   * What is named in the workspace by configs that do not lie there: for a repository that has its files, or for those
+   * that lie anywhere else.
+   */
   lookAtOuter(): void {
-    if (this.#user.top !== undefined) this.#lookAtNamedByUser(this.#user.top)
+    this.#lookAtNamedByUser(this.#user.top ?? '')
   }
 
   #lookAtNamedByUser(top: string): void {
@@ -221,11 +224,12 @@ export class GitScan {
     // An alias is called by its name.
     if (isHarmless(pair) || isInclude(pair) || key.startsWith('alias.')) return
     for (const top of tops) {
-      if (key === 'core.hookspath' || key === 'core.attributesfile') {
+      if (NAMING_NO_PROGRAM.has(key)) {
         const written = this.#expanded(pair, gitDir)
         const path = written === undefined ? undefined : this.#look.resolve(top, written)
         if (path === undefined) continue
         if (key === 'core.hookspath') this.#to.enter(path, HOOK)
+        else if (key === 'init.templatedir') this.#lookAtTemplate(path)
         else this.#look.lookAt(path, ATTRIBUTES)
       } else {
         for (const word of commandWords(value)) {
@@ -234,6 +238,13 @@ export class GitScan {
         }
       }
     }
+  }
+
+  /** What each new repository or clone begins with. */
+  #lookAtTemplate(path: string): void {
+    this.#to.enter(below(path, 'hooks'), HOOK)
+    this.#look.lookAt(below(path, 'config'), CONFIG)
+    this.#look.lookAt(below(path, 'info/attributes'), ATTRIBUTES)
   }
 
   /** A push runs the hooks of a repository that is a folder here. */
@@ -303,6 +314,8 @@ export class GitScan {
     }
   }
 }
+
+const NAMING_NO_PROGRAM = new Set(['core.hookspath', 'core.attributesfile', 'init.templatedir'])
 
 /** Of a value that names a repository, or another remote. */
 const REMOTE_KEY = /^(remote\..*\.(push)?url|remote\.pushdefault|branch\..*\.(push)?remote)$/s

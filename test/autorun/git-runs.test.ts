@@ -541,6 +541,37 @@ describe('what git runs on the host is reported, or said to be unread:', () => {
   }
 })
 
+test.each<[key: string, at: string, value: string]>([
+  ['core.hooksPath', 'dist/a/post-checkout', '~/../work/dist/a'],
+  ['init.templateDir', 'dist/a/hooks/post-checkout', '~/../work/dist/a'],
+  ['core.fsmonitor', 'dist/a', '~/../work/dist/a'],
+])('what your own %s names in a folder without a repository is reported', (key, at, value) => {
+  git('config', '--global', key, value)
+  const before = look()
+
+  program(at)
+  const report = reportOf(before.states, look())
+
+  for (const args of [['init'], ['commit', '--allow-empty', '-m', 'one'], ['clone', '.', 'copy']]) {
+    spawnSync('git', args, { cwd: home, env: env() })
+  }
+  expect(existsSync(mark())).toBe(true)
+  expect(report?.paths.map(({ path }) => path)).toEqual([at])
+})
+
+test('what is in a template for repositories is reported', () => {
+  git('config', '--global', 'init.templateDir', 'dist/a')
+  const before = look()
+
+  put('dist/a/config', `[core]\n\tfsmonitor = "${command()}"\n`)
+  put('dist/a/info/attributes', '* diff=x\n')
+  const report = reportOf(before.states, look())
+
+  repository()
+  expect(somethingRan()).toBe(true)
+  expect(report?.paths.map(({ path }) => path)).toEqual(['dist/a/config', 'dist/a/info/attributes'])
+})
+
 test('of a worktree here as much is left out as of the folder itself', () => {
   repository()
   git('worktree', 'add', '-q', 'build/tree')
