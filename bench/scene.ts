@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { GATEWAY_PATH, type Gateway, openGateway } from '../host/gateway/gateway.ts'
-import { budgetOf } from '../host/gateway/run-account.ts'
+import { budgetOf } from '../host/gateway/run-budget.ts'
 
 /** What all benches ask, and who answers: the same for each, so that their figures can be compared. */
 export const terms = {

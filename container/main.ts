@@ -4,7 +4,7 @@
  */
 // These two act at once: the host works on what they say while the rest is being loaded.
 import './report.ts'
-import './reach-host.ts'
+import './probe-socket.ts'
 import { messageOf } from '../shared/errors.ts'
 import { serveAgent } from './agent/agent.ts'
 import { mountQuestion } from './agent/report-mounts.ts'

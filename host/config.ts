@@ -4,8 +4,8 @@ import { parseEnv } from 'node:util'
 import { z } from 'zod'
 import { CodexboxError, messageOf, systemCodeOf } from '../shared/errors.ts'
 import { currentFolder, neededCurrentFolder } from './current-folder.ts'
-import { allowedHosts } from './egress/allowed-hosts.ts'
 import { homeFolder } from './home-folder.ts'
+import { allowedHosts } from './net/allowed-hosts.ts'
 import { isCheckout, packageRoot } from './package-root.ts'
 
 /** An empty setting counts as not set: `AGENT_MODEL=` in a `.env` asks for the default. */

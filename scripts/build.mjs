@@ -22,7 +22,7 @@ export async function buildAgent() {
 /** Started from here also where the host runs from its source. */
 export async function buildScan() {
   mkdirSync(join(root, 'dist/autorun'), { recursive: true })
-  await bundle('host/autorun/scan-process.ts', 'dist/autorun/scan-process.cjs')
+  await bundle('host/outer/autorun/scan-process.ts', 'dist/autorun/scan-process.cjs')
 }
 
 async function bundle(entry, outfile, format = 'cjs') {

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
+import { readConfig } from '../host/config.ts'
 /**
  * The setup, step by step: `npx tsx setup/index.ts --step <name> [args]`. Prints one status block on
  * stdout for programs and one line on stderr for people. Exit code 0, 1 for a failed step, 4 for wrong
  * use.
  */
-import { outputExitCode, watchOutput } from '../host/cli/output.ts'
-import { readConfig } from '../host/config.ts'
+import { outputExitCode, watchOutput } from '../host/outer/cli/output.ts'
 import { setupCommand } from '../host/package-root.ts'
 import { failureOf } from '../shared/unforeseen.ts'
 import { visible } from '../shared/visible-text.ts'

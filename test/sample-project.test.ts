@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { layOutSampleProject, sampleBug } from '../host/sample-project.ts'
+import { layOutSampleProject, sampleBug } from '../host/outer/demo/sample-project.ts'
 import { bash } from './providers/demo-client.ts'
 
 let folder: string

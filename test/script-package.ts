@@ -21,7 +21,7 @@ export async function scriptPackage(script: string): Promise<string> {
   const name = basename(script, '.ts')
   await build({
     absWorkingDir: root,
-    entryPoints: { [name]: script, 'renewal-process': 'host/auth/renewal-process.ts' },
+    entryPoints: { [name]: script, 'renewal-process': 'host/auth/renewal/renewal-process.ts' },
     outdir,
     bundle: true,
     platform: 'node',

@@ -5,7 +5,7 @@ import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 import { type HeldLock, withFileLock } from '../storage/file-lock.ts'
 import { notUsed, readPrivateFile, securePrivateFolder } from './private-file.ts'
-import { forgetRenewals, renewalJournal, type Spend } from './renewal-journal.ts'
+import { forgetRenewals, renewalJournal, type Spend } from './renewal/journal.ts'
 import { removeIfThere, removeTemporaries, saveFile } from './save-file.ts'
 import { Tokens } from './tokens.ts'
 

@@ -6,6 +6,10 @@ import { notKeptApart } from '../../shared/not-kept-apart.ts'
 import { quote } from '../../shared/visible-text.ts'
 import { setupCommand } from '../package-root.ts'
 import type { Pin } from '../workspace/pin-git.ts'
+import { attach } from './attach.ts'
+import { containerLost } from './container-lost.ts'
+import { demultiplex, StreamFormatError } from './demultiplex.ts'
+import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
 import {
   ANSWER_MS,
   askEngine,
@@ -13,20 +17,14 @@ import {
   hadNoAnswer,
   ping,
   statusOf,
-} from './ask-engine.ts'
-import { attach } from './attach.ts'
-import { containerLost } from './container-lost.ts'
-import { containerOptions, inside } from './container-options.ts'
-import { demultiplex, StreamFormatError } from './demultiplex.ts'
-import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
+} from './engine-request.ts'
 import { toolEnvironment } from './environment.ts'
+import { watchContainer, whileItAnswers } from './health-watch.ts'
 import { type HeldMount, holdMounts } from './held-mounts.ts'
 import { type ImageSettings, imageMissing, imageSettings } from './image-settings.ts'
-import { deviationsOf, hasComma } from './inspect-policy.ts'
 import { EndedError } from './kernel-mounts.ts'
 import { checkMounts, LinkedNamesError } from './mount-check.ts'
 import { askIfPodman, optionsForPodman } from './podman.ts'
-import { END_MS, reachHost, whySocketsAreNotShared } from './reach-host.ts'
 import type { Relay } from './relay.ts'
 import { removeContainer } from './remove-container.ts'
 import {
@@ -37,9 +35,11 @@ import {
   unboundedError,
   withAdviceOnLimits,
 } from './rootless.ts'
+import { containerOptions, inside } from './sandbox-policy.ts'
+import { END_MS, reachHost, whySocketsAreNotShared } from './socket-or-relay.ts'
 import { untilStarted } from './starting-containers.ts'
 import { makeNameFiles, nameOf } from './user-names.ts'
-import { watchContainer, whileItAnswers } from './watch-container.ts'
+import { deviationsOf, hasComma } from './verify-policy.ts'
 import { workspaceSharers } from './workspace-sharers.ts'
 
 /** Making and starting a container may take longer, on a machine that is busy. */

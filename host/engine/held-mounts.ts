@@ -1,7 +1,7 @@
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { holdOwn, type MountSource, releaseSources } from '../workspace/mount-source.ts'
-import { bindsOf } from './container-options.ts'
 import type { AgentSpec } from './engine.ts'
+import { bindsOf } from './sandbox-policy.ts'
 
 /** A bind mount of a container, and what is held open of it. */
 export interface HeldMount {

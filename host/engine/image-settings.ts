@@ -1,7 +1,7 @@
 import type Dockerode from 'dockerode'
 import { CodexboxError } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
-import { askEngine, statusOf } from './ask-engine.ts'
+import { askEngine, statusOf } from './engine-request.ts'
 
 /** What an image says of containers of it, as far as it concerns one of ours. */
 export interface ImageSettings {

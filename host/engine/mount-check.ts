@@ -4,8 +4,7 @@ import type Dockerode from 'dockerode'
 import type { z } from 'zod'
 import { CodexboxError, type ErrorCode, messageOf } from '../../shared/errors.ts'
 import { MountReport, type ProofRequest, Proofs } from '../../shared/mount-report.ts'
-import { isGone } from './ask-engine.ts'
-import { inside } from './container-options.ts'
+import { isGone } from './engine-request.ts'
 import type { HeldMount } from './held-mounts.ts'
 import { EndedError, mountsOf, ownMounts } from './kernel-mounts.ts'
 import { makeMountProofs } from './mount-proofs.ts'
@@ -19,6 +18,7 @@ import {
   targetFaults,
 } from './mount-table.ts'
 import { nextLine } from './next-line.ts'
+import { inside } from './sandbox-policy.ts'
 import { isNameFile } from './user-names.ts'
 
 /** The start of Node, on a machine that may be busy. */

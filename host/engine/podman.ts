@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type Dockerode from 'dockerode'
 import { podmanProfileFile } from '../package-root.ts'
-import { askEngine, statusOf } from './ask-engine.ts'
-import type { containerOptions } from './container-options.ts'
+import { askEngine, statusOf } from './engine-request.ts'
+import type { containerOptions } from './sandbox-policy.ts'
 
 /**
  * By a header of the answer that any engine gives soonest.

@@ -8,11 +8,11 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { FrameError } from '../../shared/frames.ts'
 import { Multiplexer } from '../../shared/multiplexer.ts'
 import { quote } from '../../shared/visible-text.ts'
-import { askEngine } from './ask-engine.ts'
-import { inside } from './container-options.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, tailOf } from './engine.ts'
+import { askEngine } from './engine-request.ts'
 import { hijack } from './hijack.ts'
+import { inside } from './sandbox-policy.ts'
 
 /** A container's way to sockets that cannot be mounted into it. */
 export interface Relay {

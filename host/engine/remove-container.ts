@@ -1,5 +1,5 @@
 import type Dockerode from 'dockerode'
-import { ANSWER_MS, isGone, statusOf } from './ask-engine.ts'
+import { ANSWER_MS, isGone, statusOf } from './engine-request.ts'
 
 /**
  * Removes a container, running or not, with the volumes that nobody named. Never rejects: false when

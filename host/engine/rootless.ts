@@ -2,8 +2,8 @@ import { statSync } from 'node:fs'
 import type Dockerode from 'dockerode'
 import type { HostConfig } from 'dockerode'
 import { CodexboxError } from '../../shared/errors.ts'
-import type { containerOptions } from './container-options.ts'
 import type { AgentSpec } from './engine.ts'
+import type { containerOptions } from './sandbox-policy.ts'
 
 /** An engine without root's rights, and the user whose rights it has, where that can be told. */
 export interface Rootless {

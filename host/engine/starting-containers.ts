@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError } from '../../shared/errors.ts'
-import { askEngine, isGone } from './ask-engine.ts'
+import { askEngine, isGone } from './engine-request.ts'
 import type { WorkspaceSharer } from './workspace-sharers.ts'
 
 /** The names that engines have for what is made and does not run yet. */

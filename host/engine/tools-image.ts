@@ -9,13 +9,13 @@ import { z } from 'zod'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { quote } from '../../shared/visible-text.ts'
 import { packageRoot, setupCommand } from '../package-root.ts'
-import { statusOf } from './ask-engine.ts'
-import { environmentOf } from './container-options.ts'
 import { demultiplex } from './demultiplex.ts'
 import { tailOf } from './engine.ts'
+import { statusOf } from './engine-request.ts'
 import { type ImageSettings, imageMissing, settingsIn } from './image-settings.ts'
 import { hostOwnerLabels } from './owner-labels.ts'
 import { removeContainer } from './remove-container.ts'
+import { environmentOf } from './sandbox-policy.ts'
 
 /**
  * Marks the images made here. Not the label of our containers: a container inherits the labels of its

@@ -2,15 +2,15 @@ import { dirname, posix } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { identityAt, pathAndAbove } from '../workspace/folders-above.ts'
-import { askEngine, hadNoAnswer, isGone, statusOf } from './ask-engine.ts'
-import { inside } from './container-options.ts'
 import type { AgentSpec } from './engine.ts'
+import { askEngine, hadNoAnswer, isGone, statusOf } from './engine-request.ts'
+import { whileItAnswers } from './health-watch.ts'
 import { mountsByExec, mountsOf } from './kernel-mounts.ts'
 import type { Mount } from './mount-table.ts'
 import { MANAGED_LABEL, ownerIn, type Shared, sharedIn } from './owner-labels.ts'
+import { inside } from './sandbox-policy.ts'
 import { placesOf, type Relation, relationTo, type WorkspacePlaces } from './shared-files.ts'
 import { isBeingStarted, statusOfContainer } from './starting-containers.ts'
-import { whileItAnswers } from './watch-container.ts'
 
 /** A container of another conversation that has our workspace, a folder in it, or one around it. */
 export interface WorkspaceSharer {

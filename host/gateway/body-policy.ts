@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { IMAGE_URL } from '../../shared/image-url.ts'
 import { leadsNowhere } from '../../shared/leads.ts'
 import type { ModelForm } from '../../shared/protocol.ts'
-import { addedItems } from './added-items.ts'
+import { addedItems } from './appended-items.ts'
 
 /** What the runs of one conversation are allowed to ask for. */
 export interface Terms {

@@ -12,10 +12,10 @@ import {
   removeAbandonedTempFolders,
 } from '../storage/owned-temp-folder.ts'
 import { bodyPolicy, type Terms } from './body-policy.ts'
-import { Grants, notGranted } from './grants.ts'
-import type { Ledger } from './ledger.ts'
+import { Grants, notGranted } from './capabilities.ts'
 import { type Refusal, refuse } from './refusal.ts'
-import type { Budget, RunAccount } from './run-account.ts'
+import type { Ledger } from './request-log.ts'
+import type { Budget, RunAccount } from './run-budget.ts'
 import { serveRequest } from './serve-request.ts'
 
 /** The one thing a container can ask for. The host name means nothing: it is reached by its socket. */

@@ -1,20 +1,20 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import type { Limits } from '../../shared/limits.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
-import { usableTokens } from '../auth/access-token.ts'
-import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
-import { notSignedIn } from '../auth/not-signed-in.ts'
-import { deadError } from '../auth/refresh.ts'
-import { renewApart } from '../auth/renew-apart.ts'
-import type { SignInOptions } from '../auth/sign-in.ts'
-import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
-import type { Tokens } from '../auth/tokens.ts'
 import {
   type Route,
   SERVICE_ORIGIN,
   TokenRefusedError,
   workspaceRouting,
-} from '../auth/workspace-routing.ts'
+} from '../auth/account-route.ts'
+import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
+import { notSignedIn } from '../auth/not-signed-in.ts'
+import { deadError } from '../auth/renewal/refresh.ts'
+import { renewApart } from '../auth/renewal/renew-in-process.ts'
+import { usableTokens } from '../auth/renewal/usable-tokens.ts'
+import type { SignInOptions } from '../auth/sign-in/sign-in.ts'
+import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
+import type { Tokens } from '../auth/tokens.ts'
 import type { Config } from '../config.ts'
 import { builtInNotice, modelCatalogue } from '../models/catalogue.ts'
 import { planLimits } from '../models/plan-limits.ts'
@@ -56,7 +56,7 @@ export function codexProvider(options: CodexProviderOptions) {
 
     setup: async () => {
       // Seldom needed, and it takes longer to load than all the rest.
-      const { signIn } = await import('../auth/sign-in.ts')
+      const { signIn } = await import('../auth/sign-in/sign-in.ts')
       await signIn(options)
     },
 

@@ -7,14 +7,11 @@ import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 import type { Secrets } from '../../shared/secrets.ts'
 import type { Config, CredentialsMode } from '../config.ts'
 import { type DebugLog, openDebugLog } from '../debug-log.ts'
-import { egressAudit } from '../egress/audit.ts'
-import { EGRESS_SOCKET, type Egress, openEgress } from '../egress/connect-proxy.ts'
-import { describeNetwork, networkInstructions } from '../egress/describe-network.ts'
 import type { Engine } from '../engine/engine.ts'
 import { sharingNotice } from '../engine/workspace-sharers.ts'
 import { GATEWAY_URL, type Gateway, openGateway } from '../gateway/gateway.ts'
-import { type Ledger, openLedger } from '../gateway/ledger.ts'
-import { budgetOf } from '../gateway/run-account.ts'
+import { type Ledger, openLedger } from '../gateway/request-log.ts'
+import { budgetOf } from '../gateway/run-budget.ts'
 import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
 import { gitIdentity } from '../workspace/git-identity.ts'
@@ -24,6 +21,12 @@ import { pinGit } from '../workspace/pin-git.ts'
 import { historyOf, isUnfinished, lastWorkspace } from './history.ts'
 import { instructions } from './instructions.ts'
 import { LiveAgent } from './live-agent.ts'
+import {
+  describeNetwork,
+  type EgressProxy,
+  networkInstructions,
+  type OpenEgressProxy,
+} from './network.ts'
 import type { OutputSchema } from './output-schema.ts'
 import { type Finished, Run, type RunOptions } from './run.ts'
 import type { SessionLog } from './session-log.ts'
@@ -41,6 +44,7 @@ export interface Parts {
   engine: Engine
   log: SessionLog
   limits: RunLimits
+  openEgressProxy: OpenEgressProxy
   outputSchema: OutputSchema | undefined
   webSearch: boolean
   /** What the user should know before the first run. */
@@ -66,7 +70,7 @@ export class Conversation {
   readonly #identity: Promise<string | undefined> | undefined
   #gitConfig: string | undefined
   /** The way out of its tools, where some hosts are allowed. */
-  #egress: Egress | undefined
+  #egress: EgressProxy | undefined
   #current: Run | undefined
   #closing: Promise<Planted | undefined> | undefined
 
@@ -304,15 +308,15 @@ export class Conversation {
     })
   }
 
-  async #openEgress({ socketFolder }: Gateway): Promise<Egress | undefined> {
-    const { network } = this.#parts.config
-    if (typeof network === 'string') return undefined
-    return openEgress(join(socketFolder, EGRESS_SOCKET), {
-      allow: network.allow,
-      onTarget: egressAudit(this.#parts.log.id, {
-        note: (line) => this.#ledger?.note(line),
-        tell: (message) => this.#current?.emit({ type: 'notice', message }),
-      }),
+  async #openEgress({ socketFolder }: Gateway): Promise<EgressProxy | undefined> {
+    const { config, log, openEgressProxy } = this.#parts
+    if (typeof config.network === 'string') return undefined
+    return openEgressProxy({
+      socketFolder,
+      allow: config.network.allow,
+      conversation: log.id,
+      note: (line) => this.#ledger?.note(line),
+      tell: (message) => this.#current?.emit({ type: 'notice', message }),
     })
   }
 
@@ -350,7 +354,7 @@ export class Conversation {
       confirmsCalls: true,
       workspace: view.workspace,
       ...(this.#egress && view.socketPath
-        ? { egressSocketPath: join(dirname(view.socketPath), EGRESS_SOCKET) }
+        ? { egressSocketPath: join(dirname(view.socketPath), this.#egress.socketName) }
         : {}),
       ...(view.toolEnvironment ? { toolEnvironment: view.toolEnvironment } : {}),
       ...(this.#gitConfig ? { gitConfig: this.#gitConfig } : {}),

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises'
-import { openConversation } from '../../host/runs/open-conversation.ts'
+import { openConversation } from '../../host/open-conversation.ts'
 import { removeSession } from '../../host/runs/session-log.ts'
 import { addSharedFolder, makeOwnedTempFolder } from '../../host/storage/owned-temp-folder.ts'
 import { readWithin } from '../../host/workspace/open-within.ts'

@@ -7,8 +7,8 @@ import {
   authorizeUrl,
   type BrowserSignInOptions,
   signInWithBrowser,
-} from '../../host/auth/browser-sign-in.ts'
-import { startCallbackServer } from '../../host/auth/callback-server.ts'
+} from '../../host/auth/sign-in/browser-sign-in.ts'
+import { startCallbackServer } from '../../host/auth/sign-in/callback-server.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { type FakeIssuer, type Reply, startFakeIssuer } from '../fakes/issuer.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { chooseWayIn, type WayIn } from '../../host/auth/choose-way-in.ts'
+import { chooseWayIn, type WayIn } from '../../host/auth/sign-in/method.ts'
 
 const display = { DISPLAY: ':0' }
 const ssh = { SSH_CONNECTION: '10.0.0.1 1 10.0.0.2 22' }

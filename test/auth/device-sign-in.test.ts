@@ -2,7 +2,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type DeviceSignInOptions, signInWithDevice } from '../../host/auth/device-sign-in.ts'
+import {
+  type DeviceSignInOptions,
+  signInWithDevice,
+} from '../../host/auth/sign-in/device-sign-in.ts'
 import type { Tokens } from '../../host/auth/tokens.ts'
 import { type FakeIssuer, type Reply, startFakeIssuer } from '../fakes/issuer.ts'
 

@@ -3,9 +3,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type BrowserSignInOptions, signInWithBrowser } from '../../host/auth/browser-sign-in.ts'
-import { type Ask, linesFromPerson } from '../../host/auth/lines-from-person.ts'
-import { readPasted } from '../../host/auth/pasted-address.ts'
+import {
+  type BrowserSignInOptions,
+  signInWithBrowser,
+} from '../../host/auth/sign-in/browser-sign-in.ts'
+import { readPasted } from '../../host/auth/sign-in/pasted-address.ts'
+import { type Ask, linesFromPerson } from '../../host/auth/sign-in/prompt.ts'
 import { actAsBrowser } from '../fakes/browser.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 

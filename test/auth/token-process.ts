@@ -4,9 +4,9 @@
  */
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
-import { usableTokens } from '../../host/auth/access-token.ts'
-import { renewApart } from '../../host/auth/renew-apart.ts'
-import { renewUnderLock } from '../../host/auth/renew-under-lock.ts'
+import { renewUnderLock } from '../../host/auth/renewal/renew.ts'
+import { renewApart } from '../../host/auth/renewal/renew-in-process.ts'
+import { usableTokens } from '../../host/auth/renewal/usable-tokens.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
 import { type Fault, withFault } from './fs-faults.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { challengeOf, createPkce } from '../../host/auth/pkce.ts'
+import { challengeOf, createPkce } from '../../host/auth/sign-in/pkce.ts'
 import { expiryOf, identityOf, isFresh, tokensFrom } from '../../host/auth/tokens.ts'
 import { unsignedJwt } from '../fakes/issuer.ts'
 import { someTokens } from '../fakes/some-tokens.ts'

@@ -17,9 +17,9 @@ import { tmpdir, userInfo } from 'node:os'
 import { basename, join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { reportOf, shownName } from '../../host/autorun/report.ts'
-import { scan } from '../../host/autorun/scan.ts'
-import { readUserConfig } from '../../host/autorun/user-config.ts'
+import { reportOf, shownName } from '../../host/outer/autorun/report.ts'
+import { scan } from '../../host/outer/autorun/scan.ts'
+import { readUserConfig } from '../../host/outer/autorun/user-config.ts'
 import { isFull } from '../full-size.ts'
 
 // Ways to a repository, ways from it to a config, and things that a config has git run, each with each. Git itself is

@@ -17,9 +17,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { reportOf } from '../../host/autorun/report.ts'
-import { scan } from '../../host/autorun/scan.ts'
-import { readUserConfig } from '../../host/autorun/user-config.ts'
+import { reportOf } from '../../host/outer/autorun/report.ts'
+import { scan } from '../../host/outer/autorun/scan.ts'
+import { readUserConfig } from '../../host/outer/autorun/user-config.ts'
 import { isFull } from '../full-size.ts'
 
 // What git itself runs is the judge: each plant runs a program that leaves a mark.

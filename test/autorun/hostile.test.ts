@@ -2,8 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { LIMITS } from '../../host/autorun/budget.ts'
-import { Stop, scanInProcess } from '../../host/autorun/scan-in-process.ts'
+import { LIMITS } from '../../host/outer/autorun/budget.ts'
+import { Stop, scanInProcess } from '../../host/outer/autorun/scan-in-process.ts'
 import { asking, type Home, openHome, type RunningCli, said } from '../cli/cli-process.ts'
 import {
   callsAnswer,

@@ -13,11 +13,11 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { outerRepository } from '../../host/autorun/outer-repository.ts'
-import { reportOf } from '../../host/autorun/report.ts'
-import { scan } from '../../host/autorun/scan.ts'
-import { type ScanResult, Stop, scanInProcess } from '../../host/autorun/scan-in-process.ts'
-import { readUserConfig } from '../../host/autorun/user-config.ts'
+import { outerRepository } from '../../host/outer/autorun/outer-repository.ts'
+import { reportOf } from '../../host/outer/autorun/report.ts'
+import { scan } from '../../host/outer/autorun/scan.ts'
+import { type ScanResult, Stop, scanInProcess } from '../../host/outer/autorun/scan-in-process.ts'
+import { readUserConfig } from '../../host/outer/autorun/user-config.ts'
 
 let box: string
 /** A repository of the person's, with its files in a folder of its own. */

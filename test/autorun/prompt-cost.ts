@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
-import { watchAutorun } from '../../host/autorun/watch.ts'
 // A program with a conversation is as large as all of it, and the larger it is the longer a start of a process takes.
 import * as codexbox from '../../host/index.ts'
+import { watchAutorun } from '../../host/outer/autorun/watch.ts'
 
 // Prints for how many milliseconds the main thread is on the processor while a conversation is opened and at each of
 // some prompts: other programs of the machine may keep it from there, which is none of our cost.

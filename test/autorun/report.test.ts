@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest'
-import { Findings } from '../../host/autorun/findings.ts'
-import { KINDS, kindsByWeight } from '../../host/autorun/kinds.ts'
+import { Findings } from '../../host/outer/autorun/findings.ts'
+import { KINDS, kindsByWeight } from '../../host/outer/autorun/kinds.ts'
 import {
   allPlaces,
   HOOK,
   type Place,
   placeOfFile,
   placeOfFolder,
-} from '../../host/autorun/places.ts'
-import { reportOf, shownName } from '../../host/autorun/report.ts'
-import { plantedLines } from '../../host/cli/planted-lines.ts'
+} from '../../host/outer/autorun/places.ts'
+import { reportOf, shownName } from '../../host/outer/autorun/report.ts'
+import { plantedLines } from '../../host/outer/cli/planted-lines.ts'
 import { visibleName } from '../../shared/visible-text.ts'
 
 const place = (kind: Place['kind']): Place => ({ ...HOOK, kind })

@@ -14,10 +14,10 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { LIMITS } from '../../host/autorun/budget.ts'
-import type { Findings } from '../../host/autorun/findings.ts'
-import { reportOf } from '../../host/autorun/report.ts'
-import { scan } from '../../host/autorun/scan.ts'
+import { LIMITS } from '../../host/outer/autorun/budget.ts'
+import type { Findings } from '../../host/outer/autorun/findings.ts'
+import { reportOf } from '../../host/outer/autorun/report.ts'
+import { scan } from '../../host/outer/autorun/scan.ts'
 import { isFull } from '../full-size.ts'
 
 let work: string

@@ -3,7 +3,12 @@ import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { allPlaces, type Place, placeOfFile, placeOfFolder } from '../../host/autorun/places.ts'
+import {
+  allPlaces,
+  type Place,
+  placeOfFile,
+  placeOfFolder,
+} from '../../host/outer/autorun/places.ts'
 import { isFull } from '../full-size.ts'
 
 // The programs themselves say what they run.

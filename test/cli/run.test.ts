@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { COMMANDS } from '../../host/cli/way-out.ts'
+import { COMMANDS } from '../../host/outer/cli/way-out.ts'
 import { RunEvent } from '../../shared/protocol.ts'
 import { isAlive } from '../container/worker-process.ts'
 import {

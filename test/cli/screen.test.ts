@@ -1,8 +1,8 @@
 import { PassThrough } from 'node:stream'
 import type { WriteStream } from 'node:tty'
 import { afterEach, expect, test, vi } from 'vitest'
-import { closeAndTell } from '../../host/cli/run-command.ts'
-import { Screen } from '../../host/cli/screen.ts'
+import { closeAndTell } from '../../host/outer/cli/run-command.ts'
+import { Screen } from '../../host/outer/cli/screen.ts'
 import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { EventBody, RunEvent } from '../../shared/protocol.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { chatCommand } from '../../host/cli/chat-command.ts'
-import { endOfWait } from '../../host/cli/wait-for-limit.ts'
+import { chatCommand } from '../../host/outer/cli/chat-command.ts'
+import { endOfWait } from '../../host/outer/cli/wait-for-limit.ts'
 
 test.each([
   [60_000, 0, 61_000],

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { readCodexSignIn } from '../../host/auth/codex-import.ts'
+import { readCodexSignIn } from '../../host/auth/sign-in/codex-import.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { codexProvider } from '../../host/providers/codex.ts'
 import type { FinishedEvent } from '../../shared/protocol.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ItemMender } from '../../container/agent/mend-item.ts'
+import { ItemMender } from '../../container/agent/repair-item.ts'
 import type { Item } from '../../shared/items.ts'
 
 const mender = (ids: string[] = [], callIds: string[] = []) => new ItemMender({ ids, callIds })

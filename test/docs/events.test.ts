@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { exitCodeOfError } from '../../host/cli/exit-code.ts'
+import { exitCodeOfError } from '../../host/outer/cli/exit-code.ts'
 import { RunEvent } from '../../shared/protocol.ts'
 
 const text = readFileSync(new URL('../../docs/events.md', import.meta.url), 'utf8')

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { searchSecrets } from '../../host/doctor/attack/secret-search.ts'
+import { searchSecrets } from '../../host/outer/doctor/attack/secret-search.ts'
 
 const SECRET = 'Zm9vYmFyYmF6cXV4Y29ycmdlZ3JhdWx0Z2FycGx5'
 

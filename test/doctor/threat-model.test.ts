@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { attackCases } from '../../host/doctor/attack/attack-cases.ts'
+import { attackCases } from '../../host/outer/doctor/attack/attack-cases.ts'
 import { packageRoot } from '../../host/package-root.ts'
 
 describe('docs/threat-model.md', () => {

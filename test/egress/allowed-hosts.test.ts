@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { allowedHosts } from '../../host/egress/allowed-hosts.ts'
+import { allowedHosts } from '../../host/net/allowed-hosts.ts'
 
 describe('the list of hosts', () => {
   test.each([

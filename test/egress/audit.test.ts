@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
-import { type EgressLine, egressAudit } from '../../host/egress/audit.ts'
-import type { Target } from '../../host/egress/tunnels.ts'
+import type { EgressLine } from '../../host/gateway/request-log.ts'
+import { egressAudit } from '../../host/outer/egress/audit.ts'
+import type { TunnelRecord } from '../../host/outer/egress/tunnels.ts'
 
-const aTarget = (given: Partial<Target>): Target => ({
+const aTarget = (given: Partial<TunnelRecord>): TunnelRecord => ({
   at: '2026-01-01T00:00:00.000Z',
   target: 'a.example:443',
   bytesUp: 0,

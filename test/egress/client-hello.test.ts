@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ClientHelloReader, type Hello } from '../../host/egress/client-hello.ts'
+import { ClientHelloReader, type Hello } from '../../host/outer/egress/client-hello.ts'
 import { realHello } from './egress-bench.ts'
 
 const hello = await realHello({ servername: 'service.test', ALPNProtocols: ['h2', 'http/1.1'] })

@@ -428,7 +428,7 @@ describe('what a name leads to', () => {
   test.each(['127.0.0.1', '169.254.169.254', '::1', '::ffff:127.0.0.1', '0.0.0.0'])(
     'may not be %s by the policy that holds outside of tests',
     async (address) => {
-      const { addressRefusal } = await import('../../host/egress/public-address.ts')
+      const { addressRefusal } = await import('../../host/net/public-address.ts')
       const bench = await open({ way: { refusal: (each) => addressRefusal(each) } })
       bench.resolve = async () => [address]
 

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { readConfig } from '../../host/config.ts'
-import { describeNetwork, networkInstructions } from '../../host/egress/describe-network.ts'
-import { openConversation } from '../../host/runs/open-conversation.ts'
+import { openConversation } from '../../host/open-conversation.ts'
+import { describeNetwork, networkInstructions } from '../../host/runs/network.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-egress-run-')))

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import tls from 'node:tls'
-import { openEgress } from '../../host/egress/connect-proxy.ts'
-import type { EgressLimits, Target, Way } from '../../host/egress/tunnels.ts'
+import { openEgress } from '../../host/outer/egress/connect-proxy.ts'
+import type { EgressLimits, TunnelRecord, Way } from '../../host/outer/egress/tunnels.ts'
 
 /** The name in the certificate of the test's server. */
 export const SERVICE = 'service.test'
@@ -23,7 +23,7 @@ export interface EgressBench {
   /** What was asked of the https server, by path. */
   served: string[]
   /** What the host was told. */
-  targets: Target[]
+  targets: TunnelRecord[]
   /** Names that were looked up. */
   lookups: string[]
   /** Replaces what names lead to. */
@@ -71,7 +71,7 @@ export async function openEgressBench({
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
 
-  const targets: Target[] = []
+  const targets: TunnelRecord[] = []
   const lookups: string[] = []
   let waiting: (() => void)[] = []
   const bench: EgressBench = {

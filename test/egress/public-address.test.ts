@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { addressRefusal } from '../../host/egress/public-address.ts'
+import { addressRefusal } from '../../host/net/public-address.ts'
 
 describe('an address that is not let through', () => {
   test.each([

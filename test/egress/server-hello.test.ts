@@ -4,7 +4,7 @@ import net, { type AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ServerHelloReader } from '../../host/egress/server-hello.ts'
+import { ServerHelloReader } from '../../host/outer/egress/server-hello.ts'
 import { realHello } from './egress-bench.ts'
 
 const fixture = (name: string) => readFileSync(new URL(`../fixtures/net/${name}`, import.meta.url))

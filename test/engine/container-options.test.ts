@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { containerOptions, inside } from '../../host/engine/container-options.ts'
 import type { AgentSpec } from '../../host/engine/engine.ts'
+import { containerOptions, inside } from '../../host/engine/sandbox-policy.ts'
 import { thisProcess } from '../../host/storage/process-identity.ts'
 import { someSource } from '../fakes/container-script.ts'
 

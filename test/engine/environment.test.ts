@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { environmentOf } from '../../host/engine/container-options.ts'
 import { agentEnvironment, toolEnvironment } from '../../host/engine/environment.ts'
+import { environmentOf } from '../../host/engine/sandbox-policy.ts'
 
 const USUAL = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const OURS = ['HOME=/home/agent', 'LANG=C.UTF-8', 'GIT_TERMINAL_PROMPT=0', 'PAGER=cat']

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import type { ConversationOptions } from '../../host/runs/open-conversation.ts'
+import type { ConversationOptions } from '../../host/open-conversation.ts'
 import type { RunEvent } from '../../shared/protocol.ts'
 import { scriptPackage } from '../script-package.ts'
 

@@ -2,7 +2,7 @@
  * A host as a process of its own, which can be killed, be another user, or find another engine: runs
  * one prompt and writes its events. `host-script.js '{"prompt": …, …options}'`
  */
-import { openConversation } from '../../host/runs/open-conversation.ts'
+import { openConversation } from '../../host/open-conversation.ts'
 import { CodexboxError } from '../../shared/errors.ts'
 
 const { prompt, ...options } = JSON.parse(process.argv[2] ?? '')

@@ -1,7 +1,7 @@
 import type { ContainerInspectInfo } from 'dockerode'
 import { expect, test } from 'vitest'
-import { containerOptions } from '../../host/engine/container-options.ts'
-import { deviationsOf } from '../../host/engine/inspect-policy.ts'
+import { containerOptions } from '../../host/engine/sandbox-policy.ts'
+import { deviationsOf } from '../../host/engine/verify-policy.ts'
 import { someSource } from '../fakes/container-script.ts'
 
 const asked = containerOptions(

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Dockerode from 'dockerode'
 import { afterEach, describe, expect, test } from 'vitest'
-import { containerOptions } from '../../host/engine/container-options.ts'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import {
   askIfRootless,
@@ -14,6 +13,7 @@ import {
   optionsForRootless,
   unboundedError,
 } from '../../host/engine/rootless.ts'
+import { containerOptions } from '../../host/engine/sandbox-policy.ts'
 import { inspectTools } from '../../host/engine/tools-image.ts'
 import { someSource } from '../fakes/container-script.ts'
 import { cleanUp, later } from './engine-contract.ts'

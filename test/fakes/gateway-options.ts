@@ -1,6 +1,6 @@
 import type { Terms } from '../../host/gateway/body-policy.ts'
 import type { GatewayOptions } from '../../host/gateway/gateway.ts'
-import { type Budget, budgetOf } from '../../host/gateway/run-account.ts'
+import { type Budget, budgetOf } from '../../host/gateway/run-budget.ts'
 
 /** Options for a gateway whose runs may ask what `aModelRequest` asks. */
 export function someGatewayOptions(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { addedItems } from '../../host/gateway/added-items.ts'
+import { addedItems } from '../../host/gateway/appended-items.ts'
 
 const before = '{"a":[1],"input":[{"b":2}]}'
 const added = (body: string) => addedItems(Buffer.from(before), Buffer.from(body))

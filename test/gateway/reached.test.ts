@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { openDebugLog } from '../../host/debug-log.ts'
-import { openLedger } from '../../host/gateway/ledger.ts'
+import { openLedger } from '../../host/gateway/request-log.ts'
 import { textAnswer } from '../fakes/model-server.ts'
 import { closeAll, post, withModel } from './gateway-scene.ts'
 

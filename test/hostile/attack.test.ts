@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { type AttackReport, attack } from '../../host/doctor/attack/attack.ts'
-import { type Area, attackCases } from '../../host/doctor/attack/attack-cases.ts'
+import { type AttackReport, attack } from '../../host/outer/doctor/attack/attack.ts'
+import { type Area, attackCases } from '../../host/outer/doctor/attack/attack-cases.ts'
 import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 
 /** It starts two dozen processes, on a machine that may be busy. */

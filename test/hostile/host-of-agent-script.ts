@@ -4,11 +4,12 @@
  * `node host-of-agent-script.js '{"agentFile": …, "workspace": …, "dataDir": …, "image": …}'`
  */
 import { readFileSync } from 'node:fs'
-import { watchAutorun } from '../../host/autorun/watch.ts'
 import { readConfig } from '../../host/config.ts'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { createDocker } from '../../host/engine/docker-host.ts'
-import { demoProvider } from '../../host/providers/demo/demo-provider.ts'
+import { watchAutorun } from '../../host/outer/autorun/watch.ts'
+import { demoProvider } from '../../host/outer/demo/demo-provider.ts'
+import { openEgressProxy } from '../../host/outer/egress/open-egress-proxy.ts'
 import { Conversation } from '../../host/runs/conversation.ts'
 import { SessionLog } from '../../host/runs/session-log.ts'
 import { openWorkspace } from '../../host/workspace/open-workspace.ts'
@@ -19,6 +20,7 @@ const conversation = new Conversation({
   config: { ...readConfig({}, dataDir), dataDir },
   workspace: openWorkspace(workspace, dataDir),
   watch: watchAutorun(workspace),
+  openEgressProxy,
   provider: { ...demoProvider({ paceMs: 0 }), containerProvider: agentFile },
   engine: dockerEngine(docker, image, source),
   log: await SessionLog.open(dataDir, 'hostile'),

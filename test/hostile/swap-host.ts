@@ -2,7 +2,7 @@
  * Starts a conversation again and again, each with a tool that looks for what is not of the workspace, and writes a
  * line about each. `swap-host.js '{"workspace": …, "dataDir": …, "image": …, "starts": …, "command": …}'`
  */
-import { openConversation } from '../../host/runs/open-conversation.ts'
+import { openConversation } from '../../host/open-conversation.ts'
 
 const { workspace, dataDir, image, starts, command } = JSON.parse(process.argv[2] ?? '')
 

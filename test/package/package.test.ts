@@ -73,7 +73,7 @@ describe('the package', () => {
     const files = filesIn(installed)
 
     expect(files.filter((file) => !wanted.test(file))).toEqual([])
-    const needed = ['index.js', 'index.d.ts', 'auth/renewal-process.js'].map(
+    const needed = ['index.js', 'index.d.ts', 'auth/renewal/renewal-process.js'].map(
       (file) => `dist/host/${file}`,
     )
     const scripts = ['container/agent.cjs', 'container/report.cjs', 'autorun/scan-process.cjs']
@@ -130,7 +130,7 @@ describe('installed in another project', () => {
   })
 
   test('a sign-in is renewed by the process that comes with it', async () => {
-    const script = join(installed, 'dist', 'host', 'auth', 'renew-apart.js')
+    const script = join(installed, 'dist', 'host', 'auth', 'renewal', 'renew-in-process.js')
     const renew = `const { renewApart } = await import(process.argv[1])
       const renew = renewApart({ dataDir: process.argv[2], issuer: new URL('http://127.0.0.1:9') })
       await renew({ accessToken: 'some', wasRejected: false }).catch(({ code }) => console.log(code))`

@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type DemoBackend, startDemoBackend } from '../../host/providers/demo/demo-backend.ts'
+import { type DemoBackend, startDemoBackend } from '../../host/outer/demo/demo-backend.ts'
 import type { Item } from '../../shared/items.ts'
 import { aBody, itemsOf, parseStream, post, type StreamEvent, user } from './demo-client.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { demoProvider } from '../../host/outer/demo/demo-provider.ts'
 import { agentFile } from '../../host/package-root.ts'
-import { demoProvider } from '../../host/providers/demo/demo-provider.ts'
 import { authorizationHeaders } from '../../shared/secrets.ts'
 import { aBody, parseStream } from './demo-client.ts'
 

@@ -3,10 +3,11 @@ import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
-import { watchAutorun } from '../../host/autorun/watch.ts'
 import { readConfig } from '../../host/config.ts'
 import type { AgentProcess, AgentSpec, Engine } from '../../host/engine/engine.ts'
 import { processEngine } from '../../host/engine/process-engine.ts'
+import { watchAutorun } from '../../host/outer/autorun/watch.ts'
+import { openEgressProxy } from '../../host/outer/egress/open-egress-proxy.ts'
 import { openaiProvider } from '../../host/providers/openai.ts'
 import { Conversation } from '../../host/runs/conversation.ts'
 import type { OutputSchema } from '../../host/runs/output-schema.ts'
@@ -87,6 +88,7 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
         // As whoever the tests run as.
         workspace: openWorkspace(folderOfWork, dataDir),
         watch: watchAutorun(folderOfWork),
+        openEgressProxy,
         provider: { ...provider, ...(agentFile ? { containerProvider: agentFile } : {}) },
         engine: { ...observed(processEngine, starts), ...engine },
         log,

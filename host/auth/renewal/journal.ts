@@ -1,0 +1,261 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { writeSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { z } from 'zod'
+import { CodexboxError, systemCodeOf } from '../../../shared/errors.ts'
+import type { HeldLock } from '../../storage/file-lock.ts'
+import { processIdentityOf, stateOf, thisProcess } from '../../storage/process-identity.ts'
+import { readPrivateFile } from '../private-file.ts'
+import { removeIfThere, siblingsOf, syncFolder } from '../save-file.ts'
+import { type RawReply, type TokenReply, tokenReply } from '../token-endpoint.ts'
+import type { Tokens } from '../tokens.ts'
+import { turnPath } from './turn.ts'
+
+/**
+ * Spends the refresh token of `current` by `send`, and returns the answer. What is on the disk before
+ * and after it is such that a process may die at any time: an answer that a dead process had
+ * received is returned in place of a second request, which would end the sign-in.
+ * @throws CodexboxError `refresh-failed` when it may not or cannot be spent now; whatever `send` does.
+ */
+export type Spend = (current: Tokens, send: () => Promise<TokenReply>) => Promise<Spent>
+
+export interface Spent {
+  reply: TokenReply
+  /** Whether this token was sent before, and what came of that is not known. */
+  isRepeat: boolean
+}
+
+export interface RenewalJournal {
+  spend: Spend
+  /** Forgets the answer, once it is stored or found to be of no use. */
+  clear(): Promise<void>
+}
+
+/**
+ * Keeps a file for each renewal under way, beside the tokens: a line with the intent (which refresh
+ * token, by its hash, and by which process), then one with the answer. Its room on the disk is taken
+ * before the token is spent, for what cannot be saved is lost.
+ */
+export function renewalJournal(tokensPath: string, lock: HeldLock): RenewalJournal {
+  const answered: string[] = []
+
+  return {
+    spend: async (current, send) => {
+      const { answer, unanswered } = await orNothingSent(leftBehind(tokensPath, current))
+      if (answer) {
+        answered.push(answer.path)
+        return answer
+      }
+      const isRepeat = unanswered.length > 0
+      const entry = await orNothingSent(begin({ tokensPath, current, isRepeat, lock }))
+      for (const path of unanswered) await removeIfThere(path).catch(() => {})
+      const reply = await send().catch(async (error: unknown) => {
+        await entry.write(UNKNOWN)
+        throw error
+      })
+      await entry.write(reply)
+      if (isReadable(reply)) answered.push(entry.path)
+      return { reply, isRepeat }
+    },
+    clear: async () => {
+      // One that stays is seen to be stored already.
+      for (const path of answered.splice(0)) await removeIfThere(path).catch(() => {})
+    },
+  }
+}
+
+/** Forgets every renewal, for the tokens they are about are given up. */
+export async function forgetRenewals(tokensPath: string): Promise<void> {
+  for (const path of await siblingsOf(tokensPath, ENDING)) await removeIfThere(path)
+  await removeIfThere(turnPath(tokensPath))
+}
+
+const ENDING = '.renewal'
+
+/**
+ * An answer of success that brings no token stays in its entry: the token is most likely spent, which
+ * the next try has to know.
+ */
+function isReadable({ status, json }: TokenReply): boolean {
+  return status !== 200 || z.object({ access_token: z.string().min(1) }).safeParse(json).success
+}
+
+/** In place of an answer: the process lives on, and does not know it either. */
+const UNKNOWN = 'unknown'
+
+async function orNothingSent<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof CodexboxError) throw error
+    throw new CodexboxError(
+      'refresh-failed',
+      `Could not renew the sign-in: there is no place to keep the new one (${systemCodeOf(error)}); ` +
+        'nothing was sent. Make room or give write access, then try again.',
+      { cause: error },
+    )
+  }
+}
+
+interface Leftovers {
+  answer?: Spent & { path: string }
+  /** Entries of renewals with this token that nobody will ever hear of. */
+  unanswered: string[]
+}
+
+/** What others have left of renewals with this refresh token. Entries about any other are removed. */
+async function leftBehind(tokensPath: string, current: Tokens): Promise<Leftovers> {
+  const found: Leftovers = { unanswered: [] }
+  const running: number[] = []
+  for (const path of await siblingsOf(tokensPath, ENDING)) {
+    const entry = read(path)
+    if (entry?.fingerprint !== fingerprintOf(current) || isStored(entry.reply, current)) {
+      await removeIfThere(path)
+    } else if (entry.reply) {
+      found.answer = { path, reply: entry.reply, isRepeat: entry.isRepeat }
+    } else if (entry.running === undefined) found.unanswered.push(path)
+    else running.push(entry.running)
+  }
+  const [pid] = running
+  if (pid !== undefined && !found.answer) throw stillRunning(pid)
+  return found
+}
+
+/**
+ * It held the lock and was stopped until the lock was taken from it. Woken up, it sends the token, or
+ * has sent it already.
+ */
+function stillRunning(pid: number): CodexboxError {
+  return new CodexboxError(
+    'refresh-failed',
+    `Could not renew the sign-in: process ${pid} is in the middle of doing so and was stopped. Let ` +
+      `it go on (kill -CONT ${pid}) or end it, then try again.`,
+  )
+}
+
+interface Entry {
+  fingerprint: string
+  isRepeat: boolean
+  reply: TokenReply | undefined
+  /** The process that may still bring the answer. */
+  running: number | undefined
+}
+
+const Intent = z.object({
+  refresh_token_sha256: z.string(),
+  is_repeat: z.boolean(),
+  process: z.unknown(),
+})
+const Reply = z.object({
+  status: z.number(),
+  body: z.string(),
+  retryAfter: z.string().optional(),
+}) satisfies z.ZodType<RawReply>
+
+/** Undefined: nothing that can be used. A half-written answer is none. */
+function read(path: string): Entry | undefined {
+  const file = readPrivateFile(path, { repair: true })
+  if (file.status !== 'read') return undefined
+  const [first = '', second = ''] = file.text.split('\n')
+  const intent = Intent.safeParse(parseJson(first)).data
+  if (!intent) return undefined
+  const outcome = parseJson(second)
+  const raw = Reply.safeParse(outcome).data
+  const reply = raw && tokenReply(raw)
+  const process = processIdentityOf(intent.process)
+  const mayAnswer = process && !raw && outcome !== UNKNOWN && stateOf(process) === 'alive'
+  return {
+    fingerprint: intent.refresh_token_sha256,
+    isRepeat: intent.is_repeat,
+    reply: reply && isReadable(reply) ? reply : undefined,
+    running: mayAnswer ? process.pid : undefined,
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // The parser's message quotes the text, and that may be tokens.
+    return undefined
+  }
+}
+
+/** The process died after the answer was stored, and before it had removed the entry. */
+function isStored(reply: TokenReply | undefined, current: Tokens): boolean {
+  const stored = z.object({ access_token: z.literal(current.access_token) })
+  return stored.safeParse(reply?.json).success
+}
+
+function fingerprintOf({ refresh_token }: Tokens): string {
+  return createHash('sha256').update(refresh_token).digest('hex')
+}
+
+/** An entry on the disk that has the intent, and room for the answer. */
+interface OpenEntry {
+  path: string
+  /** Never rejects: an answer in hand is worth storing even if it could not be written here. */
+  write(outcome: RawReply | typeof UNKNOWN): Promise<void>
+}
+
+/** More than any sign-in takes. */
+const RESERVED_BYTES = 64 * 1024
+
+interface Beginning {
+  tokensPath: string
+  current: Tokens
+  isRepeat: boolean
+  lock: HeldLock
+}
+
+async function begin(beginning: Beginning): Promise<OpenEntry> {
+  const { tokensPath, current, isRepeat, lock } = beginning
+  const path = `${tokensPath}.${randomUUID()}${ENDING}`
+  const intent = {
+    refresh_token_sha256: fingerprintOf(current),
+    started_at: Date.now(),
+    is_repeat: isRepeat,
+    process: thisProcess(),
+  }
+  const line = `${JSON.stringify(intent)}\n`
+  let file: FileHandle | undefined
+  try {
+    file = await open(path, 'wx', 0o600)
+    await file.writeFile(line.padEnd(RESERVED_BYTES, ' '))
+    await file.sync()
+    await syncFolder(dirname(path))
+    await lock.check()
+  } catch (error) {
+    await file?.close().catch(() => {})
+    if (file) await removeIfThere(path).catch(() => {})
+    throw error
+  }
+  return { path, write: (outcome) => finish(file, path, line, outcome) }
+}
+
+async function finish(
+  file: FileHandle,
+  path: string,
+  line: string,
+  outcome: RawReply | typeof UNKNOWN,
+): Promise<void> {
+  // Only what came, for nothing looks into the answer before it is on the disk.
+  const fields = ['status', 'retryAfter', 'body'] satisfies (keyof RawReply)[]
+  const bytes = Buffer.from(`${JSON.stringify(outcome, fields)}\n`)
+  try {
+    const start = Buffer.byteLength(line)
+    for (let at = 0; at < bytes.length; ) {
+      // At once, for who is killed before this has lost the answer; another thread would take a while.
+      at += writeSync(file.fd, bytes, at, bytes.length - at, start + at)
+    }
+    // Gives back room that the tokens themselves can use.
+    await file.truncate(start + bytes.length)
+    await file.sync()
+  } catch {
+    // As long as we live, an entry without outcome would keep everybody from trying again.
+    if (outcome === UNKNOWN) await removeIfThere(path).catch(() => {})
+  } finally {
+    await file.close().catch(() => {})
+  }
+}

@@ -1,0 +1,51 @@
+import { join } from 'node:path'
+import { CodexboxError } from '../../shared/errors.ts'
+import { maskedEmail } from './masked-email.ts'
+import { notSignedIn } from './not-signed-in.ts'
+import { deadError } from './renewal/refresh.ts'
+import { fileTokenStore } from './token-store.ts'
+import type { DeadReason } from './tokens.ts'
+
+/** What there is to say about the sign-in without asking anybody. */
+export interface SignInStatus {
+  /** Whether a run could start, renewing the access token if that is due. */
+  signedIn: boolean
+  /** Why not, and what to do. */
+  message?: string
+  /** Why the service gave it up. */
+  dead?: DeadReason
+  /** The address of the account, masked. */
+  account?: string
+  plan?: string
+  /** When the access token ends; it is renewed before. */
+  expiresAt?: string
+  renewedAt?: string
+  /** The file of another client that shares this sign-in. */
+  importedFrom?: string
+  /** Where it is kept. */
+  file: string
+}
+
+/** Only looks: no lock, no renewal, no write, not even a folder made or a mode repaired. */
+export function signInStatus(dataDir: string): SignInStatus {
+  const file = join(dataDir, 'codex-tokens.json')
+  try {
+    const store = fileTokenStore(dataDir)
+    const tokens = store.peek()
+    if (!tokens) return { signedIn: false, message: notSignedIn(store.setAside()).message, file }
+    const { dead, email, plan, expires_at, last_refresh, imported_from } = tokens
+    return {
+      signedIn: dead === undefined,
+      ...(dead ? { dead, message: deadError(dead, tokens).message } : {}),
+      ...(email ? { account: maskedEmail(email) } : {}),
+      ...(plan ? { plan } : {}),
+      expiresAt: new Date(expires_at).toISOString(),
+      renewedAt: new Date(last_refresh).toISOString(),
+      ...(imported_from ? { importedFrom: imported_from } : {}),
+      file,
+    }
+  } catch (error) {
+    if (!(error instanceof CodexboxError)) throw error
+    return { signedIn: false, message: error.message, file }
+  }
+}

@@ -1,0 +1,77 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Refusal } from './refusal.ts'
+import { type Budget, RunAccount } from './run-budget.ts'
+
+/** What a capability stands for, as long as it is good. */
+export interface Grant {
+  readonly account: RunAccount
+  /** Until it is revoked. */
+  isGood: boolean
+  /** Each of them ends a request that is under way, for the reason given. */
+  readonly underWay: Set<(why: Refusal) => void>
+}
+
+/** How long a request that is under way may go on after its capability was revoked. */
+const GRACE_MS = 1000
+
+/** Who may ask, and what for. */
+export class Grants {
+  readonly #budget: Budget
+  readonly #grants = new Map<string, Grant & { authorization: Buffer; expiry: NodeJS.Timeout }>()
+  readonly #accounts = new Map<string, RunAccount>()
+
+  constructor(budget: Budget) {
+    this.#budget = budget
+  }
+
+  /** A new capability. A further one for the same run has what is left of the run's budget. */
+  add(runId: string): string {
+    const account = this.account(runId) ?? new RunAccount(runId, this.#budget)
+    this.#accounts.set(runId, account)
+    const capability = randomBytes(32).toString('base64url')
+    const expiry = setTimeout(() => this.revoke(capability, 0), account.msLeft).unref()
+    const authorization = Buffer.from(`Bearer ${capability}`)
+    const grant = { account, isGood: true, underWay: new Set<(why: Refusal) => void>() }
+    this.#grants.set(capability, Object.assign(grant, { authorization, expiry }))
+    return capability
+  }
+
+  /** No more requests; one that is under way still has `graceMs`. */
+  revoke(capability: string, graceMs = GRACE_MS): void {
+    const grant = this.#grants.get(capability)
+    if (!grant) return
+    this.#grants.delete(capability)
+    grant.isGood = false
+    clearTimeout(grant.expiry)
+    if (grant.underWay.size === 0) return
+    setTimeout(() => {
+      for (const end of grant.underWay) end(notGranted)
+    }, graceMs).unref()
+  }
+
+  revokeAll(): void {
+    for (const capability of this.#grants.keys()) this.revoke(capability, 0)
+  }
+
+  /** `authorization` is the header of that name. */
+  find(authorization = ''): Grant | undefined {
+    const given = Buffer.from(authorization)
+    let found: Grant | undefined
+    // All are compared, each in constant time, so that the time tells nothing.
+    for (const grant of this.#grants.values()) {
+      const wanted = grant.authorization
+      if (given.length === wanted.length && timingSafeEqual(given, wanted)) found = grant
+    }
+    return found
+  }
+
+  account(runId: string): RunAccount | undefined {
+    return this.#accounts.get(runId)
+  }
+}
+
+export const notGranted: Refusal = {
+  status: 403,
+  code: 'capability_refused',
+  message: 'This capability is unknown, or was revoked.',
+}

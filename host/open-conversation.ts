@@ -1,0 +1,95 @@
+import { CodexboxError } from '../shared/errors.ts'
+import { RunLimits } from '../shared/protocol.ts'
+import { chooseProvider } from './choose-provider.ts'
+import { type Config, readConfig } from './config.ts'
+import { neededCurrentFolder } from './current-folder.ts'
+import { chooseEngine } from './engine/choose-engine.ts'
+import { watchAutorun } from './outer/autorun/watch.ts'
+import { openEgressProxy } from './outer/egress/open-egress-proxy.ts'
+import { Conversation } from './runs/conversation.ts'
+import { readOutputSchema } from './runs/output-schema.ts'
+import { newSessionName, SessionLog } from './runs/session-log.ts'
+import { gitOutsideNotice } from './workspace/git-outside.ts'
+import { openWorkspace } from './workspace/open-workspace.ts'
+import { ownCodeNotice } from './workspace/own-code.ts'
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+
+export const DEFAULT_LIMITS: RunLimits = {
+  maxTurns: 200,
+  runMs: 60 * MINUTE,
+  idleMs: 15 * MINUTE,
+  // The service sends its first event at once; a queue that keeps still is left after this.
+  firstEventMs: 2 * MINUTE,
+  streamIdleMs: 5 * MINUTE,
+  // A command that takes longer than a model waits goes on beside it.
+  toolMs: 60 * MINUTE,
+  toolOutputBytes: 40_000,
+}
+
+export interface ConversationOptions {
+  /** The folder the agent works in. Default: the current one. */
+  workspace?: string
+  /** Session to continue or to begin. Default: a new one, named by the time. */
+  session?: string
+  /** Replaces single settings of the environment and the `.env`. */
+  settings?: Partial<Config>
+  limits?: Partial<RunLimits>
+  /** JSON Schema (an object's) that the last message of each run has to follow. */
+  outputSchema?: Record<string, unknown>
+  /** Whether the service may search the web for the model. Default: no. */
+  webSearch?: boolean
+}
+
+/**
+ * Opens a conversation: checks the workspace, the sign-in and the engine, and opens the session.
+ * Nothing is started yet.
+ * @throws CodexboxError `config-invalid` (also for a data folder that cannot be written), `wrong-use`, `workspace-invalid`, `not-signed-in`, `engine-unavailable`,
+ * `image-missing`, `session-invalid`, `session-busy`
+ */
+export async function openConversation(options: ConversationOptions = {}): Promise<Conversation> {
+  const outputSchema = options.outputSchema && readOutputSchema(options.outputSchema)
+  const limits = checkLimits(options.limits)
+  const config: Config = { ...readConfig(), ...options.settings }
+  const workspace = openWorkspace(options.workspace ?? neededCurrentFolder(), config.dataDir)
+  const { provider, notice } = chooseProvider(config)
+  const choosing = chooseEngine(config, provider.name === 'demo')
+  const watch = watchAutorun(workspace.path)
+  const { engine, missing } = await choosing
+  const log = await SessionLog.open(config.dataDir, options.session ?? newSessionName())
+  return new Conversation({
+    config,
+    workspace,
+    watch,
+    openEgressProxy,
+    provider,
+    engine,
+    log,
+    limits,
+    outputSchema,
+    webSearch: options.webSearch ?? false,
+    notices: [
+      config.notFollowed,
+      notice,
+      // Without a container, it is not only that which an agent can change.
+      engine.name === 'docker' ? ownCodeNotice(workspace.path) : undefined,
+      engine.name === 'docker' ? gitOutsideNotice(workspace.path) : undefined,
+      missing && `${missing.message} Until then the demo runs without a container.`,
+      // The demo's commands are ours; a model's are anybody's.
+      engine.name === 'process' && provider.name !== 'demo'
+        ? 'There is no sandbox: what the model runs, runs as you.'
+        : undefined,
+      engine.name === 'docker' && config.credentials === 'direct'
+        ? 'The real token is inside the container (AGENT_CREDENTIALS=direct).'
+        : undefined,
+    ].filter((text) => text !== undefined),
+  })
+}
+
+function checkLimits(limits: Partial<RunLimits> = {}): RunLimits {
+  const parsed = RunLimits.safeParse({ ...DEFAULT_LIMITS, ...limits })
+  if (parsed.success) return parsed.data
+  const { path, message } = parsed.error.issues[0] ?? { path: [], message: 'invalid' }
+  throw new CodexboxError('wrong-use', `The limit ${path.join('.')} cannot be used: ${message}.`)
+}
