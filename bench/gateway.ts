@@ -16,7 +16,7 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bodyPolicy } from '../host/gateway/body-policy.ts'
-import { firstMessage, openBenchGateway, requestsOf, serveUpstream, terms } from './scene.ts'
+import { firstMessage, openBenchGateway, requestsOf, runPolicy, serveUpstream } from './scene.ts'
 
 const [, file = '', role = '', argument = ''] = process.argv
 
@@ -141,7 +141,7 @@ function asker(url: string, { socketPath, capability }: Way) {
 }
 
 function policyMs(bodies: string[]): number {
-  const policy = bodyPolicy(terms)
+  const policy = bodyPolicy(runPolicy)
   const times = Array.from({ length: 100 }, () => bodies).flatMap((all) =>
     all.map((body) => {
       const bytes = Buffer.from(body)

@@ -6,7 +6,7 @@ import { GATEWAY_PATH, type Gateway, openGateway } from '../host/gateway/gateway
 import { budgetOf } from '../host/gateway/run-budget.ts'
 
 /** What all benches ask, and who answers: the same for each, so that their figures can be compared. */
-export const terms = {
+export const runPolicy = {
   conversationId: 'bench',
   model: 'bench-model',
   form: { lite: false, webSearch: false },
@@ -46,7 +46,7 @@ export function openBenchGateway(responsesUrl: string): Promise<Gateway> {
       getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'bench' }),
       close: async () => {},
     },
-    { terms, budget: budgetOf({ maxTurns: 100_000, runMs: 3_600_000 }) },
+    { runPolicy, budget: budgetOf({ maxTurns: 100_000, runMs: 3_600_000 }) },
   )
 }
 
@@ -67,7 +67,7 @@ export function requestsOf(bytes: number): string[] {
 
 function requestOf(turns: number): string {
   return JSON.stringify({
-    model: terms.model,
+    model: runPolicy.model,
     stream: true,
     store: false,
     tools: [],
@@ -75,7 +75,7 @@ function requestOf(turns: number): string {
     parallel_tool_calls: true,
     reasoning: {},
     include: ['reasoning.encrypted_content'],
-    prompt_cache_key: terms.conversationId,
+    prompt_cache_key: runPolicy.conversationId,
     input: Array.from({ length: turns }, (_, index) => turn(index)).flat(),
   })
 }

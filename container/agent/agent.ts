@@ -10,7 +10,7 @@ import { History } from './history.ts'
 import { ModelClient } from './model-client.ts'
 import { type MountQuestion, proofs } from './report-mounts.ts'
 import { headItems } from './request-body.ts'
-import { type Conversation, type Outcome, runLoop } from './run-loop.ts'
+import { type LoopContext, type Outcome, runLoop } from './run-loop.ts'
 import { parseHostLine, parseRunRequest } from './run-request.ts'
 import { WorkerClient } from './worker-client.ts'
 
@@ -77,16 +77,16 @@ const TOKEN_IN_REACH =
   'is good for this run only.'
 
 /** What a run begins with. */
-type Beginning = Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'>
+type RunStart = Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'>
 
 class Agent {
-  readonly #conversation: Conversation
+  readonly #conversation: LoopContext
   readonly #emitFor: (runId: string) => Emit
-  readonly #firstRun: Beginning
+  readonly #firstRun: RunStart
   readonly #left: Promise<number>
   #leaveWith!: (exitCode: number) => void
   #idleTimer: NodeJS.Timeout | undefined
-  readonly #kept = new Kept()
+  readonly #kept = new Acknowledgements()
   readonly #early: string[] = []
   #isClosing = false
   #current: CurrentRun | undefined
@@ -171,7 +171,7 @@ class Agent {
     this.#conversation.worker.cancel()
   }
 
-  #start(beginning: Beginning): void {
+  #start(beginning: RunStart): void {
     clearTimeout(this.#idleTimer)
     const current = new CurrentRun(beginning.runId)
     current.messages.push(...this.#early.splice(0))
@@ -186,7 +186,7 @@ class Agent {
     })
   }
 
-  async #run(current: CurrentRun, beginning: Beginning): Promise<void> {
+  async #run(current: CurrentRun, beginning: RunStart): Promise<void> {
     const { prompt, images, secrets } = beginning
     const { request, worker } = this.#conversation
     const emit = this.#emitFor(current.runId)
@@ -250,7 +250,7 @@ function withoutEnd(error: unknown): number {
 }
 
 /** How far the host has come in keeping our events. */
-class Kept {
+class Acknowledgements {
   #seq = 0
   readonly #waiting = new Set<() => void>()
 

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Item } from '../../shared/items.ts'
-import { leadsNowhere, withoutLeads } from '../../shared/leads.ts'
+import { hasNoRemoteReference, withoutRemoteReferences } from '../../shared/remote-references.ts'
 import { hasUsableId, ID_PREFIX, isSendable, isWord, MAX_ID } from '../../shared/sendable-item.ts'
 
-export interface Mended {
+export interface RepairedItem {
   /** Absent: it is left out of the conversation. */
   item?: Item
   /** What was changed, for the user. */
@@ -15,7 +15,7 @@ export interface Mended {
  * refuses for ever, so nothing gets in that it would not take: an item without what its type needs,
  * two with the same id, a call that cannot be answered, what our gateway does not pass on.
  */
-export class ItemMender {
+export class ItemRepairer {
   readonly #ids: Set<string>
   readonly #callIds: Set<string>
   /** What came since the last whole answer, by id: a broken stream may bring an item again. */
@@ -32,15 +32,15 @@ export class ItemMender {
     this.#recent.clear()
   }
 
-  mend(given: Item): Mended {
+  repair(given: Item): RepairedItem {
     const text = JSON.stringify(given)
     if (typeof given.id === 'string' && this.#recent.get(given.id) === text) {
       return { repair: `an item that came twice is taken once: ${given.type}` }
     }
     const needed = complete(given)
     if (!needed.item) return needed
-    const leads = !leadsNowhere(needed.item)
-    const item = leads ? withoutLeads(needed.item) : { ...needed.item }
+    const leads = !hasNoRemoteReference(needed.item)
+    const item = leads ? withoutRemoteReferences(needed.item) : { ...needed.item }
     let {
       repair = leads ? `what names something elsewhere is left out: ${item.type}` : undefined,
     } = needed
@@ -88,7 +88,7 @@ export function newId(type: string): string {
 const isCall = ({ type }: Item) => type === 'function_call' || type === 'custom_tool_call'
 
 /** The item with what the service wants of its type; without an item where that cannot be had. */
-function complete(item: Item): Mended {
+function complete(item: Item): RepairedItem {
   switch (item.type) {
     case 'message':
       return withKnownParts(item)
@@ -106,7 +106,7 @@ function complete(item: Item): Mended {
 }
 
 /** A message that holds nothing but a refusal is not taken back by the service; it has been shown. */
-function withKnownParts(item: Item): Mended {
+function withKnownParts(item: Item): RepairedItem {
   const { role, content } = item
   if (role !== 'assistant' || !Array.isArray(content)) return notWhole(item)
   const known = content.filter(
@@ -124,7 +124,7 @@ function withKnownParts(item: Item): Mended {
   return { item }
 }
 
-function withNameAndText(item: Item, field: 'arguments' | 'input'): Mended {
+function withNameAndText(item: Item, field: 'arguments' | 'input'): RepairedItem {
   const { name, [field]: text } = item
   if (typeof name !== 'string' || name === '') return notWhole(item)
   if (typeof text === 'string' && isWord(name)) return { item }
@@ -136,6 +136,6 @@ function withNameAndText(item: Item, field: 'arguments' | 'input'): Mended {
   return { item: mended, repair: 'a tool call in a form the service would not take was put right' }
 }
 
-function notWhole({ type }: Item): Mended {
+function notWhole({ type }: Item): RepairedItem {
   return { repair: `an item that is not whole is left out: ${type}` }
 }

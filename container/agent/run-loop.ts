@@ -13,14 +13,14 @@ import type { History } from './history.ts'
 import type { ModelClient } from './model-client.ts'
 import { type ModelFailure, runFailureOf } from './model-failure.ts'
 import type { CallItem } from './model-reply.ts'
-import { ItemMender, newId } from './repair-item.ts'
+import { ItemRepairer, newId } from './repair-item.ts'
 import { requestBody, userMessage } from './request-body.ts'
 import { RetryPolicy } from './retry-policy.ts'
 import { ToolCalls } from './tool-calls.ts'
 import type { WorkerClient } from './worker-client.ts'
 
 /** What stays over the runs of a conversation. */
-export interface Conversation {
+export interface LoopContext {
   readonly request: RunRequest
   readonly history: History
   readonly client: ModelClient
@@ -52,8 +52,8 @@ export interface Outcome {
  * Ask, act, repeat, until the model asks for nothing more. The history is valid after every way out:
  * what was said stays said, and each call has its output.
  */
-export async function runLoop(conversation: Conversation, input: RunInput): Promise<Outcome> {
-  const run = new Run(conversation, input)
+export async function runLoop(conversation: LoopContext, input: RunInput): Promise<Outcome> {
+  const run = new RunLoop(conversation, input)
   const { signal, messages } = input
   const end = (status: RunStatus, failure?: ModelFailure) => {
     run.sayAll(messages.splice(0))
@@ -102,11 +102,11 @@ interface Turn {
 }
 
 /** One run's state and its ways to the outside. */
-class Run {
-  readonly #conversation: Conversation
+class RunLoop {
+  readonly #conversation: LoopContext
   readonly #input: RunInput
   readonly #usage: Usage = { ...NO_USAGE }
-  readonly #mender: ItemMender
+  readonly #mender: ItemRepairer
   readonly #retries = new RetryPolicy()
   /** What was done to get the answer of this turn; each is done once. */
   readonly #tried = new Set<ModelFailure['remedy']>()
@@ -125,11 +125,11 @@ class Run {
   turns = 0
   #toolCalls = 0
 
-  constructor(conversation: Conversation, input: RunInput) {
+  constructor(conversation: LoopContext, input: RunInput) {
     this.#conversation = conversation
     this.#input = input
     this.#secrets = input.secrets
-    this.#mender = new ItemMender(conversation.history)
+    this.#mender = new ItemRepairer(conversation.history)
   }
 
   say(text: string, images?: readonly string[]): void {
@@ -203,7 +203,7 @@ class Run {
 
   /** It stands in the history from then on, as an item of any other answer does. */
   #usable(item: Item): Item[] {
-    const { item: mended } = this.#mender.mend(item)
+    const { item: mended } = this.#mender.repair(item)
     return mended ? [mended] : []
   }
 
@@ -363,7 +363,7 @@ class Run {
   #takeItem(item: Item, calls: ToolCalls): void {
     const words = assistantText(item) ?? ''
     if (words !== '') this.#isAnswer = true
-    const { item: mended, repair } = this.#mender.mend(item)
+    const { item: mended, repair } = this.#mender.repair(item)
     // Not every server sends a refusal in pieces as well, and as an item it is not kept.
     if (!mended && words !== '' && !this.#hasShownText) {
       this.#input.emit({ type: 'text.delta', text: words })

@@ -20,7 +20,7 @@ export function parseRunRequest(line: string): RunRequest {
   const worker = request.has('worker') ? request.object('worker') : undefined
   return {
     version: PROTOCOL_VERSION,
-    ...parseBeginning(request),
+    ...parseRunStart(request),
     conversationId: request.headerValue('conversationId', 64),
     history: request.items('history'),
     historyTokens: request.has('historyTokens') ? request.integer('historyTokens', 0) : undefined,
@@ -60,7 +60,7 @@ export function parseHostLine(line: string): HostLine {
   const type = fields.string('type')
   switch (type) {
     case 'prompt':
-      return { type, ...parseBeginning(fields) }
+      return { type, ...parseRunStart(fields) }
     case 'message':
       return { type, text: fields.string('text') }
     case 'secrets':
@@ -85,7 +85,7 @@ function parseJson(line: string): unknown {
 }
 
 /** What a run begins with, in the first line and in those of later runs. */
-function parseBeginning(
+function parseRunStart(
   fields: Fields,
 ): Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'> {
   return {

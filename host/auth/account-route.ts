@@ -3,7 +3,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { NoAnswerError } from '../net/no-answer-error.ts'
 import { withDeadline } from '../net/with-deadline.ts'
 import { USER_AGENT } from './client-identity.ts'
-import { type Pause, pauseFor } from './pause.ts'
+import { type Sleep, sleepFor } from './sleep.ts'
 import { askForReply, type TokenReply } from './token-endpoint.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -13,12 +13,12 @@ export interface Route {
   headers: Record<string, string>
 }
 
-export interface WorkspaceRoutingOptions {
+export interface AccountRouteOptions {
   codexBaseUrl: URL
   /** The service itself; any other base URL was set by hand. */
   serviceOrigin?: string | undefined
   timeoutMs?: number | undefined
-  pause?: Pause | undefined
+  pause?: Sleep | undefined
 }
 
 /**
@@ -28,7 +28,7 @@ export interface WorkspaceRoutingOptions {
  * A base URL set by hand stays what it is, and may know nothing of workspaces.
  * @throws TokenRefusedError; CodexboxError `model-unreachable`, `model-refused`
  */
-export function workspaceRouting(options: WorkspaceRoutingOptions) {
+export function accountRoute(options: AccountRouteOptions) {
   const { codexBaseUrl, serviceOrigin = SERVICE_ORIGIN } = options
   const isService = codexBaseUrl.origin === serviceOrigin
   let known: { accessToken: string; route: Promise<Route> } | undefined
@@ -37,7 +37,7 @@ export function workspaceRouting(options: WorkspaceRoutingOptions) {
     const { account_id } = tokens
     if (account_id === undefined) return routeOf(codexBaseUrl, {})
     try {
-      const reply = await askPatiently(tokens, isService, options)
+      const reply = await askWithRetries(tokens, isService, options)
       const { origin, override } = readAccountsCheck(reply, account_id)
       return routeOf(codexBaseUrl, { override, ...(isService ? { origin } : {}) })
     } catch (error) {
@@ -71,7 +71,7 @@ export function accountsCheckUrl(codexBaseUrl: URL): URL {
   return new URL(`${base}/wham/accounts/check`, codexBaseUrl)
 }
 
-export interface Workspace {
+export interface AccountRegion {
   /** Left out: the usual one. */
   origin?: URL | undefined
   override?: 'us' | 'us_cr' | undefined
@@ -82,7 +82,7 @@ export interface Workspace {
  * region cannot be taken back.
  * @throws TokenRefusedError; CodexboxError `model-refused`
  */
-export function readAccountsCheck(reply: TokenReply, accountId: string): Workspace {
+export function readAccountsCheck(reply: TokenReply, accountId: string): AccountRegion {
   if (reply.status === 401) throw new TokenRefusedError()
   if (reply.status !== 200) throw refused(`status ${reply.status} came back.`)
   const accounts = AccountsCheck.safeParse(reply.json).data?.accounts
@@ -117,7 +117,7 @@ const AccountsCheck = z.object({
   ),
 })
 
-function routeOf(codexBaseUrl: URL, { origin, override }: Workspace): Route {
+function routeOf(codexBaseUrl: URL, { origin, override }: AccountRegion): Route {
   const path = `${codexBaseUrl.pathname.replace(/\/+$/, '')}/responses`
   return {
     responsesUrl: new URL(path, origin ?? codexBaseUrl),
@@ -135,7 +135,7 @@ function originOf(value: unknown): URL | undefined {
   return url
 }
 
-function overrideOf(value: unknown): Workspace['override'] {
+function overrideOf(value: unknown): AccountRegion['override'] {
   switch (value) {
     case NO_CONSTRAINT:
       return undefined
@@ -149,12 +149,12 @@ function overrideOf(value: unknown): Workspace['override'] {
   }
 }
 
-function askPatiently(
+function askWithRetries(
   tokens: Tokens,
   isService: boolean,
-  options: WorkspaceRoutingOptions,
+  options: AccountRouteOptions,
 ): Promise<TokenReply> {
-  const { pause = pauseFor } = options
+  const { pause = sleepFor } = options
   const timeoutMs = options.timeoutMs ?? (isService ? TIMEOUT_MS : FOREIGN_TIMEOUT_MS)
   return withDeadline(timeoutMs, undefined, async (signal) => {
     const attempt = () => getAccountsCheck(tokens, options.codexBaseUrl, { signal, timeoutMs })

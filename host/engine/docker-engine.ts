@@ -12,14 +12,14 @@ import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, type AgentProcess, type AgentSpec, type Engine, tailOf } from './engine.ts'
 import {
   ANSWER_MS,
-  askEngine,
+  engineRequest,
   engineUnavailable,
   hadNoAnswer,
   ping,
   statusOf,
 } from './engine-request.ts'
 import { toolEnvironment } from './environment.ts'
-import { watchContainer, whileItAnswers } from './health-watch.ts'
+import { unlessEngineHangs, watchContainer } from './health-watch.ts'
 import { type HeldMount, holdMounts } from './held-mounts.ts'
 import { type ImageSettings, imageMissing, imageSettings } from './image-settings.ts'
 import { EndedError } from './kernel-mounts.ts'
@@ -36,17 +36,17 @@ import {
   withAdviceOnLimits,
 } from './rootless.ts'
 import { containerOptions, inside } from './sandbox-policy.ts'
-import { END_MS, reachHost, whySocketsAreNotShared } from './socket-or-relay.ts'
+import { END_MS, openHostChannel, whySocketsAreNotShared } from './socket-or-relay.ts'
 import { untilStarted } from './starting-containers.ts'
 import { makeNameFiles, nameOf } from './user-names.ts'
-import { deviationsOf, hasComma } from './verify-policy.ts'
+import { hasComma, policyDeviations } from './verify-policy.ts'
 import { workspaceSharers } from './workspace-sharers.ts'
 
 /** Making and starting a container may take longer, on a machine that is busy. */
 const START_MS = 60_000
 
 /** Runs agents in containers, through any socket that speaks the Docker API. */
-export function dockerEngine(docker: Dockerode, image: string, where: string): Engine {
+export function dockerEngine(docker: Dockerode, image: string, engineLabel: string): Engine {
   /** Of mounted sockets; learned once. */
   let whyNot = whySocketsAreNotShared(docker)
   /** Learned once: the image has a link where the files of names are to be mounted. */
@@ -54,7 +54,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
   let known: Promise<Rootless | undefined> | undefined
   /** Asked once; again, where there was no answer. */
   const rootless = () => {
-    known ??= askEngine((abortSignal) => askIfRootless(docker, abortSignal), where)
+    known ??= engineRequest((abortSignal) => askIfRootless(docker, abortSignal), engineLabel)
     known.catch(() => {
       known = undefined
     })
@@ -62,7 +62,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
   }
   let knownAsPodman: Promise<boolean> | undefined
   const isPodman = () => {
-    knownAsPodman ??= askIfPodman(docker, where)
+    knownAsPodman ??= askIfPodman(docker, engineLabel)
     knownAsPodman.catch(() => {
       knownAsPodman = undefined
     })
@@ -70,28 +70,30 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
   }
   return {
     name: 'docker',
-    description: `Docker engine (${where})`,
+    description: `Docker engine (${engineLabel})`,
 
     async check() {
       try {
-        const pong = String(await askEngine((abortSignal) => ping(docker, abortSignal), where))
+        const pong = String(
+          await engineRequest((abortSignal) => ping(docker, abortSignal), engineLabel),
+        )
         if (pong !== 'OK') throw new Error('what answers there is no container engine')
       } catch (error) {
-        throw engineUnavailable(where, error)
+        throw engineUnavailable(engineLabel, error)
       }
       try {
-        const [found] = await Promise.all([rootless(), imageSettings(docker, image, where)])
-        if (found) checkRootless(found, where)
+        const [found] = await Promise.all([rootless(), imageSettings(docker, image, engineLabel)])
+        if (found) checkRootless(found, engineLabel)
       } catch (error) {
-        throw engineUnavailable(where, error)
+        throw engineUnavailable(engineLabel, error)
       }
     },
 
     async start(spec) {
       const found = await rootless()
-      if (found) checkRootless(found, where, spec.user)
+      if (found) checkRootless(found, engineLabel, spec.user)
       const [settings, onPodman] = await Promise.all([
-        imageSettings(docker, image, where),
+        imageSettings(docker, image, engineLabel),
         isPodman(),
       ])
       const startWith = async (pinned: readonly Pin[]): Promise<AgentProcess | readonly Pin[]> => {
@@ -103,24 +105,27 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
         if (reached.socketFolder) makeNameFiles(reached.socketFolder, spec.user)
         const { mounts, release } = holdMounts(reached)
         try {
-          const container = await create(docker, options, image, where).catch((error) => {
+          const container = await create(docker, options, image, engineLabel).catch((error) => {
             throw withAdviceOnCommas(error, options)
           })
           // Before the start, or the first output would be missed.
-          const attached = askEngine((signal) => attach(docker, container.id, signal), where)
+          const attached = engineRequest(
+            (signal) => attach(docker, container.id, signal),
+            engineLabel,
+          )
           const detach = () => void attached.then((stream) => stream.destroy()).catch(() => {})
           try {
             // Once it is made, so that of two that start at once the later sees the other.
             const [sharedWith, stream] = await Promise.all([
-              workspaceSharers(docker, { ...given, id: container.id }, where),
+              workspaceSharers(docker, { ...given, id: container.id }, engineLabel),
               attached,
-              checkPolicy(container, options, where),
+              checkPolicy(container, options, engineLabel),
             ])
             const first = sharedWith.filter(({ goesFirst }) => goesFirst)
             if (first.length > 0) {
               detach()
               await removeContainer(container)
-              await untilStarted(docker, first, where)
+              await untilStarted(docker, first, engineLabel)
               return pinned
             }
             const fixed = pinned.filter(({ at }) => sharedWith.every(({ holds }) => holds(at)))
@@ -130,7 +135,7 @@ export function dockerEngine(docker: Dockerode, image: string, where: string): E
               return fixed
             }
             const inMemory = Object.keys(options.HostConfig.Tmpfs ?? {})
-            const started = { image, settings, where, whyNot, mounts, inMemory }
+            const started = { image, settings, engineLabel, whyNot, mounts, inMemory }
             const agent = await startAttached(docker, container, stream, spec, started)
             whyNot ??= agent.relayed?.because
             return { ...agent, sharedWith }
@@ -199,14 +204,14 @@ async function create(
   docker: Dockerode,
   options: Dockerode.ContainerCreateOptions,
   image: string,
-  where: string,
+  engineLabel: string,
 ) {
   try {
     // The first of an image may take long. Podman keeps half a container where it is not waited for, and lists none then.
-    return await askEngine(
+    return await engineRequest(
       (abortSignal) =>
-        whileItAnswers(docker, where, docker.createContainer({ ...options, abortSignal })),
-      where,
+        unlessEngineHangs(docker, engineLabel, docker.createContainer({ ...options, abortSignal })),
+      engineLabel,
       START_MS,
     )
   } catch (error) {
@@ -223,10 +228,10 @@ async function create(
 async function checkPolicy(
   container: Dockerode.Container,
   options: Dockerode.ContainerCreateOptions,
-  where: string,
+  engineLabel: string,
 ): Promise<void> {
-  const deviations = deviationsOf(
-    await askEngine((abortSignal) => container.inspect({ abortSignal }), where),
+  const deviations = policyDeviations(
+    await engineRequest((abortSignal) => container.inspect({ abortSignal }), engineLabel),
     options,
   )
   if (deviations.length === 0) return
@@ -236,7 +241,7 @@ async function checkPolicy(
   )
   throw new CodexboxError(
     'engine-unavailable',
-    `The engine (${where}) made a container that is weaker than what was asked for: ${found.join('; ')}. ` +
+    `The engine (${engineLabel}) made a container that is weaker than what was asked for: ${found.join('; ')}. ` +
       'Nothing was started in it. Look into the settings of the engine, or use another one.',
   )
 }
@@ -259,7 +264,7 @@ function withAdviceOnCommas(
 interface Start {
   image: string
   settings: ImageSettings
-  where: string
+  engineLabel: string
   /** Why sockets cannot be mounted, where that is known. */
   whyNot: string | undefined
   mounts: HeldMount[]
@@ -271,7 +276,7 @@ async function startAttached(
   container: Dockerode.Container,
   stream: Duplex,
   spec: AgentSpec,
-  { image, settings, where, whyNot, mounts, inMemory }: Start,
+  { image, settings, engineLabel, whyNot, mounts, inMemory }: Start,
 ): Promise<AgentProcess> {
   const stdout = new PassThrough()
   const stderr = new PassThrough()
@@ -287,28 +292,35 @@ async function startAttached(
     })
   const over = new AbortController()
   // Asked for before the start, or the exit might be missed.
-  const ended = exitOf(container, outputEnded, where, over.signal)
+  const ended = exitOf(container, outputEnded, engineLabel, over.signal)
 
   try {
-    await askEngine(
-      (abortSignal) => whileItAnswers(docker, where, container.start({ abortSignal })),
-      where,
+    await engineRequest(
+      (abortSignal) => unlessEngineHangs(docker, engineLabel, container.start({ abortSignal })),
+      engineLabel,
       START_MS,
     )
   } catch (error) {
     stream.destroy()
     throw error
   }
-  const checked = checkMounts(container, { stdout, stdin: stream, mounts, inMemory, where })
+  const checked = checkMounts(container, { stdout, stdin: stream, mounts, inMemory, engineLabel })
   // Nothing is started in it for the host before.
-  const reaching = checked.then(() => reachHost(docker, container, spec, { whyNot, where, ended }))
-  const way = await whileItAnswers(docker, where, reaching).catch(async (error) => {
+  const reaching = checked.then(() =>
+    openHostChannel(docker, container, spec, { whyNot, engineLabel, ended }),
+  )
+  const way = await unlessEngineHangs(docker, engineLabel, reaching).catch(async (error) => {
     // A relay may still come up: close it then.
     void reaching.then(({ relay }) => relay?.close()).catch(() => {})
     try {
       if (!(error instanceof EndedError)) throw error
       // Its last output may still be on the way.
-      const exit = await unlessUnusable(await ended, { image, where }, stderrTail, outputEnded)
+      const exit = await unlessUnusable(
+        await ended,
+        { image, engineLabel },
+        stderrTail,
+        outputEnded,
+      )
       throw containerLost(exit, stderrTail())
     } finally {
       stream.destroy()
@@ -320,7 +332,8 @@ async function startAttached(
     // Nothing that was asked of the engine keeps this process from ending.
     over.abort()
     way.relay?.close()
-    if (!('lost' in exit)) return unlessUnusable(exit, { image, where }, stderrTail, outputEnded)
+    if (!('lost' in exit))
+      return unlessUnusable(exit, { image, engineLabel }, stderrTail, outputEnded)
     isLost = true
     // Ends a reader's wait for output that will not come.
     stream.destroy()
@@ -354,7 +367,7 @@ async function startAttached(
 async function exitOf(
   container: Dockerode.Container,
   outputEnded: Promise<void>,
-  where: string,
+  engineLabel: string,
   abortSignal: AbortSignal,
 ): Promise<AgentExit> {
   const waited = container.wait({ condition: 'next-exit', abortSignal }).then(
@@ -364,9 +377,9 @@ async function exitOf(
   // The request that waits does not notice when the engine vanishes.
   const silent = outputEnded.then(async (): Promise<AgentExit> => {
     if (abortSignal.aborted) return { lost: 'its output was given up' }
-    const isThere = await askEngine(
+    const isThere = await engineRequest(
       (abortSignal) => container.inspect({ abortSignal }),
-      where,
+      engineLabel,
     ).then(
       () => true,
       (error: unknown) => statusOf(error) !== undefined,
@@ -406,13 +419,13 @@ async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExi
  */
 async function unlessUnusable(
   exit: AgentExit,
-  { image, where }: { image: string; where: string },
+  { image, engineLabel }: { image: string; engineLabel: string },
   stderrTail: () => string,
   outputEnded: Promise<void>,
 ): Promise<AgentExit> {
   if ('lost' in exit || exit.code === 0 || exit.code === KILLED) return exit
   await Promise.race([outputEnded, sleep(LAST_WORDS_MS, undefined, { ref: false })])
-  const unbounded = unboundedError(stderrTail(), where)
+  const unbounded = unboundedError(stderrTail(), engineLabel)
   if (unbounded) return { lost: unbounded.message, error: unbounded }
   const error = errorOfImage(image, stderrTail())
   return error ? { lost: error.message, error } : exit

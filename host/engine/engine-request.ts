@@ -6,12 +6,12 @@ import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 export const ANSWER_MS = 10_000
 
 /**
- * An engine's answer in bounded time, a missing engine as a sentence. `where` is the engine, for messages.
+ * An engine's answer in bounded time, a missing engine as a sentence. `engineLabel` is the engine, for messages.
  * @throws CodexboxError `engine-unavailable`; a refusal of the engine's as it is, with its status
  */
-export async function askEngine<T>(
+export async function engineRequest<T>(
   request: (abortSignal: AbortSignal) => Promise<T>,
-  where: string,
+  engineLabel: string,
   answerMs = ANSWER_MS,
 ): Promise<T> {
   const abandoned = new AbortController()
@@ -27,13 +27,13 @@ export async function askEngine<T>(
     // One that stays open would keep this process from ending.
     abandoned.abort()
     if (statusOf(error) !== undefined) throw error
-    throw engineUnavailable(where, error)
+    throw engineUnavailable(engineLabel, error)
   } finally {
     answered.abort()
   }
 }
 
-export function engineUnavailable(where: string, cause: unknown): CodexboxError {
+export function engineUnavailable(engineLabel: string, cause: unknown): CodexboxError {
   if (cause instanceof CodexboxError) return cause
   const hint =
     systemCodeOf(cause) === 'EACCES'
@@ -41,7 +41,7 @@ export function engineUnavailable(where: string, cause: unknown): CodexboxError 
       : 'Start Docker, or set DOCKER_HOST to where it listens.'
   return new CodexboxError(
     'engine-unavailable',
-    `The Docker engine (${where}) cannot be used: ${messageOf(cause).trim()}. ${hint}`,
+    `The Docker engine (${engineLabel}) cannot be used: ${messageOf(cause).trim()}. ${hint}`,
     { cause },
   )
 }

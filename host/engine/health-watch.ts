@@ -8,7 +8,7 @@ const ANSWER_MS = 4000
 const AGAIN_MS = 500
 
 /** What is wrong, or undefined. Rejects when there is no answer before the signal. */
-type Look = (abortSignal: AbortSignal) => Promise<string | undefined>
+type Probe = (abortSignal: AbortSignal) => Promise<string | undefined>
 
 /**
  * Looks after a running container until `signal` aborts, then resolves with undefined. Resolves with
@@ -27,12 +27,12 @@ export function watchContainer(
 
 /**
  * What `work` comes to, unless the engine that it waits for hangs meanwhile, which is known within 15 s however
- * long the work may take. `where` is the engine, for messages.
+ * long the work may take. `engineLabel` is the engine, for messages.
  * @throws CodexboxError `engine-unavailable` then
  */
-export async function whileItAnswers<T>(
+export async function unlessEngineHangs<T>(
   docker: Dockerode,
-  where: string,
+  engineLabel: string,
   work: Promise<T>,
 ): Promise<T> {
   const done = new AbortController()
@@ -42,7 +42,7 @@ export async function whileItAnswers<T>(
   })
   const given = silent.then((reason) => {
     // Without one, the work has ended.
-    return reason ? Promise.reject(engineUnavailable(where, new Error(reason))) : work
+    return reason ? Promise.reject(engineUnavailable(engineLabel, new Error(reason))) : work
   })
   try {
     return await Promise.race([work, given])
@@ -51,14 +51,14 @@ export async function whileItAnswers<T>(
   }
 }
 
-async function watch(signal: AbortSignal, look: Look): Promise<string | undefined> {
+async function watch(signal: AbortSignal, probe: Probe): Promise<string | undefined> {
   try {
     for (;;) {
       await sleep(LOOK_MS, undefined, { signal, ref: false })
-      if (!(await trouble(look))) continue
+      if (!(await trouble(probe))) continue
       // Once does not count: this process may have been stopped itself, and its clock was not.
       await sleep(AGAIN_MS, undefined, { signal, ref: false })
-      const reason = await trouble(look)
+      const reason = await trouble(probe)
       if (reason) return reason
     }
   } catch (error) {
@@ -67,9 +67,9 @@ async function watch(signal: AbortSignal, look: Look): Promise<string | undefine
   }
 }
 
-async function trouble(look: Look): Promise<string | undefined> {
+async function trouble(probe: Probe): Promise<string | undefined> {
   try {
-    return await look(AbortSignal.timeout(ANSWER_MS))
+    return await probe(AbortSignal.timeout(ANSWER_MS))
   } catch (error) {
     // An answer, whatever it is: one that is gone is told by its exit.
     if (error instanceof Error && 'statusCode' in error && error.statusCode) return undefined

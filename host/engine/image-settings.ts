@@ -1,7 +1,7 @@
 import type Dockerode from 'dockerode'
 import { CodexboxError } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
-import { askEngine, statusOf } from './engine-request.ts'
+import { engineRequest, statusOf } from './engine-request.ts'
 
 /** What an image says of containers of it, as far as it concerns one of ours. */
 export interface ImageSettings {
@@ -15,11 +15,11 @@ export interface ImageSettings {
 export async function imageSettings(
   docker: Dockerode,
   image: string,
-  where: string,
+  engineLabel: string,
 ): Promise<ImageSettings> {
   if (!CAN_BE_ASKED_FOR.test(image)) throw notAName(image)
   try {
-    return settingsIn(await askEngine(() => docker.getImage(image).inspect(), where))
+    return settingsIn(await engineRequest(() => docker.getImage(image).inspect(), engineLabel))
   } catch (error) {
     switch (statusOf(error)) {
       case 400:

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream'
 import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { demultiplex } from './demultiplex.ts'
-import { askEngine } from './engine-request.ts'
+import { engineRequest } from './engine-request.ts'
 import { hijack } from './hijack.ts'
 import { type Mount, parseMountTable } from './mount-table.ts'
 
@@ -28,10 +28,13 @@ export function ownMounts(): Mount[] {
  */
 export async function mountsOf(
   container: Dockerode.Container,
-  where: string,
+  engineLabel: string,
 ): Promise<Mount[] | undefined> {
   if (process.platform !== 'linux') return undefined
-  const { State } = await askEngine((abortSignal) => container.inspect({ abortSignal }), where)
+  const { State } = await engineRequest(
+    (abortSignal) => container.inspect({ abortSignal }),
+    engineLabel,
+  )
   try {
     const table = parseMountTable(readFileSync(`/proc/${State.Pid}/mountinfo`, 'utf8'))
     // By another machine's word the number is some other process's.
@@ -44,7 +47,7 @@ export async function mountsOf(
     if (code !== undefined && NOT_SEEN.includes(code)) return undefined
     throw new CodexboxError(
       'engine-unavailable',
-      `What is mounted in a container of the engine (${where}) cannot be read: ${messageOf(error)}. ` +
+      `What is mounted in a container of the engine (${engineLabel}) cannot be read: ${messageOf(error)}. ` +
         'Start codexbox where it can see the processes of its containers.',
       { cause: error },
     )
@@ -66,9 +69,9 @@ const MAX_TABLE_BYTES = 1024 * 1024
 export async function mountsByExec(
   docker: Dockerode,
   container: Dockerode.Container,
-  where: string,
+  engineLabel: string,
 ): Promise<Mount[]> {
-  const printed = await askEngine(
+  const printed = await engineRequest(
     async (abortSignal) => {
       const exec = await container.exec({
         Cmd: ['node', '-p', "require('fs').readFileSync('/proc/self/mountinfo', 'utf8')"],
@@ -90,7 +93,7 @@ export async function mountsByExec(
       stdout.end()
       return read
     },
-    where,
+    engineLabel,
     EXEC_MS,
   )
   return parseMountTable(printed)

@@ -43,7 +43,7 @@ export interface MountCheckOptions {
   /** Where the container was to have a file system in memory. */
   inMemory: readonly string[]
   /** For messages. */
-  where: string
+  engineLabel: string
 }
 
 /**
@@ -72,13 +72,13 @@ export async function checkMounts(
     }
     throwFirst(tableFaults(table, expected))
   }
-  const ofKernel = await mountsOf(container, options.where).catch((error: unknown) => {
+  const ofKernel = await mountsOf(container, options.engineLabel).catch((error: unknown) => {
     // It has ended, and the engine has removed it already: its exit says why.
     throw isGone(error) ? new EndedError('it is gone') : error
   })
   if (ofKernel) throwOfTable(ofKernel)
   const report = await reporting
-  const table = ofKernel ?? tableIn(report.table, options.where)
+  const table = ofKernel ?? tableIn(report.table, options.engineLabel)
   const comparesNumbers = ofKernel !== undefined || report.bootId === bootId()
   if (!ofKernel) throwOfTable(table)
   throwFirst(targetFaults(table, report.targets, expected.binds, comparesNumbers))
@@ -94,12 +94,12 @@ function expectedMounts({ mounts, inMemory }: MountCheckOptions): ExpectedMounts
 
 /** Of an engine in a virtual machine: the container tells what it reads where the host has just written. */
 async function checkProofs(options: MountCheckOptions): Promise<void> {
-  const { mounts, stdin, where } = options
+  const { mounts, stdin, engineLabel } = options
   let made: ReturnType<typeof makeMountProofs>
   try {
     made = makeMountProofs(mounts)
   } catch (error) {
-    throw unusableReport(where, `no file to compare could be made (${messageOf(error)})`)
+    throw unusableReport(engineLabel, `no file to compare could be made (${messageOf(error)})`)
   }
   try {
     const request: ProofRequest = { type: 'prove', file: made.file }
@@ -113,12 +113,15 @@ async function checkProofs(options: MountCheckOptions): Promise<void> {
   }
 }
 
-async function lineOf<T>(schema: z.ZodType<T>, { stdout, where }: MountCheckOptions): Promise<T> {
+async function lineOf<T>(
+  schema: z.ZodType<T>,
+  { stdout, engineLabel }: MountCheckOptions,
+): Promise<T> {
   try {
     return schema.parse(JSON.parse(await nextLine(stdout, MAX_LINE_BYTES, REPORT_MS)))
   } catch (error) {
     if (error instanceof EndedError) throw error
-    throw unusableReport(where, messageOf(error), 'protocol-violation')
+    throw unusableReport(engineLabel, messageOf(error), 'protocol-violation')
   }
 }
 
@@ -131,11 +134,11 @@ function bootId(): string | undefined {
   }
 }
 
-function tableIn(text: string, where: string): Mount[] {
+function tableIn(text: string, engineLabel: string): Mount[] {
   try {
     return parseMountTable(text)
   } catch (error) {
-    throw unusableReport(where, messageOf(error), 'protocol-violation')
+    throw unusableReport(engineLabel, messageOf(error), 'protocol-violation')
   }
 }
 
@@ -143,12 +146,12 @@ const NOTHING_GIVEN = 'That container was removed before it was given anything.'
 
 function faultError(
   { point, what, kind }: MountFault,
-  { mounts, where }: MountCheckOptions,
+  { mounts, engineLabel }: MountCheckOptions,
 ): CodexboxError {
   if (kind === 'not-asked-for') {
     return new CodexboxError(
       'engine-unavailable',
-      `In a container of the engine (${where}), ${point} ${what}. ${NOTHING_GIVEN} Look for the cause in the ` +
+      `In a container of the engine (${engineLabel}), ${point} ${what}. ${NOTHING_GIVEN} Look for the cause in the ` +
         'settings of the engine, in mounts below the workspace, or in a program that changes the workspace meanwhile.',
     )
   }
@@ -164,12 +167,12 @@ function faultError(
 }
 
 function unusableReport(
-  where: string,
+  engineLabel: string,
   why: string,
   code: ErrorCode = 'engine-unavailable',
 ): CodexboxError {
   return new CodexboxError(
     code,
-    `A container of the engine (${where}) did not show what is mounted in it: ${why}. ${NOTHING_GIVEN}`,
+    `A container of the engine (${engineLabel}) did not show what is mounted in it: ${why}. ${NOTHING_GIVEN}`,
   )
 }

@@ -1,16 +1,19 @@
 import type { IncomingMessage } from 'node:http'
 import type Dockerode from 'dockerode'
 import { podmanProfileFile } from '../package-root.ts'
-import { askEngine, statusOf } from './engine-request.ts'
+import { engineRequest, statusOf } from './engine-request.ts'
 import type { containerOptions } from './sandbox-policy.ts'
 
 /**
  * By a header of the answer that any engine gives soonest.
  * @throws CodexboxError `engine-unavailable`
  */
-export async function askIfPodman(docker: Dockerode, where: string): Promise<boolean> {
+export async function askIfPodman(docker: Dockerode, engineLabel: string): Promise<boolean> {
   try {
-    const { headers } = await askEngine((abortSignal) => pinged(docker, abortSignal), where)
+    const { headers } = await engineRequest(
+      (abortSignal) => pinged(docker, abortSignal),
+      engineLabel,
+    )
     return headers['libpod-api-version'] !== undefined
   } catch (error) {
     // Podman knows the question.

@@ -10,7 +10,7 @@ import { Multiplexer } from '../../shared/multiplexer.ts'
 import { quote } from '../../shared/visible-text.ts'
 import { demultiplex, StreamFormatError } from './demultiplex.ts'
 import { type AgentExit, tailOf } from './engine.ts'
-import { askEngine } from './engine-request.ts'
+import { engineRequest } from './engine-request.ts'
 import { hijack } from './hijack.ts'
 import { inside } from './sandbox-policy.ts'
 
@@ -33,10 +33,10 @@ const READY_MS = 20_000
 export async function startRelay(
   docker: Dockerode,
   container: Dockerode.Container,
-  { socketFolder, where }: { socketFolder: string; where: string },
+  { socketFolder, engineLabel }: { socketFolder: string; engineLabel: string },
 ): Promise<Relay> {
   const names = (await readdir(socketFolder)).filter((name) => name.endsWith('.sock')).sort()
-  const stream = await execute(docker, container, names, where)
+  const stream = await execute(docker, container, names, engineLabel)
   const stderr = new PassThrough()
   const stderrTail = tailOf(stderr)
   let broken: FrameError | undefined
@@ -77,7 +77,7 @@ export async function startRelay(
       close()
       return reasonOf(broken, stderrTail())
     })
-  await untilReady(ready, ended, where).catch((error: unknown) => {
+  await untilReady(ready, ended, engineLabel).catch((error: unknown) => {
     close()
     throw error
   })
@@ -88,9 +88,9 @@ async function execute(
   docker: Dockerode,
   container: Dockerode.Container,
   names: string[],
-  where: string,
+  engineLabel: string,
 ): Promise<Duplex> {
-  const exec = await askEngine(
+  const exec = await engineRequest(
     (abortSignal) =>
       container.exec({
         // Rootless Podman before 5.5 knows no such limits.
@@ -114,19 +114,19 @@ async function execute(
         Tty: false,
         abortSignal,
       }),
-    where,
+    engineLabel,
   )
   const body = JSON.stringify({ Detach: false, Tty: false })
-  return askEngine(
+  return engineRequest(
     (abortSignal) => hijack(docker, { path: `/exec/${exec.id}/start`, body }, abortSignal),
-    where,
+    engineLabel,
   )
 }
 
 async function untilReady(
   ready: Promise<void>,
   ended: Relay['ended'],
-  where: string,
+  engineLabel: string,
 ): Promise<void> {
   const isInTime = new AbortController()
   const late = sleep(
@@ -140,7 +140,7 @@ async function untilReady(
   if ('error' in failed && failed.error) throw failed.error
   throw new CodexboxError(
     'engine-unavailable',
-    `The container cannot reach this process: a relay was started in it by way of the engine (${where}), and ${failed.lost}. ` +
+    `The container cannot reach this process: a relay was started in it by way of the engine (${engineLabel}), and ${failed.lost}. ` +
       'Try again; if it stays so, use another engine, on this machine (DOCKER_HOST).',
   )
 }

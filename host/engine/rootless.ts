@@ -83,11 +83,11 @@ const ADVICE =
   'controllers are delegated to its user (with systemd: Delegate=cpu memory pids for user@.service).'
 
 /** The error of a container that has said it has no limits. */
-export function unboundedError(stderr: string, where: string): CodexboxError | undefined {
+export function unboundedError(stderr: string, engineLabel: string): CodexboxError | undefined {
   if (!stderr.includes(UNBOUNDED)) return undefined
   return new CodexboxError(
     'engine-unavailable',
-    `The engine (${where}) started a container without the limits that it said it has; it has left. ${ADVICE}`,
+    `The engine (${engineLabel}) started a container without the limits that it said it has; it has left. ${ADVICE}`,
   )
 }
 
@@ -102,18 +102,22 @@ export function withAdviceOnLimits(error: unknown): unknown {
  * That tools can be kept apart from the agent and write to the workspace all the same.
  * @throws CodexboxError `engine-unavailable`
  */
-export function checkRootless(rootless: Rootless, where: string, user?: AgentSpec['user']): void {
+export function checkRootless(
+  rootless: Rootless,
+  engineLabel: string,
+  user?: AgentSpec['user'],
+): void {
   if (rootless.kind === 'docker') {
     throw new CodexboxError(
       'engine-unavailable',
-      `The engine (${where}) is rootless Docker, where the owner of the workspace is root in a container: ` +
+      `The engine (${engineLabel}) is rootless Docker, where the owner of the workspace is root in a container: ` +
         'tools would not be kept apart from the agent. Use rootless Podman or a Docker of root (DOCKER_HOST).',
     )
   }
   if (!user || rootless.uid === undefined || rootless.uid === user.uid) return
   throw new CodexboxError(
     'engine-unavailable',
-    `The engine (${where}) is rootless and of user ${rootless.uid}; the tools are to run as user ${user.uid}, ` +
+    `The engine (${engineLabel}) is rootless and of user ${rootless.uid}; the tools are to run as user ${user.uid}, ` +
       'who is nobody to it. Run codexbox as the user of the engine, in a folder of that user.',
   )
 }

@@ -5,7 +5,7 @@ import { type Relay, startRelay } from './relay.ts'
 import { inside } from './sandbox-policy.ts'
 
 /** How a container gets to the sockets of its host. */
-export interface WayToHost extends Pick<AgentProcess, 'relayed'> {
+export interface HostChannel extends Pick<AgentProcess, 'relayed'> {
   /** The gateway's, as the container sees it. */
   socketPath: string | undefined
   relay?: Relay
@@ -17,11 +17,11 @@ const REACHED_MS = 1000
 /** How much later than the end of its processes that of a container may be known. */
 export const END_MS = 3000
 
-export interface ReachOptions {
+export interface HostChannelOptions {
   /** Why mounted sockets cannot be used, where that is known; they were not mounted then. */
   whyNot: string | undefined
   /** For messages. */
-  where: string
+  engineLabel: string
   /** Settles when the container has ended. */
   ended: Promise<unknown>
 }
@@ -45,19 +45,19 @@ export function whySocketsAreNotShared(
  * or else a relay. Not even a relay, when the container has ended meanwhile.
  * @throws CodexboxError `engine-unavailable` when there is no way
  */
-export async function reachHost(
+export async function openHostChannel(
   docker: Dockerode,
   container: Dockerode.Container,
   { socketFolder, reached }: Pick<AgentSpec, 'socketFolder' | 'reached'>,
-  { whyNot, where, ended }: ReachOptions,
-): Promise<WayToHost> {
+  { whyNot, engineLabel, ended }: HostChannelOptions,
+): Promise<HostChannel> {
   if (!socketFolder) return { socketPath: undefined }
   const mounted = { socketPath: inside.socketPath }
   const isMounted = whyNot === undefined
   const proof = reached ?? Promise.resolve()
   if (isMounted && (await isWithin(REACHED_MS, proof, ended))) return mounted
   try {
-    const relay = await startRelay(docker, container, { socketFolder, where })
+    const relay = await startRelay(docker, container, { socketFolder, engineLabel })
     // On a slow machine it only took longer: by now the relay has started, and it was the second to do so.
     if (isMounted && (await isWithin(0, proof))) {
       relay.close()

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError } from '../../shared/errors.ts'
-import { askEngine, isGone } from './engine-request.ts'
+import { engineRequest, isGone } from './engine-request.ts'
 import type { WorkspaceSharer } from './workspace-sharers.ts'
 
 /** The names that engines have for what is made and does not run yet. */
@@ -12,10 +12,13 @@ export const isBeingStarted = (status: string) => STARTING.includes(status)
 /** As the engine names it; `gone` when there is no such container. */
 export async function statusOfContainer(
   container: Dockerode.Container,
-  where: string,
+  engineLabel: string,
 ): Promise<string> {
   try {
-    const { State } = await askEngine((abortSignal) => container.inspect({ abortSignal }), where)
+    const { State } = await engineRequest(
+      (abortSignal) => container.inspect({ abortSignal }),
+      engineLabel,
+    )
     return State.Status
   } catch (error) {
     if (isGone(error)) return 'gone'
@@ -33,12 +36,12 @@ const PAUSE_MS = 50
 export async function untilStarted(
   docker: Dockerode,
   sharers: readonly WorkspaceSharer[],
-  where: string,
+  engineLabel: string,
   limitMs = LIMIT_MS,
 ): Promise<void> {
   for (const { id, pid, workspace } of sharers) {
     const giveUpAt = performance.now() + limitMs
-    while (isBeingStarted(await statusOfContainer(docker.getContainer(id), where))) {
+    while (isBeingStarted(await statusOfContainer(docker.getContainer(id), engineLabel))) {
       if (performance.now() > giveUpAt) throw notStarted(pid, workspace, limitMs)
       await sleep(PAUSE_MS)
     }

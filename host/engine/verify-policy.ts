@@ -14,7 +14,7 @@ export interface Deviation {
  * by its meaning, since engines have several ways to say the same thing. Swap, processors and the
  * order of dying are left out: kernels differ in what they can bound, and nothing gets out that way.
  */
-export function deviationsOf(
+export function policyDeviations(
   inspected: ContainerInspectInfo,
   asked: ContainerCreateOptions,
 ): Deviation[] {

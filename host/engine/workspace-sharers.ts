@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { identityAt, pathAndAbove } from '../workspace/folders-above.ts'
 import type { AgentSpec } from './engine.ts'
-import { askEngine, hadNoAnswer, isGone, statusOf } from './engine-request.ts'
-import { whileItAnswers } from './health-watch.ts'
+import { engineRequest, hadNoAnswer, isGone, statusOf } from './engine-request.ts'
+import { unlessEngineHangs } from './health-watch.ts'
 import { mountsByExec, mountsOf } from './kernel-mounts.ts'
 import type { Mount } from './mount-table.ts'
 import { MANAGED_LABEL, ownerIn, type Shared, sharedIn } from './owner-labels.ts'
@@ -40,18 +40,18 @@ const ENDED = ['exited', 'dead', 'removing']
 export async function workspaceSharers(
   docker: Dockerode,
   own: Own,
-  where: string,
+  engineLabel: string,
 ): Promise<WorkspaceSharer[]> {
   const filters = { label: [MANAGED_LABEL] }
-  const listed = await askEngine(
+  const listed = await engineRequest(
     (abortSignal) => docker.listContainers({ all: true, filters, abortSignal }),
-    where,
+    engineLabel,
   )
   const others = listed.filter(({ Id, State }) => Id !== own.id && !ENDED.includes(State))
   if (others.length === 0) return []
   const places = placesOf(own.workspace)
   const sharers = await Promise.all(
-    others.map((other) => sharerOf(docker, other, { ...own, places }, where)),
+    others.map((other) => sharerOf(docker, other, { ...own, places }, engineLabel)),
   )
   return sharers.filter((sharer) => sharer !== undefined)
 }
@@ -60,11 +60,11 @@ async function sharerOf(
   docker: Dockerode,
   { Id: id, Labels, State, Mounts }: Dockerode.ContainerInfo,
   own: Own & { places: WorkspacePlaces | undefined },
-  where: string,
+  engineLabel: string,
 ): Promise<WorkspaceSharer | undefined> {
   const labelled = sharedIn(Labels) ?? sharedByMounts(Mounts)
   const isRunning = !isBeingStarted(State)
-  const table = isRunning ? await mountsNow(docker, id, where) : undefined
+  const table = isRunning ? await mountsNow(docker, id, engineLabel) : undefined
   if (table === 'gone') return undefined
   const about = { id, pid: ownerIn(Labels)?.pid, workspace: labelled?.workspace }
   switch (relationOf(own, table, labelled, Mounts)) {
@@ -135,24 +135,24 @@ interface MountsNow {
 async function mountsNow(
   docker: Dockerode,
   id: string,
-  where: string,
+  engineLabel: string,
 ): Promise<MountsNow | 'gone' | undefined> {
   const container = docker.getContainer(id)
   for (let tries = 0; tries < ENDING_TRIES; tries++) {
     try {
-      const ofKernel = await mountsOf(container, where)
+      const ofKernel = await mountsOf(container, engineLabel)
       if (ofKernel) return { mounts: ofKernel, isOfOurKernel: true }
-      const asked = mountsByExec(docker, container, where).catch((error: unknown) => {
+      const asked = mountsByExec(docker, container, engineLabel).catch((error: unknown) => {
         // Its tools may keep a program from starting in there; that is no reason not to start elsewhere.
         if (statusOf(error) === undefined) return undefined
         throw error
       })
-      const found = await whileItAnswers(docker, where, asked)
+      const found = await unlessEngineHangs(docker, engineLabel, asked)
       return found && { mounts: found, isOfOurKernel: false }
     } catch (error) {
       // It has ended since it was listed, or is being removed. One that is paused says 409 as well.
       if (isGone(error)) return 'gone'
-      if (statusOf(error) === 409 && (await statusOfContainer(container, where)) !== 'paused')
+      if (statusOf(error) === 409 && (await statusOfContainer(container, engineLabel)) !== 'paused')
         return 'gone'
       if (hadNoAnswer(error)) throw error
       // Of a process that is ending the kernel has no mounts any more.

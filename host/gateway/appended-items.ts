@@ -7,7 +7,7 @@ import { isUtf8 } from 'node:buffer'
  *
  * A conversation is sent anew with each request, and all of it but the newest items has been checked before.
  */
-export function addedItems(before: Buffer, body: Buffer): unknown[] | undefined {
+export function appendedItems(before: Buffer, body: Buffer): unknown[] | undefined {
   if (body.length === before.length) return body.equals(before) ? [] : undefined
   const begins = before.length - END.length
   const ends = body.length - END.length

@@ -1,12 +1,12 @@
 import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import { IMAGE_URL } from '../../shared/image-url.ts'
-import { leadsNowhere } from '../../shared/leads.ts'
 import type { ModelForm } from '../../shared/protocol.ts'
-import { addedItems } from './appended-items.ts'
+import { hasNoRemoteReference } from '../../shared/remote-references.ts'
+import { appendedItems } from './appended-items.ts'
 
 /** What the runs of one conversation are allowed to ask for. */
-export interface Terms {
+export interface RunPolicy {
   conversationId: string
   model: string
   form: Pick<ModelForm, 'lite' | 'webSearch' | 'minimalClientVersion'>
@@ -23,13 +23,13 @@ export type BodyPolicy = (body: Buffer) => { body: Buffer } | { refused: string 
  * `JSON.stringify` has written, as our agent does, comes out the same to the letter; and of such a body
  * that goes on where the last one ended, only what is new is looked at.
  */
-export function bodyPolicy(terms: Terms): BodyPolicy {
-  const items = itemsSchema(terms)
-  const request = requestSchema(terms, items)
+export function bodyPolicy(runPolicy: RunPolicy): BodyPolicy {
+  const items = itemsSchema(runPolicy)
+  const request = requestSchema(runPolicy, items)
   let last: Buffer | undefined
 
   const onlyAddsWhatMayBe = (body: Buffer) => {
-    const added = last && addedItems(last, body)
+    const added = last && appendedItems(last, body)
     return added && items.safeParse(added).success && placeOfLead(added as Items) < 0
   }
 
@@ -68,19 +68,19 @@ export const LITE_HEADER = 'x-openai-internal-codex-responses-lite'
 export const CLIENT_VERSION_HEADER = 'version'
 
 /** What is wrong with the headers that go along to the service, if anything is. */
-export function headerRefusal(headers: NodeJS.Dict<string | string[]>, terms: Terms) {
+export function headerRefusal(headers: NodeJS.Dict<string | string[]>, runPolicy: RunPolicy) {
   for (const name of ['session-id', 'thread-id']) {
     const value = headers[name]
-    if (value !== undefined && value !== terms.conversationId) {
+    if (value !== undefined && value !== runPolicy.conversationId) {
       return `${name} is not that of this conversation`
     }
   }
   const lite = headers[LITE_HEADER]
-  if (lite !== undefined && !(lite === 'true' && terms.form.lite)) {
+  if (lite !== undefined && !(lite === 'true' && runPolicy.form.lite)) {
     return `${LITE_HEADER} is not for this model`
   }
   const version = headers[CLIENT_VERSION_HEADER]
-  if (version !== undefined && version !== terms.form.minimalClientVersion) {
+  if (version !== undefined && version !== runPolicy.form.minimalClientVersion) {
     return `${CLIENT_VERSION_HEADER} is not the one that this model asks for`
   }
   return undefined
@@ -89,7 +89,7 @@ export function headerRefusal(headers: NodeJS.Dict<string | string[]>, terms: Te
 // ---- the request ----
 
 function requestSchema(
-  { conversationId, model, form }: Terms,
+  { conversationId, model, form }: RunPolicy,
   input: ReturnType<typeof itemsSchema>,
 ) {
   return z.strictObject({
@@ -125,7 +125,7 @@ function requestSchema(
   })
 }
 
-function itemsSchema({ form }: Terms) {
+function itemsSchema({ form }: RunPolicy) {
   return z.array(
     z.discriminatedUnion('type', [
       ...ownItems,
@@ -170,7 +170,7 @@ const WebSearch = z.strictObject({
   search_content_types: z.array(z.enum(['text', 'image'])),
 })
 
-const hostedTools = ({ webSearch }: Terms['form']) => (webSearch ? [WebSearch] : [])
+const hostedTools = ({ webSearch }: RunPolicy['form']) => (webSearch ? [WebSearch] : [])
 
 /** How a lite model is told of its tools. */
 function additionalTools([first, ...rest]: [...typeof ownTools, ...(typeof WebSearch)[]]) {
@@ -256,7 +256,8 @@ const LEADS_ON = 'it names something that the service would fetch or use'
  */
 function placeOfLead(items: Items): number {
   return items.findIndex(
-    (item) => (MODEL_MADE.has(item.type) || item.role === 'assistant') && !leadsNowhere(item),
+    (item) =>
+      (MODEL_MADE.has(item.type) || item.role === 'assistant') && !hasNoRemoteReference(item),
   )
 }
 

@@ -1,10 +1,10 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Refusal } from './refusal.ts'
-import { type Budget, RunAccount } from './run-budget.ts'
+import { type Budget, RunUsage } from './run-budget.ts'
 
 /** What a capability stands for, as long as it is good. */
 export interface Grant {
-  readonly account: RunAccount
+  readonly account: RunUsage
   /** Until it is revoked. */
   isGood: boolean
   /** Each of them ends a request that is under way, for the reason given. */
@@ -18,7 +18,7 @@ const GRACE_MS = 1000
 export class Grants {
   readonly #budget: Budget
   readonly #grants = new Map<string, Grant & { authorization: Buffer; expiry: NodeJS.Timeout }>()
-  readonly #accounts = new Map<string, RunAccount>()
+  readonly #accounts = new Map<string, RunUsage>()
 
   constructor(budget: Budget) {
     this.#budget = budget
@@ -26,7 +26,7 @@ export class Grants {
 
   /** A new capability. A further one for the same run has what is left of the run's budget. */
   add(runId: string): string {
-    const account = this.account(runId) ?? new RunAccount(runId, this.#budget)
+    const account = this.account(runId) ?? new RunUsage(runId, this.#budget)
     this.#accounts.set(runId, account)
     const capability = randomBytes(32).toString('base64url')
     const expiry = setTimeout(() => this.revoke(capability, 0), account.msLeft).unref()
@@ -65,7 +65,7 @@ export class Grants {
     return found
   }
 
-  account(runId: string): RunAccount | undefined {
+  account(runId: string): RunUsage | undefined {
     return this.#accounts.get(runId)
   }
 }

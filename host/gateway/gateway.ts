@@ -11,11 +11,11 @@ import {
   makeOwnedTempFolder,
   removeAbandonedTempFolders,
 } from '../storage/owned-temp-folder.ts'
-import { bodyPolicy, type Terms } from './body-policy.ts'
+import { bodyPolicy, type RunPolicy } from './body-policy.ts'
 import { Grants, notGranted } from './capabilities.ts'
 import { type Refusal, refuse } from './refusal.ts'
-import type { Ledger } from './request-log.ts'
-import type { Budget, RunAccount } from './run-budget.ts'
+import type { RequestLog } from './request-log.ts'
+import type { Budget, RunUsage } from './run-budget.ts'
 import { serveRequest } from './serve-request.ts'
 
 /** The one thing a container can ask for. The host name means nothing: it is reached by its socket. */
@@ -33,10 +33,10 @@ const REQUEST_MS = 60_000
 
 export interface GatewayOptions {
   /** What may be asked. */
-  terms: Terms
+  runPolicy: RunPolicy
   /** How much of it, in each run. */
   budget: Budget
-  ledger?: Ledger
+  requestLog?: RequestLog
   debug?: DebugLog
 }
 
@@ -53,7 +53,7 @@ export interface Gateway {
   /** What is under way gets a second to its end. */
   revoke(capability: string): void
   /** What a run has had, if it was ever granted anything. */
-  account(runId: string): Readonly<RunAccount> | undefined
+  usageOf(runId: string): Readonly<RunUsage> | undefined
   close(): Promise<void>
 }
 
@@ -66,10 +66,10 @@ export interface Gateway {
  */
 export async function openGateway(
   connection: ModelConnection,
-  { terms, budget, ledger, debug = openDebugLog(undefined) }: GatewayOptions,
+  { runPolicy, budget, requestLog, debug = openDebugLog(undefined) }: GatewayOptions,
 ): Promise<Gateway> {
   const grants = new Grants(budget)
-  const policy = bodyPolicy(terms)
+  const policy = bodyPolicy(runPolicy)
   const lastAnswers = new WeakMap<Socket, http.ServerResponse>()
   const server = http.createServer({ connectionsCheckingInterval: 5000 }, (request, response) => {
     const { socket } = request
@@ -80,7 +80,14 @@ export async function openGateway(
     connections.use(socket, () => grant !== undefined && (grant.isGood || grant.underWay.size > 0))
     if (request.method !== 'POST' || request.url !== GATEWAY_PATH) return refuse(response, notFound)
     if (!grant) return refuse(response, notGranted)
-    void serveRequest(request, response, { grant, connection, terms, policy, ledger, debug })
+    void serveRequest(request, response, {
+      grant,
+      connection,
+      runPolicy: runPolicy,
+      policy,
+      requestLog,
+      debug,
+    })
   })
   server.requestTimeout = REQUEST_MS
   // The agent's connection outlives the longest command: it need not get one among many that connect.
@@ -106,7 +113,7 @@ export async function openGateway(
     reached,
     grant: (runId) => grants.add(runId),
     revoke: (capability) => grants.revoke(capability),
-    account: (runId) => grants.account(runId),
+    usageOf: (runId) => grants.account(runId),
     async close() {
       grants.revokeAll()
       const closed = new Promise((resolve) => server.close(resolve))

@@ -4,7 +4,7 @@ import { openPrivately } from '../storage/open-privately.ts'
 import type { Tokens } from './usage-meter.ts'
 
 /** One request of a container. Nothing of what was said, and nothing secret. */
-export interface LedgerLine {
+export interface RequestLogLine {
   /** When it came. */
   at: string
   conversation: string
@@ -40,9 +40,9 @@ export interface EgressLine {
   ms: number
 }
 
-export interface Ledger {
+export interface RequestLog {
   /** Never throws. */
-  note(line: LedgerLine | EgressLine): void
+  append(line: RequestLogLine | EgressLine): void
   close(): void
 }
 
@@ -53,7 +53,7 @@ const MAX_BYTES = 4 * 1024 * 1024
  * Appends to `requests.jsonl` in the data folder: what was asked of the service, and of other hosts, as seen
  * on this one, where no container can change it. When it has grown long, it begins anew and the old one is kept.
  */
-export function openLedger(dataDir: string): Ledger {
+export function openRequestLog(dataDir: string): RequestLog {
   const file = join(dataDir, 'requests.jsonl')
   let descriptor: number | undefined
   try {
@@ -65,7 +65,7 @@ export function openLedger(dataDir: string): Ledger {
     // Requests go on without a log; the limits are counted elsewhere.
   }
   return {
-    note(line) {
+    append(line) {
       if (descriptor === undefined) return
       try {
         writeSync(descriptor, `${JSON.stringify(line)}\n`)

@@ -38,7 +38,7 @@ export function budgetOf({ maxTurns, runMs }: Pick<RunLimits, 'maxTurns' | 'runM
 }
 
 /** What one run has asked and got, held against its budget. What it says itself may be forged. */
-export class RunAccount {
+export class RunUsage {
   readonly runId: string
   readonly budget: Budget
   requests = 0
@@ -62,7 +62,7 @@ export class RunAccount {
   }
 
   /** Why there can be no more, or not now; a whole sentence. */
-  get spent(): string | undefined {
+  get exceeded(): string | undefined {
     const { budget } = this
     const of = (what: string) => `This run has used up the ${what} that it may have.`
     if (this.requests > budget.requests) return of(`${budget.requests} requests`)

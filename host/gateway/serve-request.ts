@@ -4,10 +4,10 @@ import { BUDGET_SPENT, POLICY_REFUSED, UPSTREAM_UNREACHABLE } from '../../shared
 import type { DebugLog } from '../debug-log.ts'
 import { NoAnswerError } from '../net/no-answer-error.ts'
 import type { ModelConnection } from '../providers/provider.ts'
-import { type BodyPolicy, headerRefusal, type Terms } from './body-policy.ts'
+import { type BodyPolicy, headerRefusal, type RunPolicy } from './body-policy.ts'
 import { type Grant, notGranted } from './capabilities.ts'
 import { type Refusal, refuse } from './refusal.ts'
-import type { Ledger } from './request-log.ts'
+import type { RequestLog } from './request-log.ts'
 import { sendUpstream } from './upstream.ts'
 import { estimatedTokens, NO_TOKENS, UsageMeter } from './usage-meter.ts'
 
@@ -17,9 +17,9 @@ const MAX_BODY_BYTES = 64 * 1024 * 1024
 export interface Serving {
   grant: Grant
   connection: ModelConnection
-  terms: Terms
+  runPolicy: RunPolicy
   policy: BodyPolicy
-  ledger: Ledger | undefined
+  requestLog: RequestLog | undefined
   debug: DebugLog
 }
 
@@ -32,7 +32,7 @@ export async function serveRequest(
   response: http.ServerResponse,
   serving: Serving,
 ): Promise<void> {
-  const { grant, connection, ledger, debug, terms } = serving
+  const { grant, connection, requestLog, debug, runPolicy } = serving
   const { account } = grant
   const at = Date.now()
   const startedAt = performance.now()
@@ -50,7 +50,7 @@ export async function serveRequest(
     bytesDown += chunk.length
     account.bytesDown += chunk.length
     meter.see(chunk)
-    if (account.bytesDown > account.budget.bytesDown) end(budgetSpent(account.spent ?? ''))
+    if (account.bytesDown > account.budget.bytesDown) end(budgetSpent(account.exceeded ?? ''))
   }
 
   const serve = async () => {
@@ -80,7 +80,7 @@ export async function serveRequest(
           bytesUp,
           bytesDown,
           ms: msSince() - sentMs,
-          webSearch: terms.form.webSearch,
+          webSearch: runPolicy.form.webSearch,
         })
       : undefined
   const tokens = meter.tokens ?? estimate ?? NO_TOKENS
@@ -90,11 +90,11 @@ export async function serveRequest(
   if (refusal) refuse(response, refusal)
   // Who goes on asking when there is no more must not fill the disk.
   if (account.requests > account.budget.requests + 1) return
-  ledger?.note({
+  requestLog?.append({
     at: new Date(at).toISOString(),
-    conversation: terms.conversationId,
+    conversation: runPolicy.conversationId,
     run: account.runId,
-    model: terms.model,
+    model: runPolicy.model,
     status: response.statusCode,
     ...(refusal ? { why: `${refusal.code}: ${refusal.message}` } : {}),
     bytesUp,
@@ -126,26 +126,26 @@ function endOf(request: http.IncomingMessage, response: http.ServerResponse) {
 /** The body as it may go to the service, or why it may not. */
 async function admit(
   request: http.IncomingMessage,
-  { grant, terms, policy }: Serving,
+  { grant, runPolicy, policy }: Serving,
   countUp: (bytes: number) => void,
 ): Promise<{ body: Buffer } | Refusal> {
   const { account } = grant
-  const { spent } = account
+  const { exceeded: spent } = account
   if (spent) return budgetSpent(spent)
-  const wrongHeader = headerRefusal(request.headers, terms)
+  const wrongHeader = headerRefusal(request.headers, runPolicy)
   if (wrongHeader) return policyRefused(wrongHeader)
   const body = await readBody(request)
   if (!body) return tooLarge
   // It may have taken its time.
   if (!grant.isGood) return notGranted
   countUp(body.length)
-  const { spent: nowSpent } = account
+  const { exceeded: nowSpent } = account
   if (nowSpent) return budgetSpent(nowSpent)
   const checked = policy(body)
   return 'body' in checked ? checked : policyRefused(checked.refused)
 }
 
-/** Its status stands in the ledger and nowhere else. */
+/** Its status stands in the request log and nowhere else. */
 const givenUp: Refusal = {
   status: 499,
   code: 'given_up',

@@ -2,10 +2,10 @@ import { CodexboxError } from '../../shared/errors.ts'
 import type { Limits } from '../../shared/limits.ts'
 import { authorizationHeaders, type Secrets } from '../../shared/secrets.ts'
 import {
+  accountRoute,
   type Route,
   SERVICE_ORIGIN,
   TokenRefusedError,
-  workspaceRouting,
 } from '../auth/account-route.ts'
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
 import { notSignedIn } from '../auth/not-signed-in.ts'
@@ -36,7 +36,7 @@ export function codexProvider(options: CodexProviderOptions) {
   const tokens = usableTokens({ store, renew: renewApart({ dataDir, issuer }), now })
   const { codexBaseUrl } = config
   const { serviceOrigin = SERVICE_ORIGIN } = options
-  const routeOf = workspaceRouting({ codexBaseUrl, serviceOrigin })
+  const routeOf = accountRoute({ codexBaseUrl, serviceOrigin })
   /** For questions to the service that are no model requests; with a renewed token if that was refused. */
   const headersFor = (current: Tokens) => async (isRetry: boolean) =>
     identified(isRetry ? await tokens(current.access_token) : current)

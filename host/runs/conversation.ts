@@ -10,7 +10,7 @@ import { type DebugLog, openDebugLog } from '../debug-log.ts'
 import type { Engine } from '../engine/engine.ts'
 import { sharingNotice } from '../engine/workspace-sharers.ts'
 import { GATEWAY_URL, type Gateway, openGateway } from '../gateway/gateway.ts'
-import { type Ledger, openLedger } from '../gateway/request-log.ts'
+import { openRequestLog, type RequestLog } from '../gateway/request-log.ts'
 import { budgetOf } from '../gateway/run-budget.ts'
 import type { RequestSettings } from '../models/request-settings.ts'
 import type { ModelConnection, ProviderPlugin } from '../providers/provider.ts'
@@ -18,9 +18,9 @@ import { gitIdentity } from '../workspace/git-identity.ts'
 import { type MountSource, releaseSources } from '../workspace/mount-source.ts'
 import { holdWorkspace, type Workspace } from '../workspace/open-workspace.ts'
 import { pinGit } from '../workspace/pin-git.ts'
+import { AgentSession } from './agent-session.ts'
 import { historyOf, isUnfinished, lastWorkspace } from './history.ts'
 import { instructions } from './instructions.ts'
-import { LiveAgent } from './live-agent.ts'
 import {
   describeNetwork,
   type EgressProxy,
@@ -30,10 +30,10 @@ import {
 import type { OutputSchema } from './output-schema.ts'
 import { type Finished, Run, type RunOptions } from './run.ts'
 import type { SessionLog } from './session-log.ts'
-import type { Planted, WorkspaceWatch } from './workspace-watch.ts'
+import type { AutorunChanges, WorkspaceWatch } from './workspace-watch.ts'
 
 /** What a run begins with. */
-type Asked = Pick<RunRequest, 'prompt' | 'images'>
+type RunInput = Pick<RunRequest, 'prompt' | 'images'>
 
 /** What a conversation is made of; `openConversation` finds and checks it. */
 export interface Parts {
@@ -61,18 +61,18 @@ export class Conversation {
   #notices: readonly string[]
   /** Of what goes through the gateway. */
   readonly #debug: DebugLog
-  #ledger: Ledger | undefined
+  #requestLog: RequestLog | undefined
   #connection: ModelConnection | undefined
   /** Chosen with the first run. */
   #settings!: RequestSettings
-  #live: LiveAgent | undefined
+  #live: AgentSession | undefined
   /** Whose the commits of its tools are; on plain processes git knows it by itself. No start waits for the question. */
   readonly #identity: Promise<string | undefined> | undefined
   #gitConfig: string | undefined
   /** The way out of its tools, where some hosts are allowed. */
   #egress: EgressProxy | undefined
   #current: Run | undefined
-  #closing: Promise<Planted | undefined> | undefined
+  #closing: Promise<AutorunChanges | undefined> | undefined
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -142,7 +142,7 @@ export class Conversation {
     return this.#begin({}, options)
   }
 
-  #begin(asked: Asked, options: RunOptions): Run {
+  #begin(asked: RunInput, options: RunOptions): Run {
     if (this.#closing) throw new CodexboxError('wrong-use', 'This conversation is closed.')
     if (this.#current)
       throw new CodexboxError('wrong-use', 'The run before this one still goes on.')
@@ -156,25 +156,25 @@ export class Conversation {
    * Ends what runs, removes the container and gives the session back. May be called often. Resolves with what has changed
    * since the end of the last run and may run commands on the user's machine: what a tool left running can have written.
    */
-  close(): Promise<Planted | undefined> {
+  close(): Promise<AutorunChanges | undefined> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
-  async #close(): Promise<Planted | undefined> {
+  async #close(): Promise<AutorunChanges | undefined> {
     const current = this.#current
     current?.interrupt()
     await current?.result
     await this.#stopAgent('leave')
     await this.#connection?.close()
     await this.#parts.log.close()
-    this.#ledger?.close()
+    this.#requestLog?.close()
     this.#debug.close()
     return this.#parts.watch.containerGone()
   }
 
   /** Never rejects: every way out is a `finished` event, said when all is cleaned up behind the run. */
-  async #drive(run: Run, asked: Asked): Promise<void> {
+  async #drive(run: Run, asked: RunInput): Promise<void> {
     let end: Finished
     for (const message of this.takeNotices()) run.emit({ type: 'notice', message })
     try {
@@ -200,7 +200,7 @@ export class Conversation {
   /** Has the agent do the run: the one that is still there from the run before, or a new one. */
   async #ask(
     run: Run,
-    asked: Asked,
+    asked: RunInput,
     connection: ModelConnection,
     toolsMayStart: () => Promise<void>,
   ): Promise<Finished> {
@@ -209,7 +209,7 @@ export class Conversation {
     this.#live ??= await this.#startAgent(run, connection)
     const live = this.#live
     const { isNew } = live
-    const end = await live.follow(run, {
+    const end = await live.driveRun(run, {
       line: (secrets) =>
         isNew
           ? this.#request(run, asked, secrets, live, connection)
@@ -253,7 +253,7 @@ export class Conversation {
     for (const message of this.#settings.notices) run.emit({ type: 'notice', message })
   }
 
-  async #startAgent(run: Run, connection: ModelConnection): Promise<LiveAgent> {
+  async #startAgent(run: Run, connection: ModelConnection): Promise<AgentSession> {
     const { config, engine, provider, workspace } = this.#parts
     const gateway =
       config.credentials === 'sealed' ? await this.#openGateway(connection) : undefined
@@ -283,7 +283,7 @@ export class Conversation {
         run.emit({ type: 'notice', message: sharingNotice(agent.sharedWith, agent.unpinned ?? []) })
       }
       void agent.exited.then(() => this.#leftByItself())
-      return new LiveAgent(agent, gateway, connection)
+      return new AgentSession(agent, gateway, connection)
     } catch (error) {
       await gateway?.close()
       throw error
@@ -299,11 +299,11 @@ export class Conversation {
 
   #openGateway(connection: ModelConnection): Promise<Gateway> {
     const { config, limits, log } = this.#parts
-    this.#ledger ??= openLedger(config.dataDir)
+    this.#requestLog ??= openRequestLog(config.dataDir)
     return openGateway(connection, {
-      terms: { conversationId: log.id, model: this.#settings.model, form: this.#settings.form },
+      runPolicy: { conversationId: log.id, model: this.#settings.model, form: this.#settings.form },
       budget: budgetOf(limits),
-      ledger: this.#ledger,
+      requestLog: this.#requestLog,
       debug: this.#debug,
     })
   }
@@ -315,16 +315,16 @@ export class Conversation {
       socketFolder,
       allow: config.network.allow,
       conversation: log.id,
-      note: (line) => this.#ledger?.note(line),
+      append: (line) => this.#requestLog?.append(line),
       tell: (message) => this.#current?.emit({ type: 'notice', message }),
     })
   }
 
   #request(
     run: Run,
-    asked: Asked,
+    asked: RunInput,
     secrets: Secrets,
-    { agent: { view }, gateway }: LiveAgent,
+    { agent: { view }, gateway }: AgentSession,
     connection: ModelConnection,
   ): RunRequest {
     const { config, limits, log, outputSchema } = this.#parts

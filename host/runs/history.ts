@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Item } from '../../shared/items.ts'
-import { leadsNowhere, withoutLeads } from '../../shared/leads.ts'
+import { hasNoRemoteReference, withoutRemoteReferences } from '../../shared/remote-references.ts'
 import { hasUsableId, isSealed, isSendable, MAX_ID } from '../../shared/sendable-item.ts'
 import { REFUSED_IMAGE, withoutImages } from '../../shared/without-images.ts'
 import type { SessionLine } from './session-log.ts'
@@ -23,7 +23,7 @@ export function historyOf(lines: readonly SessionLine[], owner: string): History
   const { items, foreign, countedTokens } = ownItems(lines, owner)
   const whole = items.filter(isSendable)
   const passed = whole.map((item) =>
-    isOurs(item) || leadsNowhere(item) ? item : withoutLeads(item),
+    isOurs(item) || hasNoRemoteReference(item) ? item : withoutRemoteReferences(item),
   )
   const leading = passed.filter((item, index) => item !== whole[index]).length
   const { open, strays, unanswerable } = unpaired(passed)

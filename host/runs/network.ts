@@ -17,7 +17,7 @@ export interface EgressProxyOptions {
   /** The id of the conversation, for the log. */
   conversation: string
   /** Gets a line for each request of the tools. */
-  note(line: EgressLine): void
+  append(line: EgressLine): void
   /** Gets what the person should know. */
   tell(message: string): void
 }

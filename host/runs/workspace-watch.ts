@@ -2,7 +2,7 @@ import type { EventBody } from '../../shared/protocol.ts'
 import type { Run } from './run.ts'
 
 /** What the event `planted` says: files that may run commands of their own on the user's machine. */
-export type Planted = Omit<Extract<EventBody, { type: 'planted' }>, 'type'>
+export type AutorunChanges = Omit<Extract<EventBody, { type: 'planted' }>, 'type'>
 
 type WatchedRun = Pick<Run, 'emit' | 'whenStopped'>
 
@@ -19,5 +19,5 @@ export interface WorkspaceWatch {
    * The container is gone, and with it what was left running in it. What has changed since the last run; it is said
    * with the next run if the result is not used.
    */
-  containerGone(): Promise<Planted | undefined>
+  containerGone(): Promise<AutorunChanges | undefined>
 }

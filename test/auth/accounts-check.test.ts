@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { accountsCheckUrl, workspaceRouting } from '../../host/auth/account-route.ts'
+import { accountRoute, accountsCheckUrl } from '../../host/auth/account-route.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { GATEWAY_PATH, openGateway } from '../../host/gateway/gateway.ts'
 import { codexProvider } from '../../host/providers/codex.ts'
@@ -31,7 +31,7 @@ afterEach(async () => {
 const base = () => new URL('/backend-api/codex', issuer.url)
 
 const routing = (about: { isForeign?: boolean; timeoutMs?: number } = {}) =>
-  workspaceRouting({
+  accountRoute({
     codexBaseUrl: base(),
     timeoutMs: about.timeoutMs,
     pause: async (ms) => {

@@ -1,11 +1,19 @@
 import { expect, test } from 'vitest'
-import { chooseWayIn, type WayIn } from '../../host/auth/sign-in/method.ts'
+import { chooseSignInMethod, type SignInMethod } from '../../host/auth/sign-in/method.ts'
 
 const display = { DISPLAY: ':0' }
 const ssh = { SSH_CONNECTION: '10.0.0.1 1 10.0.0.2 22' }
 
 test.each<
-  [string, NodeJS.Dict<string>, NodeJS.Platform, boolean, WayIn | undefined, WayIn, boolean]
+  [
+    string,
+    NodeJS.Dict<string>,
+    NodeJS.Platform,
+    boolean,
+    SignInMethod | undefined,
+    SignInMethod,
+    boolean,
+  ]
 >([
   ['a desktop', display, 'linux', true, undefined, 'browser', true],
   ['Wayland', { WAYLAND_DISPLAY: 'wayland-0' }, 'linux', true, undefined, 'browser', true],
@@ -26,5 +34,5 @@ test.each<
   ['--import over SSH', ssh, 'linux', true, 'import', 'import', false],
   ['the browser, named outright, over SSH', ssh, 'linux', true, 'browser', 'browser', true],
 ])('the way in: %s', (_, env, platform, isTerminal, asked, way, asks) => {
-  expect(chooseWayIn(env, platform, isTerminal, asked)).toEqual({ way, asks })
+  expect(chooseSignInMethod(env, platform, isTerminal, asked)).toEqual({ way, asks })
 })

@@ -8,7 +8,7 @@ import {
   signInWithBrowser,
 } from '../../host/auth/sign-in/browser-sign-in.ts'
 import { readPasted } from '../../host/auth/sign-in/pasted-address.ts'
-import { type Ask, linesFromPerson } from '../../host/auth/sign-in/prompt.ts'
+import { type Ask, promptForLines } from '../../host/auth/sign-in/prompt.ts'
 import { actAsBrowser } from '../fakes/browser.ts'
 import { type FakeIssuer, startFakeIssuer } from '../fakes/issuer.ts'
 
@@ -230,7 +230,7 @@ test('lines are read from a program as from a person, and no more once it is ove
     isTTY: false,
   }) as unknown as typeof process.stderr
   const over = new AbortController()
-  const lines = linesFromPerson('Paste: ', over.signal, { input, output })
+  const lines = promptForLines('Paste: ', over.signal, { input, output })
   input.write('one\ntwo\n')
 
   expect([await lines.next(), await lines.next()].map(({ value }) => value)).toEqual(['one', 'two'])

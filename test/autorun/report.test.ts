@@ -9,7 +9,7 @@ import {
   placeOfFolder,
 } from '../../host/outer/autorun/places.ts'
 import { reportOf, shownName } from '../../host/outer/autorun/report.ts'
-import { plantedLines } from '../../host/outer/cli/planted-lines.ts'
+import { autorunLines } from '../../host/outer/cli/autorun-lines.ts'
 import { visibleName } from '../../shared/visible-text.ts'
 
 const place = (kind: Place['kind']): Place => ({ ...HOOK, kind })
@@ -36,7 +36,7 @@ test('decoys push no other kind away, and the dangerous ones are first', () => {
   const kinds = report?.paths.map(({ kind }) => kind)
   expect(kinds?.filter((kind) => kind !== 'editor')).toEqual(['git', 'unread', 'agent', 'pushed'])
   expect(kinds?.[0]).toBe('git')
-  const lines = report && plantedLines(report)
+  const lines = report && autorunLines(report)
   expect(lines?.changed[0]).toBe(
     'deep/down/.git/config: git runs commands from it, also for `git status`',
   )
@@ -100,7 +100,7 @@ test('what is unread of the look as a whole is first, and no words of a name pus
 
   const paths = report?.paths.map(({ path }) => path)
   expect(paths?.slice(0, 3)).toEqual(['.', '!0', '.git/index'])
-  expect(report && plantedLines(report).unread).toMatch(
+  expect(report && autorunLines(report).unread).toMatch(
     /^\. \(the look was cut short: .*\), !0 \(.*\), \.git\/index \(/,
   )
 })

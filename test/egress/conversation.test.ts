@@ -39,17 +39,19 @@ async function run(prompt: string, allow: string[]) {
   for await (const event of conversation.run(prompt)) events.push(event)
   const { network } = conversation
   await conversation.close()
-  const ledger = readFileSync(join(dataDir, 'requests.jsonl'), 'utf8')
+  const requestLog = readFileSync(join(dataDir, 'requests.jsonl'), 'utf8')
     .split('\n')
     .filter((line) => line.includes('"target"'))
     .map((line) => JSON.parse(line))
-  return { events, network, workspace, ledger }
+  return { events, network, workspace, requestLog }
 }
 
 test('a run with a list of hosts has a proxy, says what it refused, and takes it down', async () => {
   const ask = `node -e '${ASK}' "$HTTPS_PROXY"`
 
-  const { events, network, workspace, ledger } = await run(`run: ${ask}; ${ask}`, ['service.test'])
+  const { events, network, workspace, requestLog } = await run(`run: ${ask}; ${ask}`, [
+    'service.test',
+  ])
 
   expect(network).toBe('allow: service.test')
   expect(readFileSync(join(workspace, 'answers.txt'), 'utf8')).toBe('403\n403\n')
@@ -58,8 +60,8 @@ test('a run with a list of hosts has a proxy, says what it refused, and takes it
   expect(notices).toMatchObject([
     { message: 'The sandbox asked for evil.example:443: this host is not in the list.' },
   ])
-  expect(ledger).toHaveLength(2)
-  expect(ledger[0]).toMatchObject({
+  expect(requestLog).toHaveLength(2)
+  expect(requestLog[0]).toMatchObject({
     conversation: expect.any(String),
     target: 'evil.example:443',
     why: 'this host is not in the list',

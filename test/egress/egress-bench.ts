@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { openEgress } from '../../host/outer/egress/connect-proxy.ts'
-import type { EgressLimits, TunnelRecord, Way } from '../../host/outer/egress/tunnels.ts'
+import type { Dialer, EgressLimits, TunnelRecord } from '../../host/outer/egress/tunnels.ts'
 
 /** The name in the certificate of the test's server. */
 export const SERVICE = 'service.test'
@@ -51,7 +51,7 @@ export async function openEgressBench({
   allow?: string[]
   /** Where the socket goes. Default: a new folder. */
   folder?: string
-  way?: Partial<Way>
+  way?: Partial<Dialer>
   limits?: Partial<EgressLimits>
   /** Of the https server. */
   tlsOptions?: tls.TlsOptions

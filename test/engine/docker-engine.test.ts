@@ -19,7 +19,7 @@ import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { settingsIn } from '../../host/engine/image-settings.ts'
 import { optionsForRootless } from '../../host/engine/rootless.ts'
 import { containerOptions, inside } from '../../host/engine/sandbox-policy.ts'
-import { deviationsOf } from '../../host/engine/verify-policy.ts'
+import { policyDeviations } from '../../host/engine/verify-policy.ts'
 import { openConversation } from '../../host/open-conversation.ts'
 import { agentFile } from '../../host/package-root.ts'
 import { someSource } from '../fakes/container-script.ts'
@@ -107,7 +107,7 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
     const settings = settingsIn(await docker.getImage(image).inspect())
     const usual = containerOptions({ ...spec, user }, image, settings)
     const asked = isRootless ? optionsForRootless(usual) : usual
-    expect(deviationsOf(inspected, asked)).toEqual([])
+    expect(policyDeviations(inspected, asked)).toEqual([])
   })
 
   test.each([

@@ -93,7 +93,7 @@ export async function startAgent(engine: Engine, options: { agentFile?: string }
   later(() => connection.close())
   const gateway = await openGateway(
     connection,
-    someGatewayOptions({ terms: { model: DEMO_MODEL } }),
+    someGatewayOptions({ runPolicy: { model: DEMO_MODEL } }),
   )
   later(() => gateway.close())
   const capability = gateway.grant('run')

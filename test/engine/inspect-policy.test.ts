@@ -1,7 +1,7 @@
 import type { ContainerInspectInfo } from 'dockerode'
 import { expect, test } from 'vitest'
 import { containerOptions } from '../../host/engine/sandbox-policy.ts'
-import { deviationsOf } from '../../host/engine/verify-policy.ts'
+import { policyDeviations } from '../../host/engine/verify-policy.ts'
 import { someSource } from '../fakes/container-script.ts'
 
 const asked = containerOptions(
@@ -84,7 +84,7 @@ test.each<[engine: string, hostConfig: Loose]>([
 ])(
   'a container that is what was asked for, in the words of %s, deviates in nothing',
   (_, words) => {
-    expect(deviationsOf(aContainer(words), asked)).toEqual([])
+    expect(policyDeviations(aContainer(words), asked)).toEqual([])
   },
 )
 
@@ -125,7 +125,7 @@ test.each<[field: string, is: unknown]>([
   ['AutoRemove', false],
   ['RestartPolicy', { Name: 'always' }],
 ])('one whose %s is %j is told by that name', (field, is) => {
-  const deviations = deviationsOf(aContainer({ [field]: is }), asked)
+  const deviations = policyDeviations(aContainer({ [field]: is }), asked)
 
   expect(deviations).toEqual([
     { field, is, asked: asked.HostConfig[field as keyof typeof asked.HostConfig] },
@@ -136,7 +136,7 @@ test('one without the system call profile that was asked for is told, and no oth
   const securityOpt = ['no-new-privileges', 'seccomp=/opt/disabled/profile.json']
   const strict = { ...asked, HostConfig: { ...asked.HostConfig, SecurityOpt: securityOpt } }
   const fieldsOf = (SecurityOpt: string[]) =>
-    deviationsOf(aContainer({ SecurityOpt }), strict).map(({ field }) => field)
+    policyDeviations(aContainer({ SecurityOpt }), strict).map(({ field }) => field)
 
   expect(fieldsOf(securityOpt)).toEqual([])
   expect(fieldsOf(['no-new-privileges'])).toEqual(['SecurityOpt'])
@@ -150,13 +150,13 @@ test.each<[field: string, is: unknown]>([
   ['OpenStdin', false],
   ['Healthcheck', { Test: ['CMD-SHELL', 'touch /workspace/healthy'] }],
 ])('one whose %s is %j is told as well', (field, is) => {
-  expect(deviationsOf(aContainer({}, { [field]: is }), asked)).toMatchObject([{ field, is }])
+  expect(policyDeviations(aContainer({}, { [field]: is }), asked)).toMatchObject([{ field, is }])
 })
 
 test('variables that were not asked for are told by their names alone', () => {
   const Env = ['LD_PRELOAD=/workspace/a.so', ...(asked.Env ?? []), 'PATH=/workspace/bin', 'HOME=']
 
-  expect(deviationsOf(aContainer({}, { Env }), asked)).toEqual([
+  expect(policyDeviations(aContainer({}, { Env }), asked)).toEqual([
     { field: 'Env', is: ['LD_PRELOAD', 'PATH', 'HOME'], asked: [] },
   ])
 })
@@ -167,7 +167,7 @@ test.each([
   ['no word of a check', { Healthcheck: null }],
   ['a check without a command', { Healthcheck: {} }],
 ])('%s are no deviation', (_, config) => {
-  expect(deviationsOf(aContainer({}, config), asked)).toEqual([])
+  expect(policyDeviations(aContainer({}, config), asked)).toEqual([])
 })
 
 test.each<[what: string, is: Loose[]]>([
@@ -176,7 +176,7 @@ test.each<[what: string, is: Loose[]]>([
   ['one too few', mounts.slice(1)],
   ['one that was to be read-only', mounts.map((mount) => ({ ...mount, RW: true }))],
 ])('of the folders of the host, %s is told', (_, is) => {
-  expect(deviationsOf(aContainer({}, {}, { Mounts: is }), asked)).toMatchObject([
+  expect(policyDeviations(aContainer({}, {}, { Mounts: is }), asked)).toMatchObject([
     { field: 'Mounts' },
   ])
 })
@@ -190,8 +190,8 @@ test('of a folder whose path can be read in two ways, another one is told', () =
   )
   const ofPath = { ...asked, HostConfig: { ...asked.HostConfig, Mounts: wanted ?? [] } }
 
-  expect(deviationsOf(aContainer({}, {}, { Mounts: mountsOf(path) }), ofPath)).toEqual([])
-  expect(deviationsOf(aContainer({}, {}, { Mounts: mountsOf('/etc') }), ofPath)).toMatchObject([
+  expect(policyDeviations(aContainer({}, {}, { Mounts: mountsOf(path) }), ofPath)).toEqual([])
+  expect(policyDeviations(aContainer({}, {}, { Mounts: mountsOf('/etc') }), ofPath)).toMatchObject([
     { field: 'Mounts' },
   ])
 })
@@ -199,8 +199,8 @@ test('of a folder whose path can be read in two ways, another one is told', () =
 test('with an open network, only the network of the host is too much', () => {
   const open = { ...asked, HostConfig: { ...asked.HostConfig, NetworkMode: 'bridge' } }
 
-  expect(deviationsOf(aContainer({ NetworkMode: 'default' }), open)).toEqual([])
-  expect(deviationsOf(aContainer({ NetworkMode: 'host' }), open)).toMatchObject([
+  expect(policyDeviations(aContainer({ NetworkMode: 'default' }), open)).toEqual([])
+  expect(policyDeviations(aContainer({ NetworkMode: 'host' }), open)).toMatchObject([
     { field: 'NetworkMode', is: 'host', asked: 'bridge' },
   ])
 })

@@ -1,21 +1,21 @@
-import type { Terms } from '../../host/gateway/body-policy.ts'
+import type { RunPolicy } from '../../host/gateway/body-policy.ts'
 import type { GatewayOptions } from '../../host/gateway/gateway.ts'
 import { type Budget, budgetOf } from '../../host/gateway/run-budget.ts'
 
 /** Options for a gateway whose runs may ask what `aModelRequest` asks. */
 export function someGatewayOptions(
-  given: Partial<Omit<GatewayOptions, 'terms' | 'budget'>> & {
-    terms?: Partial<Terms>
+  given: Partial<Omit<GatewayOptions, 'runPolicy' | 'budget'>> & {
+    runPolicy?: Partial<RunPolicy>
     budget?: Partial<Budget>
   } = {},
 ): GatewayOptions {
   return {
     ...given,
-    terms: {
+    runPolicy: {
       conversationId: 'conversation-1',
       model: 'gpt-5.5',
       form: { lite: false, webSearch: false },
-      ...given.terms,
+      ...given.runPolicy,
     },
     budget: { ...budgetOf({ maxTurns: 20, runMs: 60_000 }), ...given.budget },
   }

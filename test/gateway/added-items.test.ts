@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { addedItems } from '../../host/gateway/appended-items.ts'
+import { appendedItems } from '../../host/gateway/appended-items.ts'
 
 const before = '{"a":[1],"input":[{"b":2}]}'
-const added = (body: string) => addedItems(Buffer.from(before), Buffer.from(body))
+const added = (body: string) => appendedItems(Buffer.from(before), Buffer.from(body))
 
 test.each([
   [before, []],

@@ -43,7 +43,7 @@ async function runThroughGateway(
   const workspace = mkdtempSync(join(tmpdir(), 'codexbox-workspace-'))
   cleanups.push(() => rmSync(workspace, { recursive: true, force: true }))
   writeFileSync(join(workspace, 'dot.png'), DOT)
-  const terms = termsOf(aRunRequest(asked))
+  const runPolicy = runPolicyOf(aRunRequest(asked))
   const gateway = await openGateway(
     {
       responsesUrl: new URL(model.endpoint.url),
@@ -53,7 +53,7 @@ async function runThroughGateway(
       getSecrets: async () => ({ CODEX_ACCESS_TOKEN: 'real' }),
       close: async () => {},
     },
-    someGatewayOptions({ terms, ...(budget ? { budget } : {}) }),
+    someGatewayOptions({ runPolicy, ...(budget ? { budget } : {}) }),
   )
   cleanups.push(() => gateway.close())
   const request = aRunRequest({
@@ -64,10 +64,14 @@ async function runThroughGateway(
   })
   const agent = startAgent(request)
   cleanups.push(() => agent.stop())
-  return { agent, model, finished: await agent.finished(), account: gateway.account('run-1') }
+  return { agent, model, finished: await agent.finished(), account: gateway.usageOf('run-1') }
 }
 
-const termsOf = ({ conversationId, model, form }: RunRequest) => ({ conversationId, model, form })
+const runPolicyOf = ({ conversationId, model, form }: RunRequest) => ({
+  conversationId,
+  model,
+  form,
+})
 
 /** One pixel. */
 const DOT = Buffer.from(
@@ -239,7 +243,7 @@ test('what our agent sends goes out to the letter, whatever the model has said',
   })
   const body = requestBody(request, new History(headItems(request), request.history))
 
-  expect(bodyPolicy(termsOf(request))(Buffer.from(body))).toEqual({ body: Buffer.from(body) })
+  expect(bodyPolicy(runPolicyOf(request))(Buffer.from(body))).toEqual({ body: Buffer.from(body) })
 })
 
 test('a run whose agent asks what it may not ends with a sentence that says so, at once', async () => {

@@ -1,23 +1,23 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { bodyPolicy, type Terms } from '../../host/gateway/body-policy.ts'
+import { bodyPolicy, type RunPolicy } from '../../host/gateway/body-policy.ts'
 import { aModelRequest, someGatewayOptions } from '../fakes/gateway-options.ts'
 import { isFull } from '../full-size.ts'
 
-const termsWith = (form: Partial<Terms['form']> = {}) =>
-  someGatewayOptions({ terms: { form: { lite: false, webSearch: false, ...form } } }).terms
+const runPolicyWith = (form: Partial<RunPolicy['form']> = {}) =>
+  someGatewayOptions({ runPolicy: { form: { lite: false, webSearch: false, ...form } } }).runPolicy
 
 /** By a policy that has seen nothing before, unless one is given. */
-const check = (body: string, terms = termsWith(), policy = bodyPolicy(terms)) => {
+const check = (body: string, runPolicy = runPolicyWith(), policy = bodyPolicy(runPolicy)) => {
   const result = policy(Buffer.from(body))
   return 'body' in result ? { text: result.body.toString() } : result
 }
-const passes = (given: object, terms?: Terms) => {
+const passes = (given: object, runPolicy?: RunPolicy) => {
   const body = aModelRequest({ ...given })
-  expect(check(body, terms)).toEqual({ text: body })
+  expect(check(body, runPolicy)).toEqual({ text: body })
 }
-const isRefused = (body: string, why: string, terms?: Terms) =>
-  expect(check(body, terms)).toEqual({ refused: expect.stringContaining(why) })
+const isRefused = (body: string, why: string, runPolicy?: RunPolicy) =>
+  expect(check(body, runPolicy)).toEqual({ refused: expect.stringContaining(why) })
 
 // ---- what our agent sends ----
 
@@ -82,22 +82,22 @@ test('the form of lite models is for lite models', () => {
   const lite = { tools: undefined, input: [liteTools, ...history], parallel_tool_calls: false }
   const reasoning = { effort: 'high', context: 'all_turns' }
 
-  passes({ ...lite, reasoning }, termsWith({ lite: true }))
+  passes({ ...lite, reasoning }, runPolicyWith({ lite: true }))
   isRefused(aModelRequest(lite), 'tools')
   isRefused(aModelRequest({ input: [liteTools] }), 'input.0')
-  isRefused(aModelRequest({ tools: [bash] }), 'tools', termsWith({ lite: true }))
+  isRefused(aModelRequest({ tools: [bash] }), 'tools', runPolicyWith({ lite: true }))
 })
 
 test('a search of the web is for runs that may', () => {
   const inside = { ...liteTools, tools: [namespace, search] }
 
-  passes({ tools: [bash, search] }, termsWith({ webSearch: true }))
-  passes({ tools: undefined, input: [inside] }, termsWith({ lite: true, webSearch: true }))
+  passes({ tools: [bash, search] }, runPolicyWith({ webSearch: true }))
+  passes({ tools: undefined, input: [inside] }, runPolicyWith({ lite: true, webSearch: true }))
   isRefused(aModelRequest({ tools: [bash, search] }), 'tools.1')
   isRefused(
     aModelRequest({ tools: undefined, input: [inside] }),
     'input.0.tools.1',
-    termsWith({ lite: true }),
+    runPolicyWith({ lite: true }),
   )
 })
 
@@ -189,7 +189,7 @@ test.each(HOSTED)(
     for (const tools of [[tool], [{ ...namespace, tools: [bash, tool] }]]) {
       if (tools[0] === namespace) continue
       const body = aModelRequest({ tools: undefined, input: [{ ...liteTools, tools }] })
-      isRefused(body, 'input.0.tools.0', termsWith({ lite: true }))
+      isRefused(body, 'input.0.tools.0', runPolicyWith({ lite: true }))
     }
   },
 )
@@ -301,7 +301,7 @@ test('F13: of many bodies that are nearly right, none gets anything past', {
   const runs = isFull ? 100_000 : 4_000
   let passed = 0
   const whole = aModelRequest({ tools: [bash, patch], input: history })
-  const policy = bodyPolicy(termsWith())
+  const policy = bodyPolicy(runPolicyWith())
 
   fc.assert(
     fc.property(someTwists, (twists) => {
@@ -326,8 +326,8 @@ describe('a conversation that goes on', () => {
   /** By a policy that has seen `before` last, and by one that has not. */
   const checkTwice = (
     body: string,
-    seasoned = bodyPolicy(termsWith()),
-    fresh = bodyPolicy(termsWith()),
+    seasoned = bodyPolicy(runPolicyWith()),
+    fresh = bodyPolicy(runPolicyWith()),
   ) => {
     check(before, undefined, seasoned)
     check(aModelRequest({ input: [user] }), undefined, fresh)
@@ -335,7 +335,7 @@ describe('a conversation that goes on', () => {
   }
 
   test('passes to the letter, step by step', () => {
-    const policy = bodyPolicy(termsWith())
+    const policy = bodyPolicy(runPolicyWith())
 
     for (let length = 0; length <= history.length; length++) {
       const body = aModelRequest({ input: history.slice(0, length) })
@@ -383,7 +383,7 @@ describe('a conversation that goes on', () => {
   })
 
   test('is written anew where bytes are no text', () => {
-    const policy = bodyPolicy(termsWith())
+    const policy = bodyPolicy(runPolicyWith())
     check(before, undefined, policy)
     const item = Buffer.from('{"type":"reasoning","a":"XXX"}')
     // A character that is cut short; what stands for it has as many bytes.
@@ -412,7 +412,7 @@ describe('a conversation that goes on', () => {
   })
 
   test('has to have begun', () => {
-    const policy = bodyPolicy(termsWith())
+    const policy = bodyPolicy(runPolicyWith())
     check(aModelRequest({ input: [] }), undefined, policy)
 
     const body = aModelRequest({ input: [call] }).replace('"input":[', '"input":[,')
@@ -432,7 +432,7 @@ describe('a conversation that goes on', () => {
   test('is looked at as a whole where its input is not the end of it', () => {
     const { tools, ...others } = JSON.parse(aModelRequest({ input: [user] }))
     const toolsLast = JSON.stringify({ ...others, tools: [bash] })
-    const policy = bodyPolicy(termsWith())
+    const policy = bodyPolicy(runPolicyWith())
 
     expect(check(toolsLast, undefined, policy)).toEqual({ text: toolsLast })
 
@@ -441,7 +441,7 @@ describe('a conversation that goes on', () => {
   })
 
   test('F13: is judged as any other, however it is twisted', { timeout: 120_000 }, () => {
-    const [seasoned, fresh] = [bodyPolicy(termsWith()), bodyPolicy(termsWith())]
+    const [seasoned, fresh] = [bodyPolicy(runPolicyWith()), bodyPolicy(runPolicyWith())]
     const more = history.slice(0, 3)
     const splice = fc.tuple(
       fc.nat(),

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ModelClient } from '../../container/agent/model-client.ts'
 import type { Gateway } from '../../host/gateway/gateway.ts'
-import type { LedgerLine } from '../../host/gateway/request-log.ts'
+import type { RequestLogLine } from '../../host/gateway/request-log.ts'
 import { startFlood } from '../fakes/flood.ts'
 import { aModelRequest } from '../fakes/gateway-options.ts'
 import { closeAll, open, post, startUpstream } from './gateway-scene.ts'
@@ -230,9 +230,9 @@ describe('a request that was begun ends, and is noted,', () => {
     ]
 
   test.each(ways)('%s', async (_, leave) => {
-    const lines: LedgerLine[] = []
-    const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
-    const { gateway, upstream, capability } = await openThinking({ ledger })
+    const lines: RequestLogLine[] = []
+    const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
+    const { gateway, upstream, capability } = await openThinking({ requestLog })
     const client = connect(gateway, aRequest(capability))
     await until(() => upstream.responses.length === 1)
     const gone = once(upstream.responses[0] as http.ServerResponse, 'close')
@@ -241,7 +241,7 @@ describe('a request that was begun ends, and is noted,', () => {
 
     await gone
     await until(() => lines.length > 0)
-    expect(gateway.account('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, underWay: 0 })
     expect(lines).toMatchObject([
       { why: expect.stringMatching(/^(given_up|capability_refused): /) },
     ])
@@ -249,48 +249,48 @@ describe('a request that was begun ends, and is noted,', () => {
   })
 
   test('when two came in one piece, and leave', async () => {
-    const lines: LedgerLine[] = []
-    const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
-    const { gateway, capability } = await openThinking({ ledger })
+    const lines: RequestLogLine[] = []
+    const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
+    const { gateway, capability } = await openThinking({ requestLog })
 
     connect(gateway, aRequest(capability).repeat(2))
       .once('close', () => {})
       .end()
 
     await until(() => lines.length > 0)
-    expect(gateway.account('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, underWay: 0 })
   })
 
   test('when its connection is cut while the token is renewed', async () => {
-    const lines: LedgerLine[] = []
-    const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
+    const lines: RequestLogLine[] = []
+    const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
     let isAsked = false
     const getSecrets = () => {
       isAsked = true
       return new Promise<never>(() => {})
     }
-    const { gateway, capability } = await openThinking({ ledger, getSecrets })
+    const { gateway, capability } = await openThinking({ requestLog, getSecrets })
     const client = connect(gateway, aRequest(capability))
     await until(() => isAsked)
 
     client.destroy()
     await until(() => lines.length > 0)
 
-    expect(gateway.account('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, underWay: 0 })
     expect(lines).toMatchObject([{ status: 499, why: expect.stringContaining('given_up') }])
   })
 
   test('when its body stops and the capability is revoked', async () => {
-    const lines: LedgerLine[] = []
-    const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
-    const { gateway, capability } = await openThinking({ ledger })
+    const lines: RequestLogLine[] = []
+    const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
+    const { gateway, capability } = await openThinking({ requestLog })
     const client = connect(gateway, aRequest(capability).slice(0, -9))
-    await until(() => gateway.account('run')?.underWay === 1)
+    await until(() => gateway.usageOf('run')?.underWay === 1)
 
     gateway.revoke(capability)
     await until(() => lines.length > 0)
 
-    expect(gateway.account('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, underWay: 0 })
     expect(lines).toMatchObject([
       { status: 403, why: expect.stringContaining('capability_refused') },
     ])

@@ -146,7 +146,7 @@ test('F14: nothing is read ahead of a container that reads slowly', async () => 
 
 test('the real credentials are put on, and what the container says in headers is dropped', async () => {
   const { gateway, model } = await withModel([textAnswer()], {
-    terms: { form: { lite: true, webSearch: false } },
+    runPolicy: { form: { lite: true, webSearch: false } },
   })
   const hostile = {
     accept: 'text/html',
@@ -708,7 +708,7 @@ test.each(['gzip', 'deflate', 'br', 'gzip, br'])(
 
     expect(reply.text).toBe(answer.body)
     expect(reply.headers).not.toHaveProperty('content-encoding')
-    expect(gateway.account('run')).toMatchObject({ tokens: 120, bytesDown: reply.body.length })
+    expect(gateway.usageOf('run')).toMatchObject({ tokens: 120, bytesDown: reply.body.length })
   },
 )
 
@@ -740,7 +740,7 @@ test('a response that comes at once, as JSON, is passed on as events, and counte
   const { text } = await post(gateway)
 
   expect(text).toMatch(/^data: .*output_text.delta.*\n\ndata: .*item.done.*\n\ndata: .*completed/)
-  expect(gateway.account('run')).toMatchObject({ tokens: 120 })
+  expect(gateway.usageOf('run')).toMatchObject({ tokens: 120 })
 })
 
 describe('a long body', () => {

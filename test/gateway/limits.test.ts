@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openDebugLog } from '../../host/debug-log.ts'
 import type { Gateway } from '../../host/gateway/gateway.ts'
-import { type LedgerLine, openLedger } from '../../host/gateway/request-log.ts'
+import { openRequestLog, type RequestLogLine } from '../../host/gateway/request-log.ts'
 import { budgetOf } from '../../host/gateway/run-budget.ts'
 import { BUDGET_SPENT, POLICY_REFUSED } from '../../shared/gateway-errors.ts'
 import { aModelRequest } from '../fakes/gateway-options.ts'
@@ -34,7 +34,7 @@ afterEach(async () => {
 })
 
 const codeOf = ({ text }: { text: string }) => JSON.parse(text).error.code
-const accountOf = (gateway: Gateway) => gateway.account('run')
+const accountOf = (gateway: Gateway) => gateway.usageOf('run')
 
 // ---- what is asked ----
 
@@ -232,20 +232,20 @@ const linesOf = (file: string) =>
   readFileSync(file, 'utf8')
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line) as LedgerLine)
+    .map((line) => JSON.parse(line) as RequestLogLine)
 
 const UNAUTHORIZED: Exchange = { status: 401, body: { detail: 'Unauthorized' } }
 
 test('F13: each request is a line, with nothing of what was said and no secret', async () => {
-  const ledger = openLedger(dataDir)
-  const { gateway } = await withModel([textAnswer('Private words.'), UNAUTHORIZED], { ledger })
+  const requestLog = openRequestLog(dataDir)
+  const { gateway } = await withModel([textAnswer('Private words.'), UNAUTHORIZED], { requestLog })
   const asked = aModelRequest({ input: [says('More private words.')] })
 
   await post(gateway, { body: asked })
   await post(gateway)
   await post(gateway, { body: aModelRequest({ store: 'Private words.' }) })
   await post(gateway, { capability: 'wrong' })
-  ledger.close()
+  requestLog.close()
 
   const file = join(dataDir, 'requests.jsonl')
   const lines = linesOf(file)
@@ -275,9 +275,9 @@ test('F13: each request is a line, with nothing of what was said and no secret',
 })
 
 test('who goes on asking when there is no more does not fill the book', async () => {
-  const lines: LedgerLine[] = []
-  const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
-  const { gateway } = await withModel([textAnswer()], { ledger, budget: { requests: 1 } })
+  const lines: RequestLogLine[] = []
+  const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
+  const { gateway } = await withModel([textAnswer()], { requestLog, budget: { requests: 1 } })
 
   for (let count = 0; count < 5; count++) await post(gateway)
 
@@ -286,15 +286,15 @@ test('who goes on asking when there is no more does not fill the book', async ()
 
 test('a book that has grown long begins anew; one that cannot be kept stops nobody', () => {
   const file = join(dataDir, 'requests.jsonl')
-  const line = { run: 'run' } as LedgerLine
+  const line = { run: 'run' } as RequestLogLine
   writeFileSync(file, 'a'.repeat(5 * 1024 * 1024))
 
-  const ledger = openLedger(dataDir)
-  ledger.note(line)
-  ledger.close()
-  ledger.note(line)
-  const nowhere = openLedger(join(dataDir, 'missing'))
-  nowhere.note(line)
+  const requestLog = openRequestLog(dataDir)
+  requestLog.append(line)
+  requestLog.close()
+  requestLog.append(line)
+  const nowhere = openRequestLog(join(dataDir, 'missing'))
+  nowhere.append(line)
   nowhere.close()
 
   expect(linesOf(file)).toEqual([line])

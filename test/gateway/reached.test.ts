@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { openDebugLog } from '../../host/debug-log.ts'
-import { openLedger } from '../../host/gateway/request-log.ts'
+import { openRequestLog } from '../../host/gateway/request-log.ts'
 import { textAnswer } from '../fakes/model-server.ts'
 import { closeAll, post, withModel } from './gateway-scene.ts'
 
@@ -14,9 +14,9 @@ afterEach(closeAll)
 test('a connection that says nothing shows that the socket can be reached, and is nothing else', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-reached-'))
   t.onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  const ledger = openLedger(folder)
+  const requestLog = openRequestLog(folder)
   const debug = openDebugLog(join(folder, 'debug.log'))
-  const { gateway, model } = await withModel([textAnswer()], { ledger, debug })
+  const { gateway, model } = await withModel([textAnswer()], { requestLog, debug })
   let isReached = false
   void gateway.reached.then(() => {
     isReached = true
@@ -30,14 +30,14 @@ test('a connection that says nothing shows that the socket can be reached, and i
   await gateway.reached
 
   expect(model.requests).toEqual([])
-  expect(gateway.account('run')).toBeUndefined()
+  expect(gateway.usageOf('run')).toBeUndefined()
   const written = () =>
     readdirSync(folder)
       .map((name) => readFileSync(join(folder, name), 'utf8'))
       .join('')
   expect(written()).toBe('')
   expect(await post(gateway)).toMatchObject({ status: 200 })
-  ledger.close()
+  requestLog.close()
   debug.close()
   // That the books are those in which it would have stood.
   expect(written()).not.toBe('')

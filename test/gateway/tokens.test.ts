@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type http from 'node:http'
 import { afterEach, expect, test } from 'vitest'
 import type { Gateway } from '../../host/gateway/gateway.ts'
-import type { LedgerLine } from '../../host/gateway/request-log.ts'
+import type { RequestLogLine } from '../../host/gateway/request-log.ts'
 import { estimatedTokens, LARGEST_CONTEXT, UsageMeter } from '../../host/gateway/usage-meter.ts'
 import { aModelRequest } from '../fakes/gateway-options.ts'
 import { type Exchange, textAnswer } from '../fakes/model-server.ts'
@@ -10,7 +10,7 @@ import { begin, closeAll, open, post, send, startUpstream, withModel } from './g
 
 afterEach(closeAll)
 
-const accountOf = (gateway: Gateway) => gateway.account('run')
+const accountOf = (gateway: Gateway) => gateway.usageOf('run')
 
 const COMPLETED =
   'event: response.completed\r\ndata: {"type":"response.completed","response":{"usage":' +
@@ -88,10 +88,10 @@ async function oneRequest(
   }) => void,
   { first = FIRST, ...options }: { first?: string } & Parameters<typeof open>[1] = {},
 ) {
-  const lines: LedgerLine[] = []
-  const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
+  const lines: RequestLogLine[] = []
+  const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
   const upstream = await startUpstream((_, response) => response.write(first))
-  const gateway = await open(upstream.url, { ledger, ...options })
+  const gateway = await open(upstream.url, { requestLog, ...options })
   const capability = gateway.grant('run')
   const { request, response } = await send(gateway, { capability, body: BODY })
   response.on('error', () => {})
@@ -101,7 +101,7 @@ async function oneRequest(
   leave({ gateway, capability, request, answer: upstream.responses[0] as http.ServerResponse })
 
   while (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
-  return { gateway, line: lines[0] as LedgerLine }
+  return { gateway, line: lines[0] as RequestLogLine }
 }
 
 test.each<[how: string, leave: Parameters<typeof oneRequest>[0], why: RegExp | undefined]>([
@@ -123,10 +123,10 @@ test.each<[how: string, leave: Parameters<typeof oneRequest>[0], why: RegExp | u
 })
 
 test('so does one that is given up while the model thinks, and more so the longer it does', async () => {
-  const lines: LedgerLine[] = []
-  const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
+  const lines: RequestLogLine[] = []
+  const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
   const upstream = await startUpstream(() => {})
-  const gateway = await open(upstream.url, { ledger })
+  const gateway = await open(upstream.url, { requestLog })
   const request = begin(gateway, {})
   request.on('error', () => {})
   request.end(BODY)
@@ -168,9 +168,9 @@ test.each([
   ['refuses', { status: 429, body: {} } satisfies Exchange],
   ['does not answer', { fault: 'no-answer' } satisfies Exchange],
 ])('what the service %s costs nothing', async (_, exchange) => {
-  const lines: LedgerLine[] = []
-  const ledger = { note: (line: LedgerLine) => void lines.push(line), close: () => {} }
-  const { gateway } = await withModel([exchange], { ledger })
+  const lines: RequestLogLine[] = []
+  const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
+  const { gateway } = await withModel([exchange], { requestLog })
 
   await post(gateway)
 

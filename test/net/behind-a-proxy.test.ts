@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createServer } from 'node:tls'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { workspaceRouting } from '../../host/auth/account-route.ts'
+import { accountRoute } from '../../host/auth/account-route.ts'
 import type { DueToken } from '../../host/auth/renewal/renew.ts'
 import { renewApart } from '../../host/auth/renewal/renew-in-process.ts'
 import { signInWithDevice } from '../../host/auth/sign-in/device-sign-in.ts'
@@ -82,7 +82,7 @@ test('a sign-out goes through the proxy', async () => {
 })
 
 test('the question for the workspaces goes through the proxy', async () => {
-  const routeOf = workspaceRouting({
+  const routeOf = accountRoute({
     codexBaseUrl: new URL('/backend-api/codex', ISSUER),
     serviceOrigin: ISSUER.origin,
   })

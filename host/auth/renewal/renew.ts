@@ -4,7 +4,7 @@ import { notSignedIn } from '../not-signed-in.ts'
 import type { TokenStore } from '../token-store.ts'
 import type { DeadReason } from '../tokens.ts'
 import { postRefresh, readTokenResponse } from './refresh.ts'
-import { PauseAskedError } from './retry-after-error.ts'
+import { RetryAfterError } from './retry-after-error.ts'
 
 /**
  * Renews what is stored, unless that has another access token by now; what came of it is in the
@@ -68,5 +68,5 @@ function refreshFailed(why: string, pauseMs: number | undefined): CodexboxError 
   const kept = `Could not renew the sign-in: ${why}. It is kept;`
   if (!pauseMs) return new CodexboxError('refresh-failed', `${kept} try again in a moment.`)
   const seconds = Math.ceil(pauseMs / 1000)
-  return new PauseAskedError(`${kept} the service asks for a pause of ${seconds} s.`, pauseMs)
+  return new RetryAfterError(`${kept} the service asks for a pause of ${seconds} s.`, pauseMs)
 }

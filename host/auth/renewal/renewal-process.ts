@@ -8,7 +8,7 @@ import { readLines } from '../../../shared/read-lines.ts'
 import { fileTokenStore } from '../token-store.ts'
 import { RenewalOrder, RenewalResult } from './process-protocol.ts'
 import { renewUnderLock } from './renew.ts'
-import { PauseAskedError } from './retry-after-error.ts'
+import { RetryAfterError } from './retry-after-error.ts'
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 process.stdout.on('error', () => {}) // Nobody is there to read it any more.
@@ -31,7 +31,7 @@ async function carryOut(order: RenewalOrder): Promise<RenewalResult> {
   } catch (error) {
     if (!(error instanceof CodexboxError)) throw error
     const { code, message } = error
-    const pauseMs = error instanceof PauseAskedError ? error.pauseMs : undefined
+    const pauseMs = error instanceof RetryAfterError ? error.retryAfterMs : undefined
     return RenewalResult.parse({ status: 'failed', code, message, pauseMs })
   }
 }

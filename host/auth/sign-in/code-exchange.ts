@@ -4,7 +4,7 @@ import { CodexboxError } from '../../../shared/errors.ts'
 import { NoAnswerError } from '../../net/no-answer-error.ts'
 import { USER_AGENT } from '../client-identity.ts'
 import { oauthClient, oauthServer, oauthTransport } from '../oauth-server.ts'
-import { type Pause, pauseFor } from '../pause.ts'
+import { type Sleep, sleepFor } from '../sleep.ts'
 import { askForReply, type RawReply, type TokenReply, tokenReply } from '../token-endpoint.ts'
 import { type Tokens, tokensFrom } from '../tokens.ts'
 
@@ -19,7 +19,7 @@ export interface CodeExchange {
   timeoutMs?: number | undefined
   /** How long to wait before each further attempt, when the service could not be reached at all. */
   retryAfterMs?: readonly number[] | undefined
-  pause?: Pause | undefined
+  pause?: Sleep | undefined
 }
 
 /**
@@ -28,7 +28,7 @@ export interface CodeExchange {
  * @throws CodexboxError `sign-in-failed`, without a word of the answer's body.
  */
 export async function exchangeCode(exchange: CodeExchange, now: () => number): Promise<Tokens> {
-  const { retryAfterMs = RETRY_AFTER_MS, pause = pauseFor } = exchange
+  const { retryAfterMs = RETRY_AFTER_MS, pause = sleepFor } = exchange
   for (const waitMs of retryAfterMs) {
     try {
       return readCodeResponse(await postCode(exchange), now())

@@ -1,7 +1,7 @@
 import { CodexboxError } from '../../../shared/errors.ts'
 import { retryAfterMs } from '../../../shared/retry-after.ts'
 import { NoAnswerError } from '../../net/no-answer-error.ts'
-import { type Pause, pauseFor } from '../pause.ts'
+import { type Sleep, sleepFor } from '../sleep.ts'
 import { issuerUrl, type TokenReply } from '../token-endpoint.ts'
 import type { Tokens } from '../tokens.ts'
 import { codeAlone } from './authorization-response.ts'
@@ -22,7 +22,7 @@ export interface DeviceSignInOptions {
   save: (tokens: Tokens) => Promise<void>
   signal?: AbortSignal | undefined
   now?: (() => number) | undefined
-  pause?: Pause | undefined
+  pause?: Sleep | undefined
   timeoutMs?: number | undefined
 }
 
@@ -94,7 +94,7 @@ async function untilEntered(
   patience: Omit<Patience, 'intervalMs'>,
 ): Promise<DeviceGrant> {
   let { intervalMs } = device
-  const { endsAt, now, signal, pause = pauseFor } = patience
+  const { endsAt, now, signal, pause = sleepFor } = patience
   for (;;) {
     const poll = () => postDevicePoll(asking, device)
     const outcome = await patiently(poll, readDevicePoll, { ...patience, intervalMs })
@@ -112,7 +112,7 @@ interface Patience {
   intervalMs: number
   now: () => number
   signal?: AbortSignal | undefined
-  pause?: Pause | undefined
+  pause?: Sleep | undefined
 }
 
 /** What `read` finds in the first answer that says something: a cut line, a limit and a server in trouble do not. */
@@ -121,7 +121,7 @@ async function patiently<Found>(
   read: (reply: TokenReply) => Found | 'in-trouble',
   patience: Patience,
 ): Promise<Exclude<Found, 'in-trouble'>> {
-  const { endsAt, intervalMs, now, signal, pause = pauseFor } = patience
+  const { endsAt, intervalMs, now, signal, pause = sleepFor } = patience
   let waitMs = intervalMs
   for (;;) {
     let reply: TokenReply | undefined

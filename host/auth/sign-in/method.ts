@@ -1,8 +1,8 @@
 /** How a person can sign in. */
-export type WayIn = 'browser' | 'paste' | 'device' | 'import'
+export type SignInMethod = 'browser' | 'paste' | 'device' | 'import'
 
-export interface ChosenWay {
-  way: WayIn
+export interface ChosenMethod {
+  method: SignInMethod
   /** Whether the person can be asked for a line meanwhile. */
   asks: boolean
 }
@@ -11,22 +11,22 @@ export interface ChosenWay {
  * The way that was asked for, else the one that works here: over SSH, and on a machine without a
  * display, no browser could come back to us, so a code for another device.
  */
-export function chooseWayIn(
+export function chooseSignInMethod(
   env: NodeJS.Dict<string>,
   platform: NodeJS.Platform,
   isTerminal: boolean,
-  asked?: WayIn,
-): ChosenWay {
+  asked?: SignInMethod,
+): ChosenMethod {
   const way = asked ?? (hasBrowser(env, platform) ? 'browser' : 'device')
   switch (way) {
     case 'browser':
-      return { way, asks: isTerminal }
+      return { method: way, asks: isTerminal }
     case 'paste':
       // Without a terminal another program may hand it in.
-      return { way, asks: true }
+      return { method: way, asks: true }
     case 'device':
     case 'import':
-      return { way, asks: false }
+      return { method: way, asks: false }
   }
 }
 

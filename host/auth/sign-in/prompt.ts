@@ -8,7 +8,7 @@ import { takesEscapes } from '../../terminal.ts'
 export type Ask = (question: string, signal: AbortSignal) => AsyncIterable<string>
 
 /** Asks on the terminal, or reads what another program writes to us. */
-export async function* linesFromPerson(
+export async function* promptForLines(
   question: string,
   signal: AbortSignal,
   { input = process.stdin, output = process.stderr } = {},

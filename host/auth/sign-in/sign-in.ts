@@ -2,15 +2,15 @@ import { CodexboxError } from '../../../shared/errors.ts'
 import { visible } from '../../../shared/visible-text.ts'
 import type { Config } from '../../config.ts'
 import { maskedEmail } from '../masked-email.ts'
-import type { Pause } from '../pause.ts'
+import type { Sleep } from '../sleep.ts'
 import { fileTokenStore } from '../token-store.ts'
 import type { Tokens } from '../tokens.ts'
 import { signInWithBrowser } from './browser-sign-in.ts'
 import { codexAuthFile, readCodexSignIn, SHARED_SIGN_IN } from './codex-import.ts'
 import { signInWithDevice } from './device-sign-in.ts'
-import { chooseWayIn, type WayIn } from './method.ts'
+import { chooseSignInMethod, type SignInMethod } from './method.ts'
 import { openBrowser } from './open-browser.ts'
-import { type Ask, linesFromPerson } from './prompt.ts'
+import { type Ask, promptForLines } from './prompt.ts'
 
 /** Where the person is; a test can say so in place of the process. */
 export interface Surroundings {
@@ -23,7 +23,7 @@ export interface Surroundings {
 export interface SignInOptions {
   config: Pick<Config, 'dataDir' | 'authIssuer'>
   /** The way to take. Default: the one that works where we are. */
-  way?: WayIn | undefined
+  way?: SignInMethod | undefined
   surroundings?: Surroundings | undefined
   /** Says a line to the person; by default on stderr, since stdout may be read by a program. */
   say?: ((line: string) => void) | undefined
@@ -32,7 +32,7 @@ export interface SignInOptions {
   /** Where the browser may come back to; see `signInWithBrowser`. */
   ports?: readonly number[] | undefined
   now?: (() => number) | undefined
-  pause?: Pause | undefined
+  pause?: Sleep | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -42,7 +42,7 @@ export interface SignInOptions {
  */
 export async function signIn(options: SignInOptions): Promise<Tokens> {
   const { config, surroundings = ofThisProcess(), say = sayOnStderr } = options
-  const { ask = linesFromPerson, openUrl = openBrowser, now = Date.now } = options
+  const { ask = promptForLines, openUrl = openBrowser, now = Date.now } = options
   const store = fileTokenStore(config.dataDir)
   await store.prepare()
 
@@ -55,7 +55,12 @@ export async function signIn(options: SignInOptions): Promise<Tokens> {
     (await choosesImport(file, { ask, say, now, signal }))
   // Before a browser is opened for nothing.
   if (signal.aborted) throw stopped()
-  const { way, asks } = chooseWayIn(env, platform, isTerminal, wantsImport ? 'import' : options.way)
+  const { method: way, asks } = chooseSignInMethod(
+    env,
+    platform,
+    isTerminal,
+    wantsImport ? 'import' : options.way,
+  )
 
   const save = async (tokens: Tokens) => {
     const aside = await store.replace(tokens)

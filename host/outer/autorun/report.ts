@@ -1,9 +1,9 @@
-import type { Planted } from '../../runs/workspace-watch.ts'
+import type { AutorunChanges } from '../../runs/workspace-watch.ts'
 import type { Findings, Found, States } from './findings.ts'
 import { type Kind, kindsByWeight } from './kinds.ts'
 
 /** The event `planted` without its type. */
-export type AutorunReport = Planted & { paths: { kind: Kind }[]; kinds: { kind: Kind }[] }
+export type AutorunReport = AutorunChanges & { paths: { kind: Kind }[]; kinds: { kind: Kind }[] }
 
 /** More are counted only: whoever reads it has to look anyway. */
 const MAX_LISTED = 50

@@ -1,4 +1,4 @@
-import type { Planted, WorkspaceWatch } from '../../runs/workspace-watch.ts'
+import type { AutorunChanges, WorkspaceWatch } from '../../runs/workspace-watch.ts'
 import { unreadReport } from './report.ts'
 import { prepareScan, type ScanResult, Stop, scanInProcess } from './scan-in-process.ts'
 
@@ -24,7 +24,7 @@ class Watch implements WorkspaceWatch {
   #looks: Promise<unknown> = Promise.resolve()
   /** Whether a container may be there whose end nobody has looked at. */
   #isWorking = false
-  #left: Planted | undefined
+  #left: AutorunChanges | undefined
 
   constructor(root: string) {
     this.#root = root
@@ -54,7 +54,7 @@ class Watch implements WorkspaceWatch {
     if (planted) run.emit({ type: 'planted', ...planted })
   }
 
-  async containerGone(): Promise<Planted | undefined> {
+  async containerGone(): Promise<AutorunChanges | undefined> {
     if (this.#isWorking) {
       this.#isWorking = false
       // A run that begins meanwhile waits for it.
@@ -92,13 +92,13 @@ class Watch implements WorkspaceWatch {
     return result
   }
 
-  async #lookAfter(run: WatchedRun): Promise<Planted | undefined> {
+  async #lookAfter(run: WatchedRun): Promise<AutorunChanges | undefined> {
     const look = this.#lookNow({ onlyNews: false }, stopWith(run))
     this.#looks = look
     return this.#told(await look)
   }
 
-  #told(result: ScanResult): Planted | undefined {
+  #told(result: ScanResult): AutorunChanges | undefined {
     if (result.status === 'looked') return result.report.report
     return unreadReport(`the look did not come to its end: ${result.reason}`)
   }

@@ -4,10 +4,10 @@ import { openConversation } from '../../open-conversation.ts'
 import { cliCommand } from '../../package-root.ts'
 import type { Run } from '../../runs/run.ts'
 import { askPrompt, NOTHING, PROMPT } from './ask-prompt.ts'
+import { forwardTypedLines } from './forward-typed-lines.ts'
 import { conversationOptions, type OneRunOptions, oneRunOnly } from './options.ts'
 import { closeAndTell, introduce, oneRun } from './run-command.ts'
 import { Screen } from './screen.ts'
-import { tellWhatIsTyped } from './tell-what-is-typed.ts'
 
 /** A chat in the terminal. Resolves with the exit code. */
 export async function chatCommand(options: OneRunOptions): Promise<number> {
@@ -32,7 +32,7 @@ export async function chatCommand(options: OneRunOptions): Promise<number> {
 }
 
 async function runTalkingAlong(run: Run, screen: Screen): Promise<void> {
-  const stopListening = tellWhatIsTyped(run, screen)
+  const stopListening = forwardTypedLines(run, screen)
   try {
     await oneRun(run, screen)
   } finally {

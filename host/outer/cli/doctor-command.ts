@@ -5,7 +5,7 @@ import { takesEscapes } from '../../terminal.ts'
 import type { AttackReport, AttackResult } from '../doctor/attack/attack.ts'
 import { diagnose } from '../doctor/diagnose.ts'
 import type { Finding, Level } from '../doctor/finding.ts'
-import { plural, seconds } from './figures.ts'
+import { plural, seconds } from './format-counts.ts'
 import { printJson } from './print.ts'
 import { Screen } from './screen.ts'
 

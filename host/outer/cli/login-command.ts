@@ -1,6 +1,6 @@
 import { CodexboxError } from '../../../shared/errors.ts'
 import { maskedEmail } from '../../auth/masked-email.ts'
-import type { WayIn } from '../../auth/sign-in/method.ts'
+import type { SignInMethod } from '../../auth/sign-in/method.ts'
 import { signIn } from '../../auth/sign-in/sign-in.ts'
 import { readConfig } from '../../config.ts'
 import { INTERRUPTED } from './exit-code.ts'
@@ -33,7 +33,7 @@ export async function loginCommand(options: LoginOptions): Promise<number> {
   }
 }
 
-function wayIn(options: LoginOptions): WayIn | undefined {
+function wayIn(options: LoginOptions): SignInMethod | undefined {
   const ways = (['device', 'paste', 'import'] as const).filter((way) => options[way])
   if (ways.length > 1) {
     throw new CodexboxError('wrong-use', 'Only one of --device, --paste and --import.')

@@ -5,7 +5,7 @@ import { BUILT_IN_FROM } from '../../models/built-in-models.ts'
 import type { Catalogue } from '../../models/catalogue.ts'
 import { defaultModel } from '../../models/find-model.ts'
 import type { ModelEntry } from '../../models/model-entry.ts'
-import { short } from './figures.ts'
+import { short } from './format-counts.ts'
 import { print, printJson } from './print.ts'
 import { Screen } from './screen.ts'
 

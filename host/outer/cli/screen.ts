@@ -3,10 +3,10 @@ import { styleText } from 'node:util'
 import { assistantText } from '../../../shared/assistant-text.ts'
 import type { RunEvent } from '../../../shared/protocol.ts'
 import { oneLine, visible } from '../../../shared/visible-text.ts'
-import type { Planted } from '../../runs/workspace-watch.ts'
+import type { AutorunChanges } from '../../runs/workspace-watch.ts'
 import { takesEscapes } from '../../terminal.ts'
-import { seconds, short, totals } from './figures.ts'
-import { plantedLines } from './planted-lines.ts'
+import { autorunLines } from './autorun-lines.ts'
+import { seconds, short, totals } from './format-counts.ts'
 import { Spinner } from './spinner.ts'
 
 type Style = Parameters<typeof styleText>[0]
@@ -111,8 +111,8 @@ export class Screen {
   }
 
   /** Files that may run by themselves later, a line a kind. */
-  planted(planted: Planted, when = 'in this run'): void {
-    const { changed, unread } = plantedLines(planted)
+  planted(planted: AutorunChanges, when = 'in this run'): void {
+    const { changed, unread } = autorunLines(planted)
     if (changed.length > 0) {
       this.note(`These files changed ${when} and can run commands on your machine later:`, 'yellow')
       for (const line of changed) this.note(`  ${line}`, 'yellow')

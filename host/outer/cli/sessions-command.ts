@@ -7,7 +7,7 @@ import {
   removeSession,
   type SessionLine,
 } from '../../runs/session-log.ts'
-import { plural, totals } from './figures.ts'
+import { plural, totals } from './format-counts.ts'
 import { print, printJson } from './print.ts'
 
 /** Lists the sessions, newest first. */

@@ -8,7 +8,7 @@ export const EGRESS_SOCKET = 'egress.sock'
 
 /** A proxy of which every request is logged, and each refused host told once. */
 export const openEgressProxy: OpenEgressProxy = async (options) => {
-  const { socketFolder, allow, conversation, note, tell } = options
+  const { socketFolder, allow, conversation, append: note, tell } = options
   const onTarget = egressAudit(conversation, { note, tell })
   const { close } = await openEgress(join(socketFolder, EGRESS_SOCKET), { allow, onTarget })
   return { socketName: EGRESS_SOCKET, close }

@@ -12,7 +12,7 @@ import { readServerHello } from './server-hello.ts'
 export type TunnelRecord = Omit<EgressLine, 'conversation'>
 
 /** How a host is reached. */
-export interface Way {
+export interface Dialer {
   /** All addresses of a name. */
   resolve(host: string): Promise<string[]>
   /** Why an address must not be gone to, or undefined. */
@@ -26,7 +26,7 @@ export interface EgressOptions {
   /** Called when a request has been refused, or its tunnel has ended. Must not throw. */
   onTarget?: (target: TunnelRecord) => void
   /** Default: the name service of this machine, the public internet, 443. */
-  way?: Way
+  way?: Dialer
   limits?: Partial<EgressLimits>
 }
 
@@ -73,7 +73,7 @@ class Refused extends Error {
 export class Tunnels {
   readonly #hosts: ReadonlySet<string>
   readonly #limits: EgressLimits
-  readonly #way: Way
+  readonly #way: Dialer
   readonly #onTarget: (target: TunnelRecord) => void
   /** One at a time for each name, however many ask: they occupy threads of this process. */
   readonly #lookups = new Map<string, Promise<string[]>>()
@@ -304,7 +304,7 @@ const MAX_SHOWN = 100
 /** A fatal alert of TLS (RFC 8446, 6.2): what a client in a tunnel understands. */
 const ACCESS_DENIED = Buffer.from([21, 3, 3, 0, 2, 2, 49])
 
-const publicWay: Way = {
+const publicWay: Dialer = {
   async resolve(host) {
     return (await lookup(host, { all: true })).map(({ address }) => address)
   },

@@ -96,7 +96,7 @@ export async function attack(options: AttackOptions): Promise<AttackReport> {
   const root = makeOwnedTempFolder()
   const listeners = await openListeners()
   try {
-    const scene = new Scene(root, options, listeners)
+    const scene = new AttackRun(root, options, listeners)
     const { image } = options.config ?? readConfig()
     const engine = dockerEngine(docker, image, source)
     await engine.check()
@@ -130,7 +130,7 @@ const Beginning = z.looseObject({
   secrets: z.object({ CODEX_ACCESS_TOKEN: z.string() }),
 })
 
-class Scene {
+class AttackRun {
   readonly #options: AttackOptions
   readonly #listeners: Listeners
   readonly #workspace: string
@@ -276,7 +276,7 @@ class Scene {
     const connection = await provider.connect?.()
     if (!connection) throw new Error('a provider that cannot connect')
     const gateway = await openGateway(connection, {
-      terms: {
+      runPolicy: {
         conversationId: randomUUID(),
         model: DEMO_MODEL,
         form: { lite: false, webSearch: false },

@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises'
 
 /** Resolves after `ms`; rejects when `signal` fires. */
-export type Pause = (ms: number, signal: AbortSignal | undefined) => Promise<void>
+export type Sleep = (ms: number, signal: AbortSignal | undefined) => Promise<void>
 
-export const pauseFor: Pause = async (ms, signal) => {
+export const sleepFor: Sleep = async (ms, signal) => {
   await setTimeout(ms, undefined, { signal })
 }

@@ -5,7 +5,7 @@ import type { Screen } from './screen.ts'
  * Tells the agent each line that is typed while it works. The terminal stays as it is, line by line,
  * so that Ctrl-C is a signal. Returns how to stop listening.
  */
-export function tellWhatIsTyped(run: Run, screen: Screen): () => void {
+export function forwardTypedLines(run: Run, screen: Screen): () => void {
   let unfinished = ''
   const take = (chunk: Buffer) => {
     const lines = (unfinished + chunk.toString('utf8')).split('\n')

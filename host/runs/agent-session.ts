@@ -24,7 +24,7 @@ const MAX_EVENT_CHARS = 256 * 1024 * 1024
 /** How long an agent may take to leave when it is asked to. */
 const LEAVE_MS = 5000
 
-export interface FollowOptions {
+export interface DriveRunOptions {
   /** The line that begins the run. */
   line: (secrets: Secrets) => RunRequest | HostLine
   limits: Pick<RunLimits, 'runMs' | 'maxTurns'>
@@ -38,7 +38,7 @@ export interface FollowOptions {
 }
 
 /** A running agent with the gateway that was opened for it. Serves one run after another. */
-export class LiveAgent {
+export class AgentSession {
   readonly agent: AgentProcess
   /** Absent in direct mode. */
   readonly gateway: Gateway | undefined
@@ -71,7 +71,7 @@ export class LiveAgent {
    * leaving, being idle, and has not read the line.
    * @throws CodexboxError when the container does not get to the end of the run
    */
-  async follow(run: Run, options: FollowOptions): Promise<Finished | undefined> {
+  async driveRun(run: Run, options: DriveRunOptions): Promise<Finished | undefined> {
     const isFirst = this.isNew
     this.#runs++
     let secrets = await this.#secrets(run)
@@ -118,7 +118,7 @@ export class LiveAgent {
 
   async #readToEnd(
     run: Run,
-    { limits: { runMs, maxTurns }, toolsMayStart, onEvent }: FollowOptions,
+    { limits: { runMs, maxTurns }, toolsMayStart, onEvent }: DriveRunOptions,
     renewSecrets: () => Promise<void>,
   ): Promise<Finished> {
     let hasBegun = false
@@ -168,7 +168,7 @@ export class LiveAgent {
 
   /** Answers of the model that the gateway has not seen did not come from the model. */
   #believable(end: Finished, run: Run): Finished {
-    const account = this.gateway?.account(run.id)
+    const account = this.gateway?.usageOf(run.id)
     if (account && end.turns > account.answers) {
       throw violation(`that the model answered ${end.turns} times, which it did not`)
     }
