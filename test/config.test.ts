@@ -53,7 +53,7 @@ describe('where settings come from', () => {
     expect(config.summary).toBeUndefined()
   })
 
-  test('E3: a .env that an agent could have written leads no token elsewhere and opens no sandbox', () => {
+  test('a .env that an agent could have written leads no token elsewhere and opens no sandbox', () => {
     const safe = readConfig({}, cwd)
     writeEnv(
       'AGENT_ENGINE=process\nAGENT_CREDENTIALS=direct\nAGENT_NETWORK=open\nAGENT_IMAGE=evil\n' +
@@ -77,7 +77,7 @@ describe('where settings come from', () => {
     expect(readConfig({}, cwd).model).toBeUndefined()
   })
 
-  test('E3: a .env cannot set anything but our own names', () => {
+  test('a .env cannot set anything but our own names', () => {
     const foreign = { NODE_OPTIONS: '--require ./evil.cjs', PATH: '/evil', LD_PRELOAD: 'evil.so' }
     const network = {
       HTTPS_PROXY: 'http://evil',
@@ -125,14 +125,14 @@ describe('a .env', () => {
     ['an empty value', 'AGENT_MODEL=\n', undefined],
     ['a commented-out line', '# AGENT_MODEL: one\n', undefined],
     ['lines that are no settings', 'hello world\n=x\n\nAGENT_MODEL=one\n', 'one'],
-  ])('E1: may have %s', (_what, content, model) => {
+  ])('may have %s', (_what, content, model) => {
     writeEnv(content)
 
     expect(readConfig({}, cwd, true).model).toBe(model)
   })
 
   test.each(['$(id)', 'a`id`', '$HOME', '$HOME/x'])(
-    'E2: is not a shell script: %s stays text',
+    'is not a shell script: %s stays text',
     (text) => {
       writeEnv(`AGENT_MODEL='${text}'\n`)
 
@@ -146,7 +146,7 @@ describe('a .env', () => {
     ['a setting without a sign', `export OPENAI_API_KEY ${CANARY}\n`, 'OPENAI_API_KEY'],
     ['NUL bytes', `OPENAI_API_KEY=${CANARY}\0\n`, 'NUL'],
     ['2 MB', `OPENAI_API_KEY=${CANARY}\n#${'x'.repeat(2 * 1024 * 1024)}\n`, '1 MB'],
-  ])('E1: with %s is refused, without repeating it', (_what, content, named) => {
+  ])('with %s is refused, without repeating it', (_what, content, named) => {
     writeEnv(content)
 
     const { code, message } = refusal()
@@ -157,7 +157,7 @@ describe('a .env', () => {
     expect(message).not.toContain(CANARY)
   })
 
-  test('E1: that is a folder, as of a Python environment, is none', () => {
+  test('that is a folder, as of a Python environment, is none', () => {
     mkdirSync(join(cwd, '.env'))
 
     expect(readConfig({}, cwd, true).credentials).toBe('sealed')
@@ -175,7 +175,7 @@ describe('a base URL', () => {
     'http://172.31.255.255',
     'http://192.168.1.1',
     'http://[fd12:3456::1]',
-  ])('E4: may be %s', (url) => {
+  ])('may be %s', (url) => {
     expect(readConfig({ OPENAI_BASE_URL: url }, cwd, true).openaiBaseUrl.href).toBe(
       new URL(url).href,
     )
@@ -200,7 +200,7 @@ describe('a base URL', () => {
     [`https://example.com/?key=${CANARY}`, 'query'],
     [`https://example.com/#${CANARY}`, 'fragment'],
     [`${CANARY}`, 'not a URL'],
-  ])('E4: must not be %s', (url, why) => {
+  ])('must not be %s', (url, why) => {
     for (const name of ['CODEX_BASE_URL', 'CODEX_AUTH_ISSUER', 'OPENAI_BASE_URL']) {
       const { code, message } = refusal({ [name]: url })
 

@@ -126,7 +126,7 @@ test('a caller whose token was refused does not take it from a renewal that kept
   expect(renewed.access_token).not.toBe(access_token)
 })
 
-test('T12: an answer without a refresh token keeps the old one', async () => {
+test('an answer without a refresh token keeps the old one', async () => {
   const before = await signedIn(0)
   issuer.refreshReplies = [{ status: 200, json: { access_token: 'canary-opaque', expires_in: 60 } }]
 
@@ -137,7 +137,7 @@ test('T12: an answer without a refresh token keeps the old one', async () => {
   expect(after.access_token).toBe('canary-opaque')
 })
 
-test('T11: an answer for another account is refused, and the file is untouched', async () => {
+test('an answer for another account is refused, and the file is untouched', async () => {
   await signedIn(0)
   issuer.account = { ...issuer.account, id: 'account-2' }
   issuer.refreshReplies = [{ status: 200, json: issuer.grant() }]
@@ -156,7 +156,7 @@ const permanent: [string, Reply][] = [
   ['refused', { status: 401, json: { code: 'something_new' } }],
   ['refused', { status: 401, text: '<html>' }],
 ]
-test.each(permanent)('T13: %s for good: asked once, remembered, kept', async (dead, reply) => {
+test.each(permanent)('%s for good: asked once, remembered, kept', async (dead, reply) => {
   const before = await signedIn(0)
   issuer.refreshReplies = [reply]
   const tokens = source()
@@ -184,7 +184,7 @@ const passing: [string, Reply][] = [
   ['silence', 'hang'],
   ['a connection that is cut after the request', 'cut'],
 ]
-test.each(passing)('T13, C15: %s is a failure for now, and nothing is lost', async (_, reply) => {
+test.each(passing)('%s is a failure for now, and nothing is lost', async (_, reply) => {
   await signedIn(-1)
   issuer.refreshReplies = [reply]
   const before = fileText()
@@ -242,7 +242,7 @@ test('an access token refused together with its refresh token is not given out a
   await expect(source()()).rejects.toMatchObject({ code: 'not-signed-in' })
 })
 
-test('T10: by a clock that runs a day ahead, there is one refresh a minute', async () => {
+test('by a clock that runs a day ahead, there is one refresh a minute', async () => {
   await signedIn(0)
   let now = Date.now() + 24 * 60 * MINUTE
   const tokens = source({ now: () => now })
@@ -256,7 +256,7 @@ test('T10: by a clock that runs a day ahead, there is one refresh a minute', asy
   expect(issuer.counts.refresh).toBe(2)
 })
 
-test('T10: by a clock that runs a day ahead, a second process does not renew either', async () => {
+test('by a clock that runs a day ahead, a second process does not renew either', async () => {
   await signedIn(0)
   const now = () => Date.now() + 24 * 60 * MINUTE
 
@@ -267,7 +267,7 @@ test('T10: by a clock that runs a day ahead, a second process does not renew eit
   expect(issuer.counts.refresh).toBe(1)
 })
 
-test('T10: a clock that is set back by a day does not keep a failure for that long', async () => {
+test('a clock that is set back by a day does not keep a failure for that long', async () => {
   await signedIn(2 * MINUTE)
   issuer.refreshReplies = [{ status: 503 }]
   let now = Date.now()
@@ -294,7 +294,7 @@ test('a service that refuses whatever it gives out is not asked for more within 
   expect(issuer.counts.refresh).toBe(2)
 })
 
-test('T15: a sign-out during a refresh wins', async () => {
+test('a sign-out during a refresh wins', async () => {
   await signedIn(0)
 
   const asked = issuer.nextTokenRequest()

@@ -186,7 +186,7 @@ test('the address is said, and a browser that cannot be opened is no failure', a
 const marked = (mark: string) => (query: URLSearchParams) =>
   query.set('state', `${query.get('state')}${mark}`)
 
-test('C1: the mark that the service leaves on a state after an onboarding is accepted', async () => {
+test('the mark that the service leaves on a state after an onboarding is accepted', async () => {
   const signIn = await begin()
 
   await fetch(changed(signIn.address, marked('.onboarding_entrypoint=life_sciences')))
@@ -194,7 +194,7 @@ test('C1: the mark that the service leaves on a state after an onboarding is acc
   expect((await signIn.result).account_id).toBe('account-1')
 })
 
-test('C1: a wrong state is refused, and the wait goes on', async () => {
+test('a wrong state is refused, and the wait goes on', async () => {
   const signIn = await begin()
 
   const answer = await fetch(changed(signIn.address, (query) => query.set('state', 'x'.repeat(43))))
@@ -228,7 +228,7 @@ test.each([
     'nothing but the mark',
     (query: URLSearchParams) => query.set('state', '.onboarding_entrypoint=life_sciences'),
   ],
-])('C2: a state that is %s is refused, and the wait goes on', async (_, change) => {
+])('a state that is %s is refused, and the wait goes on', async (_, change) => {
   const signIn = await begin()
 
   expect((await fetch(changed(signIn.address, change))).status).toBe(400)
@@ -240,7 +240,7 @@ test.each([
   ['empty', (query: URLSearchParams) => query.set('code', ''), 400],
   ['given twice', (query: URLSearchParams) => query.append('code', 'other'), 400],
   ['1 MB long', (query: URLSearchParams) => query.set('code', 'c'.repeat(1024 * 1024)), 431],
-])('C3: a code that is %s causes no token request', async (_, change, status) => {
+])('a code that is %s causes no token request', async (_, change, status) => {
   const signIn = await begin()
 
   // The server may hang up before it has read all of a megabyte.
@@ -251,7 +251,7 @@ test.each([
 })
 
 test.each(['evil.example', 'localhost.evil', 'localhost', 'localhost:1', '127.0.0.1.evil:80'])(
-  'C4: for a Host of %j, not even the state is looked at',
+  'for a Host of %j, not even the state is looked at',
   async (host) => {
     const signIn = await begin()
 
@@ -260,7 +260,7 @@ test.each(['evil.example', 'localhost.evil', 'localhost', 'localhost:1', '127.0.
   },
 )
 
-test('C4: a request without Host is refused', async () => {
+test('a request without Host is refused', async () => {
   const signIn = await begin()
   const socket = connect(Number(signIn.address.port), '127.0.0.1')
   socket.write(`GET ${signIn.address.pathname}${signIn.address.search} HTTP/1.1\r\n\r\n`)
@@ -279,7 +279,7 @@ test.each(['localhost', '[::1]'])('the browser may come by the name %s', async (
   await result
 })
 
-test.each(['HEAD', 'POST', 'OPTIONS', 'PUT'])('C5: %s has no effect', async (method) => {
+test.each(['HEAD', 'POST', 'OPTIONS', 'PUT'])('%s has no effect', async (method) => {
   const signIn = await begin()
 
   const answer = await raw(signIn.address, { method })
@@ -291,7 +291,7 @@ test.each(['HEAD', 'POST', 'OPTIONS', 'PUT'])('C5: %s has no effect', async (met
   await expectStillWaiting(signIn)
 })
 
-test('C5: a page that guesses is not allowed to read the answer', async () => {
+test('a page that guesses is not allowed to read the answer', async () => {
   const signIn = await begin()
 
   const answer = await fetch(new URL('/auth/callback?code=x', signIn.address), {
@@ -303,7 +303,7 @@ test('C5: a page that guesses is not allowed to read the answer', async () => {
   await expectStillWaiting(signIn)
 })
 
-test('C6: of two callbacks at the same time, one is used', async () => {
+test('of two callbacks at the same time, one is used', async () => {
   const { result, address } = await begin()
 
   const answers = await Promise.all([fetch(address), fetch(address)])
@@ -313,7 +313,7 @@ test('C6: of two callbacks at the same time, one is used', async () => {
   expect(issuer.counts.exchange).toBe(1)
 })
 
-test('C7: a refusal of the service ends the sign-in, and its words are shown as text', async () => {
+test('a refusal of the service ends the sign-in, and its words are shown as text', async () => {
   issuer.authorizeError = {
     error: 'access_denied',
     error_description: '<script>alert(1)</script>\u001b[31m "no"',
@@ -331,7 +331,7 @@ test('C7: a refusal of the service ends the sign-in, and its words are shown as 
   expect(issuer.counts.exchange).toBe(0)
 })
 
-test('C7: a refusal without the state is nobody', async () => {
+test('a refusal without the state is nobody', async () => {
   const signIn = await begin()
 
   const answer = await fetch(new URL('/auth/callback?error=access_denied', signIn.address))
@@ -360,7 +360,7 @@ test.each([
   (query: string) => `//auth/callback${query}`,
   (query: string) => `/auth/callback/${query}`,
   (query: string) => `http://127.0.0.1/auth/callback${query}`,
-])('C8: only the path itself is the callback (%#)', async (pathOf) => {
+])('only the path itself is the callback (%#)', async (pathOf) => {
   const signIn = await begin()
 
   const answer = await raw(signIn.address, { path: pathOf(signIn.address.search) })
@@ -369,7 +369,7 @@ test.each([
   await expectStillWaiting(signIn)
 })
 
-test('C9: nothing in the address leads the browser elsewhere', async () => {
+test('nothing in the address leads the browser elsewhere', async () => {
   const { result, address } = await begin()
   const tempting = changed(address, (query) => {
     query.set('redirect', 'https://evil.example')
@@ -385,7 +385,7 @@ test('C9: nothing in the address leads the browser elsewhere', async () => {
   expect(await page.text()).not.toContain('evil.example')
 })
 
-test('C10: slow and idle connections do not keep the browser out, and are closed', async () => {
+test('slow and idle connections do not keep the browser out, and are closed', async () => {
   const about = { issuer: issuer.url, state: 's', requestTimeoutMs: 300 }
   const server = await startCallbackServer({ ...about, ports: [0] })
   const { port } = new URL(server?.redirectUri ?? '')
@@ -404,7 +404,7 @@ test('C10: slow and idle connections do not keep the browser out, and are closed
   await server?.close()
 })
 
-test('C11: the second port is used when the first is taken', async () => {
+test('the second port is used when the first is taken', async () => {
   const other = await occupy('127.0.0.1')
   const { result, address } = await begin({ ports: [other.port, 0] })
 
@@ -415,7 +415,7 @@ test('C11: the second port is used when the first is taken', async () => {
   other.server.close()
 })
 
-test('C11: when all ports are taken, they are named, and what to do', async () => {
+test('when all ports are taken, they are named, and what to do', async () => {
   const [one, two] = [await occupy('127.0.0.1'), await occupy('127.0.0.1')]
 
   const signIn = signInWithBrowser({
@@ -434,7 +434,7 @@ test('C11: when all ports are taken, they are named, and what to do', async () =
   for (const { server } of [one, two]) server.close()
 })
 
-test('C12: a port that somebody holds in the other family is taken', async (context) => {
+test('a port that somebody holds in the other family is taken', async (context) => {
   const other = await occupy('::1').catch(() => undefined)
   if (!other) return context.skip('no IPv6 here')
 
@@ -464,7 +464,7 @@ async function occupy(host: string) {
   return { server, port: (server.address() as AddressInfo).port }
 }
 
-test('C13: what browsers fetch by themselves has no effect', async () => {
+test('what browsers fetch by themselves has no effect', async () => {
   const signIn = await begin()
 
   const favicon = await fetch(new URL('/favicon.ico', signIn.address))
@@ -474,7 +474,7 @@ test('C13: what browsers fetch by themselves has no effect', async () => {
   await expectStillWaiting(signIn)
 })
 
-test('C11: a port held by our own other sign-in is left to it', async () => {
+test('a port held by our own other sign-in is left to it', async () => {
   const first = await begin()
 
   const second = await begin({ ports: [Number(first.address.port), 0] })
@@ -487,7 +487,7 @@ test('C11: a port held by our own other sign-in is left to it', async () => {
   expect(issuer.counts.exchange).toBe(2)
 })
 
-test('C14: a sign-in that nobody finishes ends, and its port is closed', async () => {
+test('a sign-in that nobody finishes ends, and its port is closed', async () => {
   const { result, address } = await begin({ lifetimeMs: 50 })
 
   await expect(result).rejects.toThrow('Nobody signed in within')
@@ -495,7 +495,7 @@ test('C14: a sign-in that nobody finishes ends, and its port is closed', async (
   expect(issuer.counts.exchange).toBe(0)
 })
 
-test('C14: a sign-in can be stopped, and its port is closed', async () => {
+test('a sign-in can be stopped, and its port is closed', async () => {
   const stop = new AbortController()
   const { result, address } = await begin({ signal: stop.signal })
 
@@ -505,7 +505,7 @@ test('C14: a sign-in can be stopped, and its port is closed', async () => {
   await expect(fetch(address)).rejects.toThrow()
 })
 
-test('C14: a sign-in can be stopped while the service is asked for the tokens', async () => {
+test('a sign-in can be stopped while the service is asked for the tokens', async () => {
   const stop = new AbortController()
   issuer.exchangeReplies = ['hang']
   const { result, address } = await begin({ signal: stop.signal })
@@ -527,7 +527,7 @@ const bad: [string, Reply][] = [
   ['10 MB', { status: 200, text: 'x'.repeat(10 * 1024 * 1024) }],
   ['no refresh token', { status: 200, json: { access_token: 'canary-a', id_token: 'canary-i' } }],
 ]
-test.each(bad)('C15: the token endpoint answers with %s: said, not quoted', async (_, reply) => {
+test.each(bad)('the token endpoint answers with %s: said, not quoted', async (_, reply) => {
   issuer.exchangeReplies = [reply]
   const { result, address } = await begin()
 
@@ -543,7 +543,7 @@ test.each(bad)('C15: the token endpoint answers with %s: said, not quoted', asyn
   expect(issuer.counts.exchange).toBe(1)
 })
 
-test('C15: a token endpoint that never answers is given up', async () => {
+test('a token endpoint that never answers is given up', async () => {
   issuer.exchangeReplies = ['hang']
   const { result, address } = await begin({ timeoutMs: 100 })
 
@@ -570,7 +570,7 @@ test.each([
       '{"__proto__":{"polluted":"yes"},"https://api.openai.com/auth":{"__proto__":{"chatgpt_account_id":"evil"}}}',
     ),
   ],
-])('C16: an id token that %s names no account and does no harm', async (_, id_token) => {
+])('an id token that %s names no account and does no harm', async (_, id_token) => {
   issuer.exchangeReplies = [{ status: 200, json: { ...issuer.grant(), id_token } }]
   const { result, address } = await begin()
 
@@ -581,7 +581,7 @@ test.each([
   expect(({} as Record<string, unknown>).polluted).toBeUndefined()
 })
 
-test('C15: no redirect takes the code to another host', async () => {
+test('no redirect takes the code to another host', async () => {
   let visits = 0
   const other = createHttpServer((_, response) => {
     visits++
@@ -600,7 +600,7 @@ test('C15: no redirect takes the code to another host', async () => {
   other.close()
 })
 
-test('C18: no page can cancel a sign-in', async () => {
+test('no page can cancel a sign-in', async () => {
   const signIn = await begin()
 
   const answer = await fetch(new URL('/cancel', signIn.address))

@@ -47,7 +47,7 @@ async function kill(child: ChildProcess): Promise<void> {
 }
 
 test(
-  `T6: ${SIZE.kills} kills in the middle of saving leave no file that cannot be read`,
+  `${SIZE.kills} kills in the middle of saving leave no file that cannot be read`,
   async () => {
     let kills = 0
     let changes = 0
@@ -78,7 +78,7 @@ test(
 )
 
 test(
-  `T9: 50 processes that need a renewal at once ask for one, in each of ${SIZE.rounds} rounds`,
+  `50 processes that need a renewal at once ask for one, in each of ${SIZE.rounds} rounds`,
   async () => {
     const store = fileTokenStore(root)
     await store.replace(someTokens(issuer.grant()))
@@ -107,7 +107,7 @@ test(
   TIMEOUT_MS,
 )
 
-test('T9: who was stopped with the lock until it was taken from him neither spends nor writes', async () => {
+test('who was stopped with the lock until it was taken from him neither spends nor writes', async () => {
   const lock = { staleMs: 300, lockTimeoutMs: 5_000 }
   const store = fileTokenStore(root, lock)
   await store.replace(someTokens({ ...issuer.grant(), expires_at: 0 }))
@@ -129,7 +129,7 @@ test('T9: who was stopped with the lock until it was taken from him neither spen
   expect(issuer.reuses).toEqual([])
 }, 60_000)
 
-test('T9: who was stopped in the middle, and is woken when somebody signed out, brings nothing back', async () => {
+test('who was stopped in the middle, and is woken when somebody signed out, brings nothing back', async () => {
   const lock = { staleMs: 300, lockTimeoutMs: 5_000 }
   const store = fileTokenStore(root, lock)
   const before = someTokens({ ...issuer.grant(), expires_at: 0 })
@@ -299,7 +299,7 @@ async function renewedOnce() {
 }
 
 test(
-  `T9: 8 processes, killed and stopped at random for ${SIZE.nemesisMs / 1000} s, lose nothing and spend no token twice`,
+  `8 processes, killed and stopped at random for ${SIZE.nemesisMs / 1000} s, lose nothing and spend no token twice`,
   async () => {
     const { renewals } = SIZE
     const { deaths, strange } = await rage({ killsRenewals: false, renewals })
@@ -314,7 +314,7 @@ test(
 )
 
 test(
-  `T6, T9: the same with the processes of the renewals killed too: only what one of them had just been told is lost, and known as lost`,
+  `the same with the processes of the renewals killed too: only what one of them had just been told is lost, and known as lost`,
   async () => {
     const renewals = SIZE.renewals / 4
     const toll = await rage({ killsRenewals: true, renewals })

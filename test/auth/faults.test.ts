@@ -54,7 +54,7 @@ const ask = (store: TokenStore, rejected?: string) =>
 const FAULTS: Fault[] = ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EACCES', 'EMFILE']
 
 test.each(FAULTS)(
-  'T5: %s at any call of a renewal: no token is spent twice or for nothing, and none is lost',
+  '%s at any call of a renewal: no token is spent twice or for nothing, and none is lost',
   async (fault) => {
     const faulted = { unspent: [] as string[], spent: [] as string[] }
     for (let at = 1; ; at++) {
@@ -91,7 +91,7 @@ test.each(FAULTS)(
 
 const count = (names: string[], name: string) => names.filter((each) => each === name).length
 
-test.each(FAULTS)('T5: %s at any call of a sign-in: the old or the new is there', async (fault) => {
+test.each(FAULTS)('%s at any call of a sign-in: the old or the new is there', async (fault) => {
   for (let at = 1; ; at++) {
     const { dataDir, store, before } = await newRound()
     const after = someTokens({ email: 'new@example.com' })
@@ -111,7 +111,7 @@ test.each(FAULTS)('T5: %s at any call of a sign-in: the old or the new is there'
   }
 })
 
-test('T14: where a folder cannot be synced, all else goes as usual', async () => {
+test('where a folder cannot be synced, all else goes as usual', async () => {
   const outcomes: boolean[] = []
   for (let at = 1; ; at++) {
     const { dataDir, store } = await newRound()
@@ -129,7 +129,7 @@ test('T14: where a folder cannot be synced, all else goes as usual', async () =>
   expect(outcomes).toEqual([false, true, true, false, true])
 })
 
-test('T6: a renewal process that dies at any call loses nothing, but at the very first write of the answer', async () => {
+test('a renewal process that dies at any call loses nothing, but at the very first write of the answer', async () => {
   const lost: string[] = []
   let rounds = 0
   for (let at = 1; ; at++) {

@@ -34,7 +34,7 @@ test.each([
   ['only the code', CODE],
   ['only the code, with a newline', `\n${CODE}\n`],
   ['only the code, with NULs and a BOM', `\ufeff${CODE}\u0000`],
-])('C17: %s is taken', (_, text) => {
+])('%s is taken', (_, text) => {
   const pasted = readPasted(text, signIn)
 
   expect(pasted).toMatchObject({ status: 'code' })
@@ -60,20 +60,20 @@ test.each([
   ['an address without a query', 'http://127.0.0.1:1455/auth/callback', /neither/],
   ['a word', 'yes', /neither/],
   ['a shell command', '$(reboot)-aaaaaaaa', /neither/],
-])('C17: an address with %s is not taken', (_, text, why) => {
+])('an address with %s is not taken', (_, text, why) => {
   expect(readPasted(text, signIn)).toEqual({
     status: 'unusable',
     why: expect.stringMatching(why),
   })
 })
 
-test('C17: what cannot be used is never repeated on the screen', () => {
+test('what cannot be used is never repeated on the screen', () => {
   const pasted = readPasted(`${ADDRESS}x`, signIn)
 
   expect(JSON.stringify(pasted)).not.toContain(CODE)
 })
 
-test('C17: a refusal is taken for what it is, with the right state only', () => {
+test('a refusal is taken for what it is, with the right state only', () => {
   const refused = `http://127.0.0.1:1455/auth/callback?error=access_denied&state=${STATE}`
 
   expect(readPasted(refused, signIn)).toMatchObject({ status: 'refused', error: 'access_denied' })
@@ -128,7 +128,7 @@ test('a person signs in by the code alone', async () => {
   expect((await result).account_id).toBe('account-1')
 })
 
-test('C17: a paste that cannot be used is said, and the wait goes on', async () => {
+test('a paste that cannot be used is said, and the wait goes on', async () => {
   const { result } = begin((address) => [
     'hello',
     address.href.replace(/state=./, 'state='),
@@ -174,7 +174,7 @@ test('the browser wins over a person who types nothing, who is not asked any lon
   expect(isAskedStill).toBe(false)
 })
 
-test('C11: when both ports are taken, that is said, and a paste still signs in', async () => {
+test('when both ports are taken, that is said, and a paste still signs in', async () => {
   const holders = await Promise.all([0, 0].map(listening))
   const ports = holders.map((holder) => (holder.address() as AddressInfo).port)
   let opened = 0

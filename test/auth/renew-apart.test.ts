@@ -115,7 +115,7 @@ async function renewing() {
 }
 
 test.each(['SIGKILL', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-  'T6: a host, and its group, that %s ends before the answer is here: it is stored all the same',
+  'a host, and its group, that %s ends before the answer is here: it is stored all the same',
   async (signal) => {
     const before = await signedIn()
     const { pid, child, answer } = await renewing()
@@ -165,7 +165,7 @@ test.skipIf(process.platform !== 'linux')(
   },
 )
 
-test('T9: eight hosts that need a renewal at once ask for one, and start one process for it', async () => {
+test('eight hosts that need a renewal at once ask for one, and start one process for it', async () => {
   await signedIn()
   const eight = await Promise.all(Array.from({ length: 8 }, () => host()))
 
@@ -325,7 +325,7 @@ test.each([
   ['503 without a pause', 2, 503, undefined],
   ['503 with a pause of nothing', 2, 503, '0'],
   ['503 with a pause nobody can read', 2, 503, 'soon'],
-])('T13: after %s the service is asked %s time(s)', async (_, times, status, wait) => {
+])('after %s the service is asked %s time(s)', async (_, times, status, wait) => {
   const { access_token } = await signedIn()
   const headers = wait === undefined ? {} : { 'retry-after': wait }
   issuer.refreshReplies = [

@@ -89,7 +89,7 @@ async function answerTo({ refresh_token }: Tokens): Promise<Grant> {
   return (await response.json()) as Grant
 }
 
-test('T6: while the answer is awaited, the intent is on the disk, and the token itself is not', async () => {
+test('while the answer is awaited, the intent is on the disk, and the token itself is not', async () => {
   const before = await signedIn()
   let text = ''
   issuer.beforeRefreshAnswer = async () => {
@@ -107,7 +107,7 @@ test('T6: while the answer is awaited, the intent is on the disk, and the token 
   expect(leftovers()).toEqual([])
 })
 
-test('T6: the answer is on the disk as it came, before anything looks at it', async () => {
+test('the answer is on the disk as it came, before anything looks at it', async () => {
   const before = await signedIn()
   const body = `{ "access_token" :"\\u0061${'x'.repeat(3000)}",\n "more": [1] }`
   let text = ''
@@ -130,7 +130,7 @@ test('T6: the answer is on the disk as it came, before anything looks at it', as
   expect(JSON.parse(second)).toEqual({ status: 200, body, retryAfter: '7' })
 })
 
-test('T6, T7: an answer that a dead process had received is adopted, and nothing is sent', async () => {
+test('an answer that a dead process had received is adopted, and nothing is sent', async () => {
   const before = await signedIn()
   const answer = await answerTo(before)
   leave({ refreshToken: before.refresh_token, answer })
@@ -146,7 +146,7 @@ test('T6, T7: an answer that a dead process had received is adopted, and nothing
   expect(leftovers()).toEqual([])
 })
 
-test('T7: an answer is adopted though its file was opened to others', async () => {
+test('an answer is adopted though its file was opened to others', async () => {
   const before = await signedIn()
   const answer = await answerTo(before)
   chmodSync(leave({ refreshToken: before.refresh_token, answer }), 0o666)
@@ -154,7 +154,7 @@ test('T7: an answer is adopted though its file was opened to others', async () =
   expect((await ask()).access_token).toBe(answer.access_token)
 })
 
-test('T7: an answer that was stored already is not taken for a new one', async () => {
+test('an answer that was stored already is not taken for a new one', async () => {
   const before = await signedIn()
   issuer.rotates = false
   const { access_token, refresh_token, id_token } = before
@@ -190,7 +190,7 @@ const useless: [string, (before: Tokens) => void][] = [
       leave({ refreshToken: refresh_token, process: { pid: process.pid, host: 'elsewhere' } }),
   ],
 ]
-test.each(useless)('T7: what is left %s is discarded, and the token sent once', async (_, make) => {
+test.each(useless)('what is left %s is discarded, and the token sent once', async (_, make) => {
   const before = await signedIn()
   make(before)
 
@@ -202,7 +202,7 @@ test.each(useless)('T7: what is left %s is discarded, and the token sent once', 
   expect(leftovers()).toEqual([])
 })
 
-test('T7, T11: an answer for another account is refused, and then discarded', async () => {
+test('an answer for another account is refused, and then discarded', async () => {
   const before = await signedIn()
   issuer.account = { ...issuer.account, id: 'account-2' }
   leave({ refreshToken: before.refresh_token, answer: issuer.grant() })
@@ -213,7 +213,7 @@ test('T7, T11: an answer for another account is refused, and then discarded', as
   expect(leftovers()).toEqual([])
 })
 
-test('T6: an answer lost on the way: tried again once, known as lost, and never deleted', async () => {
+test('an answer lost on the way: tried again once, known as lost, and never deleted', async () => {
   const before = await signedIn()
   issuer.refreshReplies = ['lost']
 
@@ -236,7 +236,7 @@ const unreadable = {
   'JSON without a token': '{"hello":"canary"}',
 }
 test.each(Object.entries(unreadable))(
-  'T7: an answer of success that is %s is kept as it came; when the token then turns out to be spent, it is known as lost',
+  'an answer of success that is %s is kept as it came; when the token then turns out to be spent, it is known as lost',
   async (_, body) => {
     const before = await signedIn()
     await answerTo(before) // The service has taken the token.
@@ -257,7 +257,7 @@ test.each(Object.entries(unreadable))(
   },
 )
 
-test('T7: an answer of success that cannot be read, from a server in between: the next try renews', async () => {
+test('an answer of success that cannot be read, from a server in between: the next try renews', async () => {
   await signedIn()
   issuer.refreshReplies = [{ status: 200, text: '<html>Log in to this network</html>' }]
   await failure(ask())
@@ -271,7 +271,7 @@ test('T7: an answer of success that cannot be read, from a server in between: th
 test.each([
   ['who was the first to send the token', false, 'reused'],
   ['who repeated what had broken off', true, 'lost'],
-])('T6: a refusal that a dead process had received, %s', async (_, isRepeat, dead) => {
+])('a refusal that a dead process had received, %s', async (_, isRepeat, dead) => {
   const before = await signedIn()
   const text = JSON.stringify({ status: 401, body: '{"error":{"code":"refresh_token_reused"}}' })
   leave({ refreshToken: before.refresh_token, text, isRepeat })
@@ -282,7 +282,7 @@ test.each([
   expect(issuer.counts.refresh).toBe(0)
 })
 
-test('T6: a third try, after two that broke off, finds the sign-in revoked, and lost all the same', async () => {
+test('a third try, after two that broke off, finds the sign-in revoked, and lost all the same', async () => {
   const before = await signedIn()
   issuer.refreshReplies = ['lost', 'lost']
 
@@ -292,7 +292,7 @@ test('T6: a third try, after two that broke off, finds the sign-in revoked, and 
   expect(await store.read()).toEqual({ ...before, dead: 'lost' })
 })
 
-test('T6: a connection cut before the service did anything: the next attempt renews', async () => {
+test('a connection cut before the service did anything: the next attempt renews', async () => {
   await signedIn()
   issuer.refreshReplies = ['cut']
   await failure(ask())
@@ -303,7 +303,7 @@ test('T6: a connection cut before the service did anything: the next attempt ren
   expect(leftovers()).toEqual([])
 })
 
-test('T9: who has lost the lock before it sends does not send', async () => {
+test('who has lost the lock before it sends does not send', async () => {
   await signedIn()
 
   const update = store.update(async (current = someTokens(), spend) => {
@@ -320,7 +320,7 @@ test('T9: who has lost the lock before it sends does not send', async () => {
   expect(leftovers()).toEqual(['codex-tokens.json.lock'])
 })
 
-test('T9: who has lost the lock before it writes does not write', async () => {
+test('who has lost the lock before it writes does not write', async () => {
   const before = await signedIn()
 
   const update = store.update(async () => {
@@ -333,7 +333,7 @@ test('T9: who has lost the lock before it writes does not write', async () => {
   expect(leftovers()).toEqual([])
 })
 
-test('T9: a save that is overtaken between its check and its rename changes nothing', async () => {
+test('a save that is overtaken between its check and its rename changes nothing', async () => {
   await signedIn()
   writeFileSync(`${file}.of-the-one-who-was-stopped.tmp`, 'canary')
 
@@ -343,7 +343,7 @@ test('T9: a save that is overtaken between its check and its rename changes noth
   expect(leftovers()).toEqual([])
 })
 
-test('T15: an answer that was left does not bring back who has signed out', async () => {
+test('an answer that was left does not bring back who has signed out', async () => {
   const before = await signedIn()
   leave({ refreshToken: before.refresh_token, answer: await answerTo(before) })
 

@@ -97,7 +97,7 @@ test('updates wait for each other', async () => {
   expect((await store.read())?.last_refresh).toBe(10)
 })
 
-test('T3: a file and a folder that others may read are closed to them', async () => {
+test('a file and a folder that others may read are closed to them', async () => {
   put(JSON.stringify(someTokens()))
   chmodSync(file, 0o644)
   chmodSync(dataDir, 0o777)
@@ -109,7 +109,7 @@ test('T3: a file and a folder that others may read are closed to them', async ()
 })
 
 // Only root can give a file away.
-test.runIf(process.getuid?.() === 0)('T3: what belongs to another user is refused', async () => {
+test.runIf(process.getuid?.() === 0)('what belongs to another user is refused', async () => {
   put(JSON.stringify(someTokens()))
   chownSync(file, 12345, 12345)
 
@@ -120,7 +120,7 @@ test.runIf(process.getuid?.() === 0)('T3: what belongs to another user is refuse
 })
 
 test.each(['with a space', 'ünï', 'a:b', "quote's", 'x'.repeat(200)])(
-  'T14: a folder called %s does as well',
+  'a folder called %s does as well',
   async (name) => {
     const other = fileTokenStore(join(root, name, 'data'))
 
@@ -132,7 +132,7 @@ test.each(['with a space', 'ünï', 'a:b', "quote's", 'x'.repeat(200)])(
   },
 )
 
-test.skip('T14: NFS and a file system without case do as well (none can be mounted here)', () => {})
+test.skip('NFS and a file system without case do as well (none can be mounted here)', () => {})
 
 test('a look repairs nothing', () => {
   put(JSON.stringify(someTokens()))
@@ -159,39 +159,36 @@ test.each([
   ['with an expiry that is text', JSON.stringify({ ...someTokens(), expires_at: 'canary' })],
   ['with an expiry before time', JSON.stringify({ ...someTokens(), expires_at: -1 })],
   ['with an expiry beyond time', JSON.stringify({ ...someTokens(), expires_at: 1e308 })],
-])(
-  'T1, T2: a file that is %s is named, not shown, and set aside by who may write',
-  async (_, content) => {
-    const attempts = [
-      () => store.read(),
-      () => store.update(async () => someTokens()),
-      () => fileTokenStore(dataDir).read(),
-    ]
+])('a file that is %s is named, not shown, and set aside by who may write', async (_, content) => {
+  const attempts = [
+    () => store.read(),
+    () => store.update(async () => someTokens()),
+    () => fileTokenStore(dataDir).read(),
+  ]
 
-    for (const attempt of attempts) {
-      put(content)
-      chmodSync(file, 0o644)
-      const looked = await failure(Promise.resolve().then(store.peek))
-      expect(looked).toMatchObject({ code: 'tokens-invalid' })
-      expect(String(looked)).toContain(`${file} is damaged`)
-      expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
+  for (const attempt of attempts) {
+    put(content)
+    chmodSync(file, 0o644)
+    const looked = await failure(Promise.resolve().then(store.peek))
+    expect(looked).toMatchObject({ code: 'tokens-invalid' })
+    expect(String(looked)).toContain(`${file} is damaged`)
+    expect(readdirSync(dataDir)).toEqual(['codex-tokens.json'])
 
-      const error = await failure(attempt())
+    const error = await failure(attempt())
 
-      const aside = store.setAside() ?? ''
-      expect(readdirSync(dataDir)).toEqual([basename(aside)])
-      expect(readFileSync(aside).equals(Buffer.from(content))).toBe(true)
-      expect(modeOf(aside)).toBe(0o600)
-      expect(error).toMatchObject({ code: 'tokens-invalid' })
-      expect(String(error)).toContain(`${file} was damaged`)
-      expect(String(error)).toContain(`is now ${aside}. Sign in again`)
-      expect(inspected(looked) + inspected(error)).not.toContain('canary')
-      rmSync(aside)
-    }
-  },
-)
+    const aside = store.setAside() ?? ''
+    expect(readdirSync(dataDir)).toEqual([basename(aside)])
+    expect(readFileSync(aside).equals(Buffer.from(content))).toBe(true)
+    expect(modeOf(aside)).toBe(0o600)
+    expect(error).toMatchObject({ code: 'tokens-invalid' })
+    expect(String(error)).toContain(`${file} was damaged`)
+    expect(String(error)).toContain(`is now ${aside}. Sign in again`)
+    expect(inspected(looked) + inspected(error)).not.toContain('canary')
+    rmSync(aside)
+  }
+})
 
-test('T1: once it is set aside, nobody is signed in, and a good copy put back is', async () => {
+test('once it is set aside, nobody is signed in, and a good copy put back is', async () => {
   put('{"torn')
   await failure(store.read())
 
@@ -202,7 +199,7 @@ test('T1: once it is set aside, nobody is signed in, and a good copy put back is
   expect(store.setAside()).toBeDefined()
 })
 
-test('T1: what a renewal left behind stays when the file is set aside', async () => {
+test('what a renewal left behind stays when the file is set aside', async () => {
   put('{"torn')
   writeFileSync(`${file}.1.renewal`, '{"an answer that a good copy can take up"}', { mode: 0o600 })
 
@@ -211,7 +208,7 @@ test('T1: what a renewal left behind stays when the file is set aside', async ()
   expect(readdirSync(dataDir)).toContain('codex-tokens.json.1.renewal')
 })
 
-test('T1: a file that was damaged for a moment only is not set aside', async () => {
+test('a file that was damaged for a moment only is not set aside', async () => {
   put('{"torn')
   const release = await holdFileLock(`${file}.lock`, { timeoutMs: 0, code: 'internal' })
 
@@ -250,7 +247,7 @@ const strange: [string, () => void][] = [
   ['a folder', () => mkdirSync(file)],
   ['a FIFO', () => execFileSync('mkfifo', [file])],
 ]
-test.each(strange)('T4: %s is refused, and nothing is written through it', async (_, make) => {
+test.each(strange)('%s is refused, and nothing is written through it', async (_, make) => {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   writeFileSync(join(root, 'elsewhere'), JSON.stringify(someTokens()))
   make()
@@ -290,7 +287,7 @@ test('a save makes a new file and never writes into the old one', async () => {
   expect(readFileSync(join(root, 'kept'), 'utf8')).toContain('first@example.com')
 })
 
-test('T5: nothing is spent when there is no room to save the result', async () => {
+test('nothing is spent when there is no room to save the result', async () => {
   await store.replace(someTokens({ email: 'kept@example.com', expires_at: 0 }))
 
   // A process that may write 8 KB to a file is as good as a full disk, and needs no mount.
@@ -312,7 +309,7 @@ const canMount = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/m
 test.runIf(canMount).each([
   ['a disk that is full', 'head -c 1M /dev/zero > "$1/filling" || true', 'ENOSPC'],
   ['a disk that is read-only', 'mount -o remount,ro "$1"', 'EROFS'],
-])('T5: with %s nothing is sent', async (_, make, code) => {
+])('with %s nothing is sent', async (_, make, code) => {
   await store.replace(someTokens({ expires_at: 0 }))
   const mount = `set -e; mount -t tmpfs -o size=64k,mode=0700 none "$1"; cp "$2" "$1/codex-tokens.json"; ${make}`
   const renew = 'exec "$0" "$3" ask "$4"'

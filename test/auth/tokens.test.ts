@@ -60,7 +60,7 @@ test.each([
       '{"__proto__":{"email":"x"},"https://api.openai.com/auth":{"__proto__":{"chatgpt_account_id":"x"}}}',
     ),
   ],
-])('C16: an id token with %s names nobody', (_, jwt) => {
+])('an id token with %s names nobody', (_, jwt) => {
   expect(identityOf(jwt)).toEqual({})
   expect(Object.keys(Object.prototype)).toEqual([])
 })

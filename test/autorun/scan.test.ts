@@ -464,13 +464,13 @@ describe('a link', () => {
 })
 
 describe('hostile things in the place of a file', () => {
-  test.skipIf(process.platform === 'win32')('F3: a FIFO does not hold us', () => {
+  test.skipIf(process.platform === 'win32')('a FIFO does not hold us', () => {
     const act = () => execFileSync('mkfifo', [join(work, '.envrc'), join(work, 'package.json')])
 
     expect(changedBy(act).sort()).toEqual(['.envrc', 'package.json'])
   })
 
-  test('F3: a sparse file of a terabyte is told by its size and times', () => {
+  test('a sparse file of a terabyte is told by its size and times', () => {
     put('.envrc')
 
     expect(changedBy(() => truncateSync(join(work, '.envrc'), 2 ** 40))).toEqual(['.envrc'])
@@ -524,7 +524,7 @@ describe('a large workspace', () => {
     expect(Math.min(...Array.from({ length: 10 }, tookMs))).toBeLessThan(50)
   })
 
-  test('F6: the well-known names are found among a flood of files, in bounded time', () => {
+  test('the well-known names are found among a flood of files, in bounded time', () => {
     flood(work, isFull ? 100_000 : 12_000)
     const before = scan(work)
 
@@ -542,7 +542,7 @@ describe('a large workspace', () => {
     ])
   })
 
-  test('F6: folders that matter are looked into before any number of others', () => {
+  test('folders that matter are looked into before any number of others', () => {
     for (let i = 0; i < 1100; i++) mkdirSync(join(work, `packages/p${i}`), { recursive: true })
 
     const act = () => {

@@ -34,7 +34,7 @@ test.each<[string, 'cut' | 'reset' | 'end']>([
   ['reset', 'reset'],
   ['ended as if it were whole', 'end'],
 ])(
-  `S4: wherever an answer is %s (each ${SIZE.stride}. byte), the run ends as without it, and each tool has run once`,
+  `wherever an answer is %s (each ${SIZE.stride}. byte), the run ends as without it, and each tool has run once`,
   async (what, kind) => {
     const everywhere = bench.lengths.flatMap((length, answer) =>
       // Also behind the last byte: an answer that is whole may be followed by a broken connection.
@@ -95,7 +95,7 @@ test(
 
 // The two that wait most do so at the same time.
 test.concurrent(
-  'S4: when every answer breaks off, the run ends with a typed error, and is completed when it goes on',
+  'when every answer breaks off, the run ends with a typed error, and is completed when it goes on',
   async () => {
     const random = randomFrom(seed)
     const longest = Math.max(...bench.lengths)

@@ -137,7 +137,7 @@ describe.skipIf(!hasScript)('a chat in a terminal', () => {
     expect(readSession(home.dataDir, 'mine').at(-1)).toMatchObject({ status: 'interrupted' })
   })
 
-  test('F12: has many runs in one session, until its input ends (Ctrl-D)', async () => {
+  test('has many runs in one session, until its input ends (Ctrl-D)', async () => {
     server.play(textAnswer('One.'), textAnswer('Two.'))
     const chat = openChat()
 

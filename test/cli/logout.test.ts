@@ -48,7 +48,7 @@ test('signing out revokes the refresh token and removes the file', async () => {
   expect(readdirSync(dataDir)).toEqual([])
 })
 
-test('T15: signing out during a renewal waits for it, and revokes what it brought', async () => {
+test('signing out during a renewal waits for it, and revokes what it brought', async () => {
   const before = await put()
   const after = { ...before, ...issuer.grant() }
   let answer: () => void = () => {}

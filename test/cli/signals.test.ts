@@ -54,7 +54,7 @@ test.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
   ['SIGHUP', 129],
-] as const)('F12: %s ends a run in good order, with exit code %i', async (signal, exitCode) => {
+] as const)('%s ends a run in good order, with exit code %i', async (signal, exitCode) => {
   const running = await runInside('true', '--json')
 
   running.child.kill(signal)
@@ -66,7 +66,7 @@ test.each([
   await expectNothingLeft()
 })
 
-test('F12: a second Ctrl-C ends at once what the first cannot', async () => {
+test('a second Ctrl-C ends at once what the first cannot', async () => {
   // A stopped agent hears nothing: it would take the five seconds that an interruption may take.
   const running = await runInside('kill -STOP $(ps -o ppid= -p $PPID)')
   const stopping = said(running, 'Stopping')

@@ -463,7 +463,7 @@ describe.concurrent('the runs of a conversation', () => {
     expect(Object.keys(outputsSent(server, 1))).toEqual(['a'])
   })
 
-  test('S12: can go on after the turn limit, with every call answered', async (t) => {
+  test('can go on after the turn limit, with every call answered', async (t) => {
     const limits = { maxTurns: 1 }
     const script = [callsAnswer(['bash', { command: 'echo one' }]), textAnswer()]
     const { agent, server } = await start(t, script, { limits })

@@ -192,7 +192,7 @@ describe.concurrent('final at the first answer, as for the official client', () 
     ],
   ]
 
-  test.for(cases)('S5: %s: %s', async ([name, , error], t) => {
+  test.for(cases)('%s: %s', async ([name, , error], t) => {
     const { agent, finished, server, recorded } = await replay(t, name)
 
     expect(server.requests).toHaveLength(recorded.requests)
@@ -335,7 +335,7 @@ describe.concurrent('hostile answers', () => {
     ['0', 0],
     ['-1', undefined],
     ['soon', undefined],
-  ] as const)('a Retry-After of %j is a wait of %s (S8)', async ([value, delayMs], t) => {
+  ] as const)('a Retry-After of %j is a wait of %s', async ([value, delayMs], t) => {
     const scene = await play(t, [{ status: 503, headers: { 'retry-after': value } }, textAnswer()])
 
     if (delayMs === undefined) expectBackoff(delaysOf(scene))
@@ -343,7 +343,7 @@ describe.concurrent('hostile answers', () => {
     expect(scene.finished.status).toBe('done')
   })
 
-  test('a Retry-After of 31 years ends the run, and says until when (S8)', async (t) => {
+  test('a Retry-After of 31 years ends the run, and says until when', async (t) => {
     const { finished, server } = await play(t, [
       { status: 503, headers: { 'retry-after': '1000000000' } },
     ])
@@ -352,7 +352,7 @@ describe.concurrent('hostile answers', () => {
     expect(new Date(finished.error?.retryAt ?? 0).getFullYear()).toBeGreaterThan(2050)
   })
 
-  test('a rate limit with a Retry-After that says nothing is final (S8)', async (t) => {
+  test('a rate limit with a Retry-After that says nothing is final', async (t) => {
     const { finished, server } = await play(t, [
       { status: 429, headers: { 'retry-after': '-1' }, body: { detail: 'Too many' } },
     ])
@@ -361,7 +361,7 @@ describe.concurrent('hostile answers', () => {
     expect(finished.error).toMatchObject({ code: 'rate-limited' })
   })
 
-  test('a page with status 200 is the one of a portal, not an answer (S9)', async (t) => {
+  test('a page with status 200 is the one of a portal, not an answer', async (t) => {
     const { finished, server } = await play(t, [
       {
         headers: { 'content-type': 'text/html' },
@@ -374,7 +374,7 @@ describe.concurrent('hostile answers', () => {
     expect(finished.error).toMatchObject({ code: 'model-unreachable', message })
   })
 
-  test('a flood of headers is told as what it is, and tried again (S9)', async (t) => {
+  test('a flood of headers is told as what it is, and tried again', async (t) => {
     const flood = Object.fromEntries(
       Array.from({ length: 100 }, (_, index) => [`x-flood-${index}`, 'x'.repeat(1000)]),
     )

@@ -281,7 +281,7 @@ describe.concurrent('silence', () => {
     })
   const answer = (response: ServerResponse) => void response.end(textAnswer().body)
 
-  test('S4: before the first event ends an attempt, whatever comments come', async (t) => {
+  test('before the first event ends an attempt, whatever comments come', async (t) => {
     const endpoint = await serveByHand(t, [comments, answer])
     const limits = { firstEventMs: 1_000, streamIdleMs: 15_000 }
     const { agent, finished } = await play(t, [], { endpoint, limits })
@@ -316,7 +316,7 @@ describe.concurrent('silence', () => {
     expect(eventsOf(agent, 'retry')).toMatchObject([{ reason: { code: 'stream-cut' } }])
   })
 
-  test('S5: is broken by any event, also one that means nothing to us', async (t) => {
+  test('is broken by any event, also one that means nothing to us', async (t) => {
     const endpoint = await serveByHand(t, [
       async (response) => {
         for (let count = 0; count < 8; count++) {

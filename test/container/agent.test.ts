@@ -214,7 +214,7 @@ describe('SIGUSR1', linux, () => {
   })
 })
 
-describe('J4: a workspace', () => {
+describe('a workspace', () => {
   test.each([
     ['that is missing', '/nonexistent/work', 'cannot be found'],
     ['that is a file', '/etc/passwd', 'is not a folder'],

@@ -66,7 +66,7 @@ describe.concurrent('the outcome of a command', () => {
     )
   })
 
-  test('F8: does not wait for input', async (t) => {
+  test('does not wait for input', async (t) => {
     const result = await startWorker(t).call('bash', { command: 'cat; read x; echo "at its end"' })
 
     expect(printed(result)).toBe('at its end\n')
@@ -125,7 +125,7 @@ describe.concurrent('a command line', () => {
 })
 
 describe.concurrent('a long output', () => {
-  test('F6: is clipped to head and tail', async (t) => {
+  test('is clipped to head and tail', async (t) => {
     const limits = { toolOutputBytes: 1000 }
     const command = 'echo first; yes | head -c 50000000; echo; echo last'
     const result = await startWorker(t).call('bash', { command }, limits)
@@ -137,7 +137,7 @@ describe.concurrent('a long output', () => {
     expect(printed(result).length).toBeLessThan(1100)
   })
 
-  test('F6: without end is ended by the timeout, with what there was', async (t) => {
+  test('without end is ended by the timeout, with what there was', async (t) => {
     const limits = { toolOutputBytes: 1000, toolMs: 500 }
     const result = await startWorker(t).call(
       'bash',
@@ -153,7 +153,7 @@ describe.concurrent('a long output', () => {
 describe.concurrent('what a command starts', linux, () => {
   const tree = 'sleep 60 & echo $!; (sleep 60 & echo $!; trap "" TERM HUP INT; sleep 60) & echo $!;'
 
-  test('F6: ends with it', async (t) => {
+  test('ends with it', async (t) => {
     const command = 'for i in $(seq 200); do sleep 60 & done; jobs -p; exit 0'
     const result = await startWorker(t).call('bash', { command }, { toolOutputBytes: 100_000 })
 
@@ -162,7 +162,7 @@ describe.concurrent('what a command starts', linux, () => {
     await expectGone(pids(result))
   })
 
-  test('F7: ends when the time is up', async (t) => {
+  test('ends when the time is up', async (t) => {
     const command = `${tree} sleep 60`
     const result = await startWorker(t).call('bash', { command, timeout_ms: 400 })
 
@@ -171,7 +171,7 @@ describe.concurrent('what a command starts', linux, () => {
     await expectGone(pids(result))
   })
 
-  test('F7: cannot have more time than the limit', async (t) => {
+  test('cannot have more time than the limit', async (t) => {
     const command = 'echo $$; sleep 60'
     const result = await startWorker(t).call(
       'bash',
@@ -198,7 +198,7 @@ describe.concurrent('what a command starts', linux, () => {
     expect((await worker.call('bash', { command: 'sleep 0.2' })).ok).toBe(true)
   })
 
-  test('F7: does not hold the call when it has left the group and keeps the pipes', async (t) => {
+  test('does not hold the call when it has left the group and keeps the pipes', async (t) => {
     const daemon = `setsid sh -c 'touch left; exec sleep 30' & disown`
     const command = `${daemon}; until [ -e left ]; do sleep 0.01; done; echo $!`
     const result = await startWorker(t).call('bash', { command })
@@ -210,7 +210,7 @@ describe.concurrent('what a command starts', linux, () => {
     process.kill(pid)
   })
 
-  test('F7: ends with the worker, when the agent is gone', async (t) => {
+  test('ends with the worker, when the agent is gone', async (t) => {
     const worker = startWorker(t)
     const file = join(worker.workspace, 'pid')
     const call = worker.call('bash', { command: `${tree} echo $$ > pid; sleep 60` })

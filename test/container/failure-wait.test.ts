@@ -35,7 +35,7 @@ describe('Retry-After', () => {
     expect(retryAfterMs(value, NOW)).toBe(ms)
   })
 
-  test('whatever it holds is a wait or nothing (S8)', () => {
+  test('whatever it holds is a wait or nothing', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.double().map(String)), (value) => {
         const ms = retryAfterMs(value, NOW) ?? 0

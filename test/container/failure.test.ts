@@ -91,7 +91,7 @@ describe('what the user reads', () => {
     )
   })
 
-  test('S9: a body that is no text is not shown', () => {
+  test('a body that is no text is not shown', () => {
     const compressed = gzipSync('a reason').toString('utf8')
 
     expect(refused(500, compressed).message).toBe(
@@ -179,7 +179,7 @@ describe('the wait', () => {
     },
   )
 
-  test('S8: a time that is too far away for a date is no time', () => {
+  test('a time that is too far away for a date is no time', () => {
     const { retryAt } = refused(503, '', { 'retry-after': '9'.repeat(300) })
 
     expect(new Date(retryAt ?? Number.NaN).getFullYear()).toBeGreaterThan(2100)

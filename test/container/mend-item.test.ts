@@ -44,7 +44,7 @@ test.each(['msg_1', 'fc_1 x', `fc_${'x'.repeat(62)}`, 'fc_taken', 7])(
   },
 )
 
-test('S6: an item that comes twice in an answer, or again after it broke off, is taken once', () => {
+test('an item that comes twice in an answer, or again after it broke off, is taken once', () => {
   const once = mender()
   for (const item of [call, message, reasoning]) {
     expect(once.repair(item)).toEqual({ item })
@@ -56,7 +56,7 @@ test('S6: an item that comes twice in an answer, or again after it broke off, is
   expect(once.repair(message).item?.id).not.toBe('msg_1')
 })
 
-test('S6: a call gets an id of its own when it has none, or that of an earlier call', () => {
+test('a call gets an id of its own when it has none, or that of an earlier call', () => {
   const { call_id: _, ...unanswerable } = call
 
   for (const item of [unanswerable, { ...call, call_id: '' }, { ...call, call_id: 7 }, call]) {
@@ -66,7 +66,7 @@ test('S6: a call gets an id of its own when it has none, or that of an earlier c
   }
 })
 
-test('S6: an id that the service would refuse for its length becomes a shorter one, always the same', () => {
+test('an id that the service would refuse for its length becomes a shorter one, always the same', () => {
   const long = { ...call, call_id: 'x'.repeat(65) }
 
   const { item, repair } = mender().repair(long)
@@ -77,7 +77,7 @@ test('S6: an id that the service would refuse for its length becomes a shorter o
   expect(mender().repair({ ...call, call_id: 'x'.repeat(64) }).repair).toBeUndefined()
 })
 
-test('S6: a call whose name or arguments the service would not take back is put right', () => {
+test('a call whose name or arguments the service would not take back is put right', () => {
   const { arguments: _, ...silent } = call
 
   expect(mender().repair({ ...call, name: 'functions.bash' }).item?.name).toBe('functions_bash')

@@ -87,7 +87,7 @@ describe.concurrent('what is no text file', () => {
     ['a path of another type', { path: ['lines'] }, '"path" must be a string'],
     ['an offset of zero', { path: 'lines', offset: 0 }, '"offset" must be an integer'],
     ['a limit that is text', { path: 'lines', limit: '1' }, '"limit" must be an integer'],
-  ] as const)('F1, F3: is refused at once: %s', async ([, args, message], t) => {
+  ] as const)('is refused at once: %s', async ([, args, message], t) => {
     const worker = startWorker(t)
     const at = (name: string) => join(worker.workspace, name)
     mkdirSync(at('folder'))
@@ -109,7 +109,7 @@ describe.concurrent('what is no text file', () => {
     expect(result.summary).not.toContain('\n')
   })
 
-  test('F3: is refused at once: a socket', async (t) => {
+  test('is refused at once: a socket', async (t) => {
     const worker = startWorker(t)
     const server = createServer().listen(join(worker.workspace, 'socket'))
     t.onTestFinished(() => void server.close())

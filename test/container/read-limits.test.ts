@@ -232,7 +232,7 @@ describe('whatever comes is read, or left aside', () => {
     fc.constant(undefined),
   )
 
-  test('headers (S9)', () => {
+  test('headers', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(name, value), { maxLength: 60 }), (pairs) => {
         valid(readLimits(Object.fromEntries(pairs), NOW))

@@ -96,7 +96,7 @@ test('a success gives back the number and the time', () => {
   expect(policy.next(aFailure())).toEqual({ attempt: 1, delayMs: 200 })
 })
 
-test('S8: no row of failures keeps a run longer than the bounds', () => {
+test('no row of failures keeps a run longer than the bounds', () => {
   const failures = fc.array(
     fc.record({
       waitMs: fc.option(fc.oneof(fc.nat(), fc.nat({ max: MAX_WAIT_MS })), { nil: undefined }),

@@ -107,7 +107,7 @@ describe('the reader of the container agrees with the schema of the host', () =>
   })
 
   test.each(pathsOf(request).map((path) => [path.join('.') || 'the whole line', path] as const))(
-    'J3: on %s, whatever stands there',
+    'on %s, whatever stands there',
     (_, path) => {
       for (const value of values) {
         const line = JSON.stringify(changed(request, [...path], value)) ?? ''
@@ -240,33 +240,30 @@ describe.concurrent('a first line that is no request ends the script at once', (
     line.replace('"history":[', `"history":[{"type":"x","deep":${item}},`)
 
   test.for([
-    ['J1: an empty line', ''],
-    ['J1: blanks', ' \t '],
-    ['J1: half of it', line.slice(0, line.length / 2)],
-    ['J1: two documents', line + line],
-    ['J1: a document and garbage', `${line} x`],
-    ['J1: garbage', `${TOKEN}\u0000\u001b[31m`],
-    ['J1: a byte order mark', `\uFEFF${line}`],
-    ['J1: UTF-16', Buffer.from(line, 'utf16le')],
-    ['J1: a string', JSON.stringify(line)],
-    ['J1: null', 'null'],
-    ['J1: a list of it', `[${line}]`],
-    ['J1: depth without end', '['.repeat(1e5)],
-    ['J1: depth of lists', inside('[', ']')],
-    ['J1: depth inside an item', withHistory(inside('[', ']'))],
-    [
-      'J1: depth of objects inside an item',
-      withHistory(`${'{"a":'.repeat(1e5)}1${'}'.repeat(1e5)}`),
-    ],
-    ['J1: __proto__ instead of fields', `{"__proto__":${line}}`],
-    ['J1: constructor instead of fields', `{"constructor":${line},"prototype":${line}}`],
-    ['J1: secrets by __proto__', line.replace(/"secrets":(\{.*?\})/, '"secrets":{"__proto__":$1}')],
-    ['J1: a field twice, the second wrong', line.replace(/\}$/, ',"secrets":7}')],
-    ['J3: another version', line.replace('"version":1', '"version":2')],
-    ['J3: a version that is text', line.replace('"version":1', '"version":"1"')],
-    ['J3: a newline in the token', line.replaceAll(TOKEN, `${TOKEN}\\n`)],
-    ['J3: CRLF and a header in the token', line.replaceAll(TOKEN, `${TOKEN}\\r\\nhost: x`)],
-    ['J3: a blank in the token', line.replaceAll(TOKEN, `${TOKEN} ${TOKEN}`)],
+    ['an empty line', ''],
+    ['blanks', ' \t '],
+    ['half of it', line.slice(0, line.length / 2)],
+    ['two documents', line + line],
+    ['a document and garbage', `${line} x`],
+    ['garbage', `${TOKEN}\u0000\u001b[31m`],
+    ['a byte order mark', `\uFEFF${line}`],
+    ['UTF-16', Buffer.from(line, 'utf16le')],
+    ['a string', JSON.stringify(line)],
+    ['null', 'null'],
+    ['a list of it', `[${line}]`],
+    ['depth without end', '['.repeat(1e5)],
+    ['depth of lists', inside('[', ']')],
+    ['depth inside an item', withHistory(inside('[', ']'))],
+    ['depth of objects inside an item', withHistory(`${'{"a":'.repeat(1e5)}1${'}'.repeat(1e5)}`)],
+    ['__proto__ instead of fields', `{"__proto__":${line}}`],
+    ['constructor instead of fields', `{"constructor":${line},"prototype":${line}}`],
+    ['secrets by __proto__', line.replace(/"secrets":(\{.*?\})/, '"secrets":{"__proto__":$1}')],
+    ['a field twice, the second wrong', line.replace(/\}$/, ',"secrets":7}')],
+    ['another version', line.replace('"version":1', '"version":2')],
+    ['a version that is text', line.replace('"version":1', '"version":"1"')],
+    ['a newline in the token', line.replaceAll(TOKEN, `${TOKEN}\\n`)],
+    ['CRLF and a header in the token', line.replaceAll(TOKEN, `${TOKEN}\\r\\nhost: x`)],
+    ['a blank in the token', line.replaceAll(TOKEN, `${TOKEN} ${TOKEN}`)],
   ] as const)('%s', async ([, first]) => {
     const server = await startModelServer([])
     const text =
@@ -277,13 +274,13 @@ describe.concurrent('a first line that is no request ends the script at once', (
     expect(server.requests).toEqual([])
   })
 
-  test('J2: stdin that closes before a line, and in the middle of one', async () => {
+  test('stdin that closes before a line, and in the middle of one', async () => {
     expectRefused(await answerTo([], { end: true }))
     expectRefused(await answerTo([line], { end: true }))
   })
 })
 
-describe('J2: a first line that does not come', () => {
+describe('a first line that does not come', () => {
   test.each([
     ['at all', 0],
     ['at a byte per second', 1000],
@@ -316,7 +313,7 @@ describe('J2: a first line that does not come', () => {
 
 // By itself: it takes a second of both processors.
 test.skipIf(process.platform !== 'linux')(
-  'J1: a line of 300 MB is given up in bounded memory',
+  'a line of 300 MB is given up in bounded memory',
   async () => {
     const megabyte = Buffer.alloc(1024 * 1024, TOKEN)
     const ended = await answerTo(['{"prompt":"', ...Array(300).fill(megabyte), '"}\n'])

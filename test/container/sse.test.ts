@@ -84,7 +84,7 @@ const short =
   '\uFEFFdata: ä€\r\n\r\n: ☃\ndata:😀\rdata\r\r\ndata: two\ndata: lines\n\ndata: torn 😀'
 
 describe('events are those of the standard', () => {
-  test('S1: for any stream, cut anywhere', async () => {
+  test('for any stream, cut anywhere', async () => {
     const cuts = fc.array(fc.nat(), { maxLength: 8 })
     await fc.assert(
       fc.asyncProperty(fc.oneof(stream, noise), cuts, async (bytes, places) => {
@@ -95,7 +95,7 @@ describe('events are those of the standard', () => {
   })
 
   // Small streams of what can go wrong at a cut; there are more than enough of them in a second.
-  test('S2: and those of another parser, in many streams', { timeout: 120_000 }, async () => {
+  test('and those of another parser, in many streams', { timeout: 120_000 }, async () => {
     const piece = fc.constantFrom(
       ...[
         'data:',
@@ -137,7 +137,7 @@ describe('events are those of the standard', () => {
     }
   })
 
-  test('S1: for every single cut, and byte by byte', async () => {
+  test('for every single cut, and byte by byte', async () => {
     const bytes = Buffer.from(short)
     const events = ['ä€', '😀\n', 'two\nlines']
     expect(reference(bytes)).toEqual(events)
@@ -152,7 +152,7 @@ describe('events are those of the standard', () => {
     ['its last line has no end', 'data: x\n\ndata: y'],
     ['its blank line is missing', 'data: x\n\ndata: y\n'],
     ['its blank line is missing after a CRLF', 'data: x\r\n\r\ndata: y\r\n'],
-  ])('S2, S4: an event is not delivered when %s', async (_, bytes) => {
+  ])('an event is not delivered when %s', async (_, bytes) => {
     expect(await read([Buffer.from(bytes)])).toEqual(['x'])
   })
 })
@@ -169,7 +169,7 @@ describe('what no honest service sends', () => {
     ['one line without end', chunk],
     ['lines without end', Buffer.from('data: x\n'.repeat(8 * 1024))],
     ['comments without end', Buffer.from(`:${'x'.repeat(64 * 1024)}\r`)],
-  ])('S3: %s are given up at the limit', async (_, bytes) => {
+  ])('%s are given up at the limit', async (_, bytes) => {
     const source = streamOf(endless(bytes))
 
     const reading = (async () => {
@@ -191,7 +191,7 @@ describe('what no honest service sends', () => {
     ['LF', '\n'],
     ['CRLF', '\r\n'],
     ['CR', '\r'],
-  ])('S3: a million empty lines are read in no time (%s)', async (_, end) => {
+  ])('a million empty lines are read in no time (%s)', async (_, end) => {
     const lines = Buffer.from(`data: x${end}${end.repeat(1e6)}`)
     const worked = workTime()
 

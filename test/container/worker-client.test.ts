@@ -55,7 +55,7 @@ describe.concurrent('a worker that is lost', linux, () => {
     expect(lastOutput(server, 6)).toContain('back')
   })
 
-  test('F7: is replaced when it is stopped and its time is up, and what it runs ends', async (t) => {
+  test('is replaced when it is stopped and its time is up, and what it runs ends', async (t) => {
     const limits = { toolMs: 1000 }
     const { finished, server, workspace } = await play(
       t,

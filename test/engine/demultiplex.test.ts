@@ -28,7 +28,7 @@ test('any frames give the same two outputs, wherever the bytes are cut', async (
   )
 })
 
-test('J6: bytes that come one by one give the same outputs', async () => {
+test('bytes that come one by one give the same outputs', async () => {
   const frames: Frame[] = [
     [1, Buffer.from('out\n')],
     [2, Buffer.from('err\n')],
@@ -41,7 +41,7 @@ test('J6: bytes that come one by one give the same outputs', async () => {
   expect(outputs).toEqual({ stdout: Buffer.from('out\nmore\n'), stderr: Buffer.from('err\n') })
 })
 
-test.each([0, 1, 2, 3, 4, 5, 6, 7, 8])('J6: a header may be cut after its byte %i', async (at) => {
+test.each([0, 1, 2, 3, 4, 5, 6, 7, 8])('a header may be cut after its byte %i', async (at) => {
   const first = wire([2, Buffer.from('first')])
   const bytes = Buffer.concat([first, wire([1, Buffer.from('second')])])
 
@@ -50,7 +50,7 @@ test.each([0, 1, 2, 3, 4, 5, 6, 7, 8])('J6: a header may be cut after its byte %
   expect(outputs).toEqual({ stdout: Buffer.from('second'), stderr: Buffer.from('first') })
 })
 
-test('J6: an empty frame is none', async () => {
+test('an empty frame is none', async () => {
   const empty: Frame = [1, Buffer.alloc(0)]
   const bytes = Buffer.concat([empty, empty, [2, Buffer.from('a')] as Frame, empty].map(wire))
 
@@ -62,13 +62,13 @@ test('J6: an empty frame is none', async () => {
 test.each([
   ['a header', Buffer.from([1, 0, 0, 0, 0])],
   ['a payload', wire([1, Buffer.from('abc')]).subarray(0, -1)],
-])('J6: a stream that breaks off inside %s ends there', async (_, last) => {
+])('a stream that breaks off inside %s ends there', async (_, last) => {
   const outputs = await outputsOf([wire([1, Buffer.from('whole ')]), last])
 
   expect(String(outputs.stdout)).toMatch(/^whole (ab)?$/)
 })
 
-test('J6: no memory is set aside for what a header claims', async () => {
+test('no memory is set aside for what a header claims', async () => {
   const before = process.memoryUsage().arrayBuffers
   let most = 0
   const claim = Buffer.from([1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff])
@@ -86,23 +86,17 @@ test('J6: no memory is set aside for what a header claims', async () => {
   expect(most).toBeLessThan(8 * 1024 * 1024)
 })
 
-test.each([0, 3, 255, 'H'.charCodeAt(0)])(
-  'J6: a frame for stream %i is an error',
-  async (stream) => {
-    const bytes = Buffer.concat([
-      wire([1, Buffer.from('good')]),
-      wire([stream, Buffer.from('bad')]),
-    ])
-    const { stdout, stderr, sink } = collector()
+test.each([0, 3, 255, 'H'.charCodeAt(0)])('a frame for stream %i is an error', async (stream) => {
+  const bytes = Buffer.concat([wire([1, Buffer.from('good')]), wire([stream, Buffer.from('bad')])])
+  const { stdout, stderr, sink } = collector()
 
-    const outcome = demultiplex(chunks([bytes]), { stdout, stderr })
+  const outcome = demultiplex(chunks([bytes]), { stdout, stderr })
 
-    await expect(outcome).rejects.toThrow(StreamFormatError)
-    stdout.end()
-    stderr.end()
-    expect(String((await sink).stdout)).toBe('good')
-  },
-)
+  await expect(outcome).rejects.toThrow(StreamFormatError)
+  stdout.end()
+  stderr.end()
+  expect(String((await sink).stdout)).toBe('good')
+})
 
 test('a source that fails is an error, and what came before is handed on', async () => {
   const { stdout, stderr, sink } = collector()

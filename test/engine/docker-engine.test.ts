@@ -66,7 +66,7 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
 
   testEngineContract(engine)
 
-  test('F5: a path that could be read as two is that folder, or nothing is started', async () => {
+  test('a path that could be read as two is that folder, or nothing is started', async () => {
     const elsewhere = aFolder()
     const workspace = join(aFolder(), `a,source=${elsewhere}`)
     mkdirSync(workspace, { recursive: true })
@@ -244,7 +244,7 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
     expect(readdirSync(join(dataDir, 'sessions'))).toEqual([`${conversation.session}.jsonl`])
   })
 
-  test('F11: the container is gone within 10 s after the host was killed in the middle of a run', async () => {
+  test('the container is gone within 10 s after the host was killed in the middle of a run', async () => {
     const host = startHost(
       {
         prompt: 'run: sleep 600',
@@ -318,29 +318,26 @@ describeWithEngine('the docker engine', ({ docker, image, source, isPodman, isRo
     },
   )
 
-  test.runIf(canBeOthers)(
-    'F10: who may not use the engine is told what to do about it',
-    async () => {
-      const [workspace, home] = [aFolder(), aFolder()]
-      for (const folder of [workspace, home]) chownSync(folder, 23_456, 23_457)
-      const host = startHost(
-        {
-          prompt: 'hello',
-          workspace,
-          settings: { provider: 'demo', engine: 'docker', image, dataDir: join(tmpdir(), 'none') },
-        },
-        {
-          as: asUser({ uid: 23_456, gid: 23_457 }, []),
-          env: { HOME: home, TMPDIR: home, DOCKER_HOST: `unix://${socketOf(docker)}` },
-        },
-      )
+  test.runIf(canBeOthers)('who may not use the engine is told what to do about it', async () => {
+    const [workspace, home] = [aFolder(), aFolder()]
+    for (const folder of [workspace, home]) chownSync(folder, 23_456, 23_457)
+    const host = startHost(
+      {
+        prompt: 'hello',
+        workspace,
+        settings: { provider: 'demo', engine: 'docker', image, dataDir: join(tmpdir(), 'none') },
+      },
+      {
+        as: asUser({ uid: 23_456, gid: 23_457 }, []),
+        env: { HOME: home, TMPDIR: home, DOCKER_HOST: `unix://${socketOf(docker)}` },
+      },
+    )
 
-      expect(await host.until('refused')).toMatchObject({
-        code: 'engine-unavailable',
-        message: expect.stringMatching(/EACCES.*join the group/),
-      })
-    },
-  )
+    expect(await host.until('refused')).toMatchObject({
+      code: 'engine-unavailable',
+      message: expect.stringMatching(/EACCES.*join the group/),
+    })
+  })
 
   // ---- the other mode ----
 

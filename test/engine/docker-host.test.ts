@@ -107,7 +107,7 @@ describe('TLS', () => {
     })
   })
 
-  test('F10: a folder of certificates that is not there is an error, never plain http', () => {
+  test('a folder of certificates that is not there is an error, never plain http', () => {
     const env = { DOCKER_HOST: 'tcp://build.example', DOCKER_CERT_PATH: join(home, 'nowhere') }
 
     expect(() => connection(env)).toThrow(/TLS certificates.*DOCKER_CERT_PATH.*ENOENT/)

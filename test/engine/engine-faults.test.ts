@@ -35,7 +35,7 @@ describeWithEngine(
       ['codexbox-test-nowhere:1', /docker pull codexbox-test-nowhere:1.*AGENT_IMAGE.*--step image/],
       ['codexbox-tools:nowhere', /codexbox-tools:nowhere.*--step image.*AGENT_IMAGE/],
     ])(
-      'F9: names an image %s that is missing, and the command that makes it',
+      'names an image %s that is missing, and the command that makes it',
       async (name, message) => {
         const engine = dockerEngine(docker, name, source)
 
@@ -48,7 +48,7 @@ describeWithEngine(
       },
     )
 
-    test('F9: says of an image without node that it cannot be used, and leaves nothing', async () => {
+    test('says of an image without node that it cannot be used, and leaves nothing', async () => {
       const name = await anEmptyImage(docker)
 
       // Engines with an init process of their own notice only after the start.
@@ -61,7 +61,7 @@ describeWithEngine(
       await withoutLeftovers(docker, { ancestor: [name] })
     })
 
-    test('F9: says the same where the container is gone before its last words are here', async () => {
+    test('says the same where the container is gone before its last words are here', async () => {
       const name = await anEmptyImage(docker)
       const { socketPath: behindLag, close } = await startEngineProxy(socketPath, 300)
       later(close)
@@ -84,20 +84,17 @@ describeWithEngine(
     })
 
     // Podman makes what is missing.
-    test.skipIf(isPodman)(
-      'F5, F10: says which folder it could not mount, and leaves nothing',
-      async () => {
-        const spec = aSpec({ workspace: someSource('/nonexistent/workspace') })
+    test.skipIf(isPodman)('says which folder it could not mount, and leaves nothing', async () => {
+      const spec = aSpec({ workspace: someSource('/nonexistent/workspace') })
 
-        await expect(dockerEngine(docker, image, source).start(spec)).rejects.toMatchObject({
-          code: 'engine-unavailable',
-          message: expect.stringContaining('/nonexistent/workspace'),
-        })
-        await withoutLeftovers(docker, { name: [spec.name] })
-      },
-    )
+      await expect(dockerEngine(docker, image, source).start(spec)).rejects.toMatchObject({
+        code: 'engine-unavailable',
+        message: expect.stringContaining('/nonexistent/workspace'),
+      })
+      await withoutLeftovers(docker, { name: [spec.name] })
+    })
 
-    test.concurrent('F10: an engine that dies in the middle of a run ends it as lost, and the container goes', async () => {
+    test.concurrent('an engine that dies in the middle of a run ends it as lost, and the container goes', async () => {
       const { host, proxy, runId } = await aRunThrough(socketPath, image)
 
       const cutAt = performance.now()
@@ -110,7 +107,7 @@ describeWithEngine(
       await goes(docker, runId)
     })
 
-    test.concurrent('F10, J6: an engine that mixes up its stream ends the run, and the container goes', async () => {
+    test.concurrent('an engine that mixes up its stream ends the run, and the container goes', async () => {
       const { host, proxy, runId } = await aRunThrough(socketPath, image)
 
       proxy.inject(Buffer.from('this is no frame of any stream'))
@@ -121,7 +118,7 @@ describeWithEngine(
       await goes(docker, runId)
     })
 
-    test.concurrent('F10: an engine that hangs in the middle of a run ends it as lost within 15 s', async () => {
+    test.concurrent('an engine that hangs in the middle of a run ends it as lost within 15 s', async () => {
       const { host, proxy, runId } = await aRunThrough(socketPath, image)
 
       const frozenAt = performance.now()
@@ -147,7 +144,7 @@ describeWithEngine(
       ['started', /^POST \S+\/start/],
       ['reached by a relay', /^POST \S+\/exec/],
     ])(
-      'F10: an engine that hangs when a container is to be %s is given up within 15 s',
+      'an engine that hangs when a container is to be %s is given up within 15 s',
       { timeout: 90_000 },
       async ([what, request]) => {
         const proxy = await aProxy(socketPath)
@@ -169,7 +166,7 @@ describeWithEngine(
       },
     )
 
-    test.concurrent('F10: a container that somebody pauses ends the run as lost within 15 s, and goes', async () => {
+    test.concurrent('a container that somebody pauses ends the run as lost within 15 s, and goes', async () => {
       const { host, runId } = await aRunThrough(socketPath, image)
 
       const pausedAt = performance.now()
@@ -185,7 +182,7 @@ describeWithEngine(
       await goes(docker, runId)
     }, 40_000)
 
-    test.concurrent('F10: a container that somebody removes ends the run as lost at once', async () => {
+    test.concurrent('a container that somebody removes ends the run as lost at once', async () => {
       const { host, runId } = await aRunThrough(socketPath, image)
 
       const removedAt = performance.now()
@@ -197,7 +194,7 @@ describeWithEngine(
       expect(await host.ended()).toBe(0)
     }, 40_000)
 
-    test.concurrent('F10: an engine that hangs keeps nobody who stops from going on', async () => {
+    test.concurrent('an engine that hangs keeps nobody who stops from going on', async () => {
       const proxy = await aProxy(socketPath)
       const engine = dockerEngine(
         new Dockerode({ socketPath: proxy.socketPath }),

@@ -15,7 +15,7 @@ afterAll(cleanUp)
 
 // Some of it is waiting; that is done at the same time.
 describe.concurrent('an engine that cannot be used is told within 15 s, in a sentence', () => {
-  test('F10: when its socket is not there', async () => {
+  test('when its socket is not there', async () => {
     const error = await refusalAt('/nonexistent/docker.sock')
 
     expect(error.message).toMatch(/\(the test\) cannot be used: .*ENOENT.*\. Start Docker/)
@@ -38,19 +38,19 @@ describe.concurrent('an engine that cannot be used is told within 15 s, in a sen
       },
       /HTTP code 503/,
     ],
-  ])('F10: when what listens there %s', async ([, respond, says]) => {
+  ])('when what listens there %s', async ([, respond, says]) => {
     const error = await refusalAt(await listen(http.createServer(respond)))
 
     expect(error.message).toMatch(says)
   })
 
-  test('F10: when what listens there speaks no HTTP', async () => {
+  test('when what listens there speaks no HTTP', async () => {
     const path = await listen(net.createServer((socket) => socket.end('SSH-2.0-OpenSSH_9.9\r\n')))
 
     expect((await refusalAt(path)).message).toMatch(/cannot be used: .+\. Start Docker/)
   })
 
-  test('F10: when what listens there never answers', async () => {
+  test('when what listens there never answers', async () => {
     const startedAt = performance.now()
     const error = await refusalAt(await listen(net.createServer()))
 

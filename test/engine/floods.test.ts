@@ -74,7 +74,7 @@ describeWithEngine('what a tool overflows with', ({ docker, image }) => {
   })
 
   test.each(floods)(
-    'F6: %s ends with the run, and the host stays small',
+    '%s ends with the run, and the host stays small',
     async (what, command, ends, mostMB = MOST_MB) => {
       const startedAt = performance.now()
       const host = startHost({

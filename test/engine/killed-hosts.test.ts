@@ -46,7 +46,7 @@ describeWithEngine('hosts that are killed', ({ docker, image }) => {
   }
 
   test(
-    `F11: ${KILLS} at random points leave nothing that runs, and nothing at all after the next start`,
+    `${KILLS} at random points leave nothing that runs, and nothing at all after the next start`,
     async () => {
       const foreign = await docker.createContainer({
         name: uniqueName('foreign').replace('codexbox', 'somebodys'),

@@ -38,7 +38,7 @@ describeWithEngine('what hosts that were killed left behind', ({ docker, image }
     return left.map(({ Names }) => String(Names[0]).slice(1)).sort()
   }
 
-  test('F11: is removed, and nobody else loses anything, also when two clean at the same time', async () => {
+  test('is removed, and nobody else loses anything, also when two clean at the same time', async () => {
     const ofDead: Record<string, string> = { ...hostOwnerLabels(), 'codexbox.pid': deadPid }
     await plant(ofDead)
     await plant(ofDead, { runs: true })

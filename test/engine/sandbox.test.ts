@@ -71,7 +71,7 @@ describeWithEngine('from inside the container, a tool', ({ docker, image, source
     expect(await shell(`python3 -c '${USER_KEYRING}'`)).toBe('refused')
   })
 
-  test('J7: finds neither the capability nor a way to agent and worker in any process', async () => {
+  test('finds neither the capability nor a way to agent and worker in any process', async () => {
     const processes = await lookAtProcesses()
     const ofRoot = processes.filter(({ uid }) => uid === 0)
     const [worker] = processes.filter(({ cmdline }) => cmdline.includes('agent.cjs worker'))

@@ -31,7 +31,7 @@ describeWithEngine('the container of a host that is stopped', ({ docker, image }
     ['whose tool floods what nobody reads', "yes 'a line that nobody reads'", 'tool.output'],
     ['that waits for a model that does not answer', 'sleep 1', 'tool.started'],
   ])(
-    'F7: keeps the deadline of a run %s, and then leaves by itself',
+    'keeps the deadline of a run %s, and then leaves by itself',
     async (_, command, moment) => {
       const dataDir = mkdtempSync(join(tmpdir(), 'codexbox-stopped-'))
       const host = startHost({

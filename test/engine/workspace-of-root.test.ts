@@ -99,7 +99,7 @@ describeWithEngine('in a workspace of root', ({ docker, image, source, isRootles
     })
 
     // fcntl(2) lets whoever is root by number have any signal sent to anybody.
-    test('F11: is left with nothing of a host that is killed, whatever signal its tools send to whom', async () => {
+    test('is left with nothing of a host that is killed, whatever signal its tools send to whom', async () => {
       const left: number[] = []
       let slowest = 0
       // Each to its end before the next: a host that starts removes what others have left.

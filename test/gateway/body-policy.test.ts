@@ -127,7 +127,7 @@ const others: [key: string, value: unknown][] = [
   ['constructor', 1],
   ['', 1],
 ]
-test.each(others)('F13: the key %j is refused (%j)', (key, value) => {
+test.each(others)('the key %j is refused (%j)', (key, value) => {
   isRefused(aModelRequest({ [key]: value }), `Unrecognized key: ${JSON.stringify(key)}`)
 })
 
@@ -182,17 +182,14 @@ const HOSTED = [
   { ...patch, format: { type: 'text' } },
   namespace,
 ]
-test.each(HOSTED)(
-  'F13: a tool that is not ours to run is refused, wherever it stands: %j',
-  (tool) => {
-    isRefused(aModelRequest({ tools: [bash, tool] }), 'tools.1')
-    for (const tools of [[tool], [{ ...namespace, tools: [bash, tool] }]]) {
-      if (tools[0] === namespace) continue
-      const body = aModelRequest({ tools: undefined, input: [{ ...liteTools, tools }] })
-      isRefused(body, 'input.0.tools.0', runPolicyWith({ lite: true }))
-    }
-  },
-)
+test.each(HOSTED)('a tool that is not ours to run is refused, wherever it stands: %j', (tool) => {
+  isRefused(aModelRequest({ tools: [bash, tool] }), 'tools.1')
+  for (const tools of [[tool], [{ ...namespace, tools: [bash, tool] }]]) {
+    if (tools[0] === namespace) continue
+    const body = aModelRequest({ tools: undefined, input: [{ ...liteTools, tools }] })
+    isRefused(body, 'input.0.tools.0', runPolicyWith({ lite: true }))
+  }
+})
 
 const call = { type: 'function_call', call_id: 'call_1', name: 'bash', arguments: '{}' }
 const ITEMS = [
@@ -238,7 +235,7 @@ const ITEMS = [
   { type: 'reasoning', summary: [], files: ['file_1'] },
   { type: 'compaction_trigger', callback_url: 'https://evil.example/' },
 ]
-test.each(ITEMS)('F13: an item that would make the service do more is refused: %j', (item) => {
+test.each(ITEMS)('an item that would make the service do more is refused: %j', (item) => {
   isRefused(aModelRequest({ input: [user, item] }), 'input.1')
 })
 
@@ -295,7 +292,7 @@ test('a refusal tells of the place, and not of what stands there', () => {
 
 // ---- at random ----
 
-test('F13: of many bodies that are nearly right, none gets anything past', {
+test('of many bodies that are nearly right, none gets anything past', {
   timeout: 120_000,
 }, () => {
   const runs = isFull ? 100_000 : 4_000
@@ -345,7 +342,7 @@ describe('a conversation that goes on', () => {
     }
   })
 
-  test.each(ITEMS)('F13: is refused as any other, in the same words, for %j', (item) => {
+  test.each(ITEMS)('is refused as any other, in the same words, for %j', (item) => {
     const [seasoned, fresh] = checkTwice(withMore(JSON.stringify([call, item]).slice(1, -1)))
 
     expect(seasoned).toEqual(fresh)
@@ -440,7 +437,7 @@ describe('a conversation that goes on', () => {
     expect(check(more, undefined, policy)).toEqual({ refused: expect.stringContaining('tools.1') })
   })
 
-  test('F13: is judged as any other, however it is twisted', { timeout: 120_000 }, () => {
+  test('is judged as any other, however it is twisted', { timeout: 120_000 }, () => {
     const [seasoned, fresh] = [bodyPolicy(runPolicyWith()), bodyPolicy(runPolicyWith())]
     const more = history.slice(0, 3)
     const splice = fc.tuple(

@@ -118,7 +118,7 @@ test('a long answer comes whole, however slowly it is read', async () => {
   expect(Buffer.concat(chunks).equals(Buffer.concat(Array(50).fill(piece)))).toBe(true)
 })
 
-test('F14: nothing is read ahead of a container that reads slowly', async () => {
+test('nothing is read ahead of a container that reads slowly', async () => {
   const piece = Buffer.alloc(1024 * 1024)
   let pieces = 0
   const upstream = await startUpstream(async (_, response) => {
@@ -398,7 +398,7 @@ test('bytes that are no HTTP are refused', async () => {
   expect(model.requests).toEqual([])
 })
 
-test('F13: without the capability nothing goes out', async () => {
+test('without the capability nothing goes out', async () => {
   const { gateway, model } = await withModel([])
   const { gateway: other } = await withModel([])
   const capability = gateway.grant('run')
@@ -475,30 +475,27 @@ test.each([
   ['a byte too many', 413, 'too_large', MAX_BODY_BYTES + 1],
   ['far too many bytes', 413, 'too_large', MAX_BODY_BYTES * 1.5],
   ['the wrong capability', 403, 'capability_refused', MAX_BODY_BYTES / 8],
-])(
-  'F14: %s: refused in words that also reach who writes all before reading',
-  async (_, ...expected) => {
-    const [status, code, bytes] = expected
-    const { gateway, model } = await withModel([])
-    const capability = status === 403 ? 'wrong' : gateway.grant('run')
-    const socket = net.connect(join(gateway.socketFolder, 'gateway.sock'))
+])('%s: refused in words that also reach who writes all before reading', async (_, ...expected) => {
+  const [status, code, bytes] = expected
+  const { gateway, model } = await withModel([])
+  const capability = status === 403 ? 'wrong' : gateway.grant('run')
+  const socket = net.connect(join(gateway.socketFolder, 'gateway.sock'))
 
-    const written = new Promise<unknown>((resolve) => {
-      socket.write(
-        `POST /v1/responses HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer ${capability}\r\n` +
-          `content-length: ${bytes}\r\n\r\n`,
-      )
-      socket.write(Buffer.alloc(bytes, 'a'), resolve)
-      socket.on('error', resolve)
-    })
-    expect(await written).toBeFalsy()
-    const [answer] = await once(socket, 'data')
-    socket.destroy()
+  const written = new Promise<unknown>((resolve) => {
+    socket.write(
+      `POST /v1/responses HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer ${capability}\r\n` +
+        `content-length: ${bytes}\r\n\r\n`,
+    )
+    socket.write(Buffer.alloc(bytes, 'a'), resolve)
+    socket.on('error', resolve)
+  })
+  expect(await written).toBeFalsy()
+  const [answer] = await once(socket, 'data')
+  socket.destroy()
 
-    expect(String(answer)).toMatch(new RegExp(`^HTTP/1.1 ${status} .*"code":"${code}"`, 's'))
-    expect(model.requests).toEqual([])
-  },
-)
+  expect(String(answer)).toMatch(new RegExp(`^HTTP/1.1 ${status} .*"code":"${code}"`, 's'))
+  expect(model.requests).toEqual([])
+})
 
 // ---- a refused token ----
 

@@ -38,7 +38,7 @@ const accountOf = (gateway: Gateway) => gateway.usageOf('run')
 
 // ---- what is asked ----
 
-test('F13: what the policy refuses is told to the container, and to nobody else', async () => {
+test('what the policy refuses is told to the container, and to nobody else', async () => {
   const { gateway, model } = await withModel([])
   const refused = [
     aModelRequest({ model: 'gpt-5.5-pro' }),
@@ -126,7 +126,7 @@ test('a run has so many requests under way, and again when one has ended', async
   expect(response.statusCode).toBe(200)
 })
 
-test('F13: of hundreds of requests at once only a few go out', async () => {
+test('of hundreds of requests at once only a few go out', async () => {
   const upstream = await startUpstream(() => {})
   const gateway = await open(upstream.url)
   const capability = gateway.grant('run')
@@ -158,7 +158,7 @@ test('F13: of hundreds of requests at once only a few go out', async () => {
   for (const socket of sockets) socket.destroy()
 })
 
-test('F14: bytes are counted on the way up, of what is refused as well', async () => {
+test('bytes are counted on the way up, of what is refused as well', async () => {
   const { gateway, model } = await withModel([textAnswer()], { budget: { bytesUp: 1000 } })
 
   await post(gateway)
@@ -171,7 +171,7 @@ test('F14: bytes are counted on the way up, of what is refused as well', async (
   expect(model.requests.length).toBe(1)
 })
 
-test('F14: an answer without end is cut where the budget ends', async () => {
+test('an answer without end is cut where the budget ends', async () => {
   const piece = Buffer.alloc(64 * 1024)
   const upstream = await startUpstream(async (_, response) => {
     while (!response.destroyed) if (!response.write(piece)) await once(response, 'drain')
@@ -198,7 +198,7 @@ test('when its time is over a capability is not good any more, and what is under
   expect((await post(gateway, { capability })).status).toBe(403)
 })
 
-test('F13: a revoked capability ends what is under way, after a moment to end by itself', async () => {
+test('a revoked capability ends what is under way, after a moment to end by itself', async () => {
   const upstream = await startUpstream((_, response) => response.write('data: first\n\n'))
   const gateway = await open(upstream.url)
   const capability = gateway.grant('run')
@@ -236,7 +236,7 @@ const linesOf = (file: string) =>
 
 const UNAUTHORIZED: Exchange = { status: 401, body: { detail: 'Unauthorized' } }
 
-test('F13: each request is a line, with nothing of what was said and no secret', async () => {
+test('each request is a line, with nothing of what was said and no secret', async () => {
   const requestLog = openRequestLog(dataDir)
   const { gateway } = await withModel([textAnswer('Private words.'), UNAUTHORIZED], { requestLog })
   const asked = aModelRequest({ input: [says('More private words.')] })

@@ -53,7 +53,7 @@ describeWithEngine('an agent that is not ours any more', ({ docker, image }) => 
   })
 
   test.each(floods)(
-    'J5: floods the host with %s: the run ends typed, and the host stays small',
+    'floods the host with %s: the run ends typed, and the host stays small',
     async (what, line, isRead, error) => {
       const startedAt = performance.now()
       const end = await runOf(flooding(line), { image, isRead })
@@ -69,7 +69,7 @@ describeWithEngine('an agent that is not ours any more', ({ docker, image }) => 
   )
 
   test(
-    'J5: floods the host with few and large events: the run ends typed, and what is kept of them is bounded',
+    'floods the host with few and large events: the run ends typed, and what is kept of them is bounded',
     async () => {
       const line = `{ ...head, type: 'item', item: { type: 'message', text: HUGE } }`
 
@@ -89,7 +89,7 @@ describeWithEngine('an agent that is not ours any more', ({ docker, image }) => 
   )
 
   test(
-    'J5: floods the host when its run has ended: it is stopped all the same, and the host stays small',
+    'floods the host when its run has ended: it is stopped all the same, and the host stays small',
     async () => {
       const end = await runOf(
         flooding(

@@ -52,7 +52,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
   }
 
   test.each(['a:b', 'a:/etc:ro', 'with space', "quote'", ...(isPodman ? [] : ['ä,source=x'])])(
-    'F5: a workspace called %j is that folder, and no other',
+    'a workspace called %j is that folder, and no other',
     async (name) => {
       const workspace = join(aWorkspace(), name)
       mkdirSync(workspace, { recursive: true })
@@ -67,7 +67,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
   )
 
   test(
-    'F6: what an image declares as a volume takes nothing of the disk of the host',
+    'what an image declares as a volume takes nothing of the disk of the host',
     async () => {
       const derived = await images.derive(['VOLUME /data', 'VOLUME ["/var/lib/a b/"]'])
       const before = await docker.listVolumes()
@@ -86,7 +86,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
   )
 
   test(
-    'F7: a tool that does all to stay on costs its time and no more, and all of it goes with the run',
+    'a tool that does all to stay on costs its time and no more, and all of it goes with the run',
     async () => {
       const conversation = await open({ toolMs: 2000 })
       const command = [
@@ -113,7 +113,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
   )
 
   test(
-    'F8: a tool that asks somebody gets no answer at once: there is nobody, and no terminal',
+    'a tool that asks somebody gets no answer at once: there is nobody, and no terminal',
     async () => {
       const asking = [
         'cat; read x || echo no line',
@@ -145,7 +145,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
     ['is for another machine', node(aarch64), 'image-unusable'],
     ['is no program', node(''), /^(image-unusable|container-lost)$/],
   ])(
-    'F9: an image whose node %s ends the run typed',
+    'an image whose node %s ends the run typed',
     async (_, change, code) => {
       const conversation = await open({ image: await images.derive([change]) })
 
@@ -161,7 +161,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
   )
 
   test(
-    'F9: an image without bash fails the call of a tool in words, and the run ends',
+    'an image without bash fails the call of a tool in words, and the run ends',
     async () => {
       const derived = await images.derive(['RUN rm "$(command -v bash)"; rm -f /bin/bash'])
 
@@ -180,7 +180,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
     ['fails to start it', /^POST \/containers\/\w+\/start/, 500, 'engine-unavailable', /not today/],
     ['cannot tell of it', /^GET \/containers\/\w+\/json/, 500, 'engine-unavailable', /not today/],
   ])(
-    'F10: an engine that %s is told, and nothing is left',
+    'an engine that %s is told, and nothing is left',
     async (_, request, status, code, says) => {
       const way = await someEngine(socketPath, (head) =>
         request.test(head)
@@ -199,7 +199,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
   )
 
   test(
-    'F10: a container whose removal is in conflict with another one is gone when it was stopped',
+    'a container whose removal is in conflict with another one is gone when it was stopped',
     async () => {
       let conflicts = 0
       const way = await someEngine(socketPath, (head) =>
@@ -224,7 +224,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const)(
-    'F12: %s ends a run in a container, and it is gone (%i)',
+    '%s ends a run in a container, and it is gone (%i)',
     async (signal, exitCode) => {
       const home = aHome()
       const running = home.start(['run', '--json', 'run: touch begun; sleep 600'], {
@@ -246,7 +246,7 @@ describeWithEngine('in a real container,', ({ docker, image, isPodman }) => {
   )
 
   test(
-    'F12: SIGINT while a container is made and started leaves none',
+    'SIGINT while a container is made and started leaves none',
     async () => {
       const home = aHome()
       for (const afterMs of [200, 400, 600, 800]) {

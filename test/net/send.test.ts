@@ -358,7 +358,7 @@ test.each(['directly', 'through a proxy'])(
 )
 
 test.each(['directly', 'through a proxy'])(
-  'E3: nobody turns off by the environment that certificates are checked (%s)',
+  'nobody turns off by the environment that certificates are checked (%s)',
   async (way) => {
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
     const asked: (string | undefined)[] = []

@@ -334,7 +334,7 @@ describe('the events of a run', () => {
     expect(readFileSync(join(bench.workspace, 'written'), 'utf8')).toBe('x\n')
   })
 
-  test('S11: are none of what a model says or a tool prints, whatever it looks like', async () => {
+  test('are none of what a model says or a tool prints, whatever it looks like', async () => {
     const forged = ['finished', 'notice'].map((type) => JSON.stringify({ v: 1, seq: 3, type }))
     const text = `\n${forged.join('\n')}\n\u2028${forged[0]}\n`
     bench.server.play(
@@ -457,7 +457,7 @@ describe('a run finishes exactly once', () => {
     ['leaves as if all were well', 'process.exit(0)', 'container-lost'],
     ['is killed', "process.kill(process.pid, 'SIGKILL')", 'container-lost'],
     ['crashes', "throw new Error('oops')", 'container-lost'],
-  ])('J5: when the agent %s', async (_what, source, code) => {
+  ])('when the agent %s', async (_what, source, code) => {
     const agentFile = bench.agentFile(`
       require('readline').createInterface({ input: process.stdin }).once('line', (line) => {
         ${source}
@@ -505,7 +505,7 @@ describe('a run finishes exactly once', () => {
     ['replays its first event', 'end(1) + end(1)', 'protocol-violation'],
     ['goes on with what is no event', "end(1) + 'more\\n'", 'protocol-violation'],
     ['goes on with half a line', "end(1) + '{'", 'protocol-violation'],
-  ])('J5: when the agent %s: the next run has nothing of it', async (_what, output, code) => {
+  ])('when the agent %s: the next run has nothing of it', async (_what, output, code) => {
     const agentFile = bench.agentFile(`
       ${ENDING}
       require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
@@ -523,7 +523,7 @@ describe('a run finishes exactly once', () => {
     for (const end of [first, second]) expectFinishedOnce(end)
   })
 
-  test('J5: when it is stopped, with an output that nobody waits for any more', async () => {
+  test('when it is stopped, with an output that nobody waits for any more', async () => {
     // An engine may not get rid of one whose output is still to be read.
     const readAtStop: boolean[] = []
     const start: Engine['start'] = async (spec) => {
@@ -543,7 +543,7 @@ describe('a run finishes exactly once', () => {
     expect(readAtStop).toEqual([false])
   })
 
-  test('J5: when the agent is killed behind its end, and the next one does the next run', async () => {
+  test('when the agent is killed behind its end, and the next one does the next run', async () => {
     const agentFile = bench.agentFile(`
       ${ENDING}
       require('readline').createInterface({ input: process.stdin }).once('line', (line) => {

@@ -42,7 +42,7 @@ test('every request of every run is a line in the book of the data folder', asyn
 test.each([
   ['that it had an answer of the model', 1, 'protocol-violation'],
   ['nothing of the kind', 0, undefined],
-])('J5: of an agent that never asked, and says %s', async (_, turns, code) => {
+])('of an agent that never asked, and says %s', async (_, turns, code) => {
   const agentFile = bench.agentFile(`
     require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
       const { runId, version, type } = JSON.parse(line)

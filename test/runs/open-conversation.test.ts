@@ -24,7 +24,7 @@ const open = (limits: Partial<RunLimits>) =>
   })
 
 test.each([0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, '1e9', '512 MB', null])(
-  'E5: a limit of %j is refused, and nothing is left of it',
+  'a limit of %j is refused, and nothing is left of it',
   async (value) => {
     for (const name of ['maxTurns', 'runMs', 'toolOutputBytes'] as const) {
       await expect(open({ [name]: value as number })).rejects.toMatchObject({
@@ -37,14 +37,14 @@ test.each([0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, '1e9', '51
   },
 )
 
-test('E5: the greatest limit is one', async () => {
+test('the greatest limit is one', async () => {
   const conversation = await open({ runMs: 1e9, toolOutputBytes: 2 ** 30 })
 
   await conversation.close()
 })
 
 test.each(['0', '-1', 'NaN', '1e9', 'Infinity', '512 MB', '', 'soon'])(
-  'E5: a timeout of %j is refused',
+  'a timeout of %j is refused',
   (text) => {
     expect(() => timeoutMs(text)).toThrow('--timeout wants seconds, up to a day')
   },

@@ -63,7 +63,7 @@ test.each([
   ['a gap in the numbers', line(text(3))],
   ['a number twice', line(text(1))],
   ['a status there is not', line({ ...HEAD, seq: 2, type: 'finished', status: 'great' })],
-])('J5: %s ends it all, after the events before it', async (_what, bad) => {
+])('%s ends it all, after the events before it', async (_what, bad) => {
   const { events, error } = await read(line(text(1)), bad, line(text(2)))
 
   expect(events).toEqual([text(1)])
@@ -73,7 +73,7 @@ test.each([
   })
 })
 
-test('J5: a line that never ends does not fill the memory', async () => {
+test('a line that never ends does not fill the memory', async () => {
   let written = 0
   function* flood() {
     const chunk = Buffer.alloc(1024 * 1024, 'x')

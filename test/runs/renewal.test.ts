@@ -101,7 +101,7 @@ const andRefuse = (exchange: Exchange, { access_token }: Tokens): [Exchange, () 
 ]
 
 describe.each<CredentialsMode>(['direct', 'sealed'])('%s', (mode) => {
-  test('S7: a token that is refused in the middle of a run is renewed once, and no tool runs twice', async () => {
+  test('a token that is refused in the middle of a run is renewed once, and no tool runs twice', async () => {
     const old = await signIn()
     service.play(...andRefuse(MARK, old))
     service.play(textAnswer('Done.'))

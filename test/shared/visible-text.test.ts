@@ -38,7 +38,7 @@ describe('visible text', () => {
     expect(visible(text)).toBe(shown)
   })
 
-  test('S10: has nothing in it that is not seen, whatever the text', () => {
+  test('has nothing in it that is not seen, whatever the text', () => {
     fc.assert(
       fc.property(anyText, fc.nat(50), (text, length) => {
         expect(visible(text)).not.toMatch(NEVER)

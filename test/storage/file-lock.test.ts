@@ -89,7 +89,7 @@ const tomorrow = new Date(Date.now() + 24 * 60 * 60_000)
 /** Waits for a lock that is stale after a quarter of a second. */
 const patient: FileLockOptions = { timeoutMs: 10_000, staleMs: 250, code: 'session-busy' }
 
-test('T8: the lock of a dead process is taken over at once', async () => {
+test('the lock of a dead process is taken over at once', async () => {
   leave({ pid: await deadPid() })
 
   expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
@@ -97,7 +97,7 @@ test('T8: the lock of a dead process is taken over at once', async () => {
 })
 
 test.runIf(process.platform === 'linux')(
-  'T8: the lock of a dead process whose number is in use again is taken over',
+  'the lock of a dead process whose number is in use again is taken over',
   async () => {
     leave({ start: 'another start' })
 
@@ -105,14 +105,14 @@ test.runIf(process.platform === 'linux')(
   },
 )
 
-test('T8: the lock of a living process is kept, however old its file', async () => {
+test('the lock of a living process is kept, however old its file', async () => {
   leave({})
   makeOld()
 
   await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('held by')
 })
 
-test('T8: the lock of a process of another host is kept while it shows life', async () => {
+test('the lock of a process of another host is kept while it shows life', async () => {
   leave({ pid: await deadPid(), host: 'another host' })
 
   await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('held by')
@@ -121,7 +121,7 @@ test('T8: the lock of a process of another host is kept while it shows life', as
   expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
 })
 
-test('T8: a lock from the future is taken over when it has shown no life for long enough', async () => {
+test('a lock from the future is taken over when it has shown no life for long enough', async () => {
   leave({ host: 'another host' })
   utimesSync(path, tomorrow, tomorrow)
 
@@ -129,7 +129,7 @@ test('T8: a lock from the future is taken over when it has shown no life for lon
   expect(await withFileLock(path, async () => 'mine', patient)).toBe('mine')
 })
 
-test('T8: a holder that shows life is waited for, whatever the clocks say', async () => {
+test('a holder that shows life is waited for, whatever the clocks say', async () => {
   const order: string[] = []
   const first = withFileLock(
     path,
@@ -147,7 +147,7 @@ test('T8: a holder that shows life is waited for, whatever the clocks say', asyn
 })
 
 test.each(['', '{"pid":', '{"pid":-1,"host":"x"}', 'null'])(
-  'T8: a lock that names nobody (%j) is taken over once it is old',
+  'a lock that names nobody (%j) is taken over once it is old',
   async (content) => {
     writeFileSync(path, content)
 
@@ -158,14 +158,14 @@ test.each(['', '{"pid":', '{"pid":-1,"host":"x"}', 'null'])(
   },
 )
 
-test('T8: a lock that names nobody and is from the future is taken over after a while', async () => {
+test('a lock that names nobody and is from the future is taken over after a while', async () => {
   writeFileSync(path, '')
   utimesSync(path, tomorrow, tomorrow)
 
   expect(await withFileLock(path, async () => 'mine', patient)).toBe('mine')
 })
 
-test.runIf(process.getuid?.() !== 0)('T8: a lock that cannot be read names nobody', async () => {
+test.runIf(process.getuid?.() !== 0)('a lock that cannot be read names nobody', async () => {
   leave({})
   chmodSync(path, 0)
 
@@ -174,7 +174,7 @@ test.runIf(process.getuid?.() !== 0)('T8: a lock that cannot be read names nobod
   expect(await withFileLock(path, async () => 'mine', options)).toBe('mine')
 })
 
-test('T8: a FIFO in the place of the lock holds nobody', async () => {
+test('a FIFO in the place of the lock holds nobody', async () => {
   execFileSync('mkfifo', [path])
 
   await expect(withFileLock(path, async () => {}, options)).rejects.toThrow('unknown process')

@@ -45,11 +45,11 @@ test('a file is read at any depth', () => {
 
 describe('nothing is read', () => {
   test.each(['none', 'dir', 'file/file', 'none/file', '', 'dir/', 'a'.repeat(4097), 'a\0b'])(
-    'F1: where no file is: %j',
+    'where no file is: %j',
     (path) => expect(read(path)).toBeUndefined(),
   )
 
-  test.skipIf(process.platform === 'win32')('F2: by a link, wherever it is and leads', () => {
+  test.skipIf(process.platform === 'win32')('by a link, wherever it is and leads', () => {
     symlinkSync('file', join(work, 'link'))
     symlinkSync('/etc/passwd', join(work, 'passwd'))
     symlinkSync('../outside', join(work, 'out'))
@@ -68,7 +68,7 @@ describe('nothing is read', () => {
     expect(readWithin(join(box, 'link'), 'file', MAX_BYTES)).toBeUndefined()
   })
 
-  test.skipIf(process.platform === 'win32')('F3: from a FIFO, a socket or a device', async () => {
+  test.skipIf(process.platform === 'win32')('from a FIFO, a socket or a device', async () => {
     execFileSync('mkfifo', [join(work, 'fifo')])
     const server = createServer().listen(join(work, 'socket'))
     await once(server, 'listening')
@@ -78,7 +78,7 @@ describe('nothing is read', () => {
     server.close()
   })
 
-  test('F3: of more than is wanted', () => {
+  test('of more than is wanted', () => {
     truncateSync(join(work, 'file'), MAX_BYTES)
     expect(read('file')).toHaveLength(MAX_BYTES)
 
@@ -87,7 +87,7 @@ describe('nothing is read', () => {
   })
 })
 
-describe.skipIf(process.platform === 'win32')('F2: while links are swapped in', () => {
+describe.skipIf(process.platform === 'win32')('while links are swapped in', () => {
   const TRIES = isFull ? 30_000 : 3000
   let swapper: ChildProcess
 

@@ -53,7 +53,7 @@ test('a folder beside the data folder is fine, however alike the names', () => {
   expect(openWorkspace(folder('data-of-mine'), dataDir).path).toBe(join(home, 'data-of-mine'))
 })
 
-test('F5, J4: what is no folder to work in is refused, and why', () => {
+test('what is no folder to work in is refused, and why', () => {
   writeFileSync(join(home, 'file'), '')
 
   expect(() => openWorkspace(join(home, 'none'), dataDir)).toThrow(refused('does not exist'))
@@ -61,7 +61,7 @@ test('F5, J4: what is no folder to work in is refused, and why', () => {
   expect(() => openWorkspace('/', dataDir)).toThrow(refused('root of the file system'))
 })
 
-test('F5: a folder that holds the data folder, or lies in it, is refused', () => {
+test('a folder that holds the data folder, or lies in it, is refused', () => {
   const inside = folder('data', 'sessions')
 
   for (const path of [home, dataDir, inside]) {
@@ -69,7 +69,7 @@ test('F5: a folder that holds the data folder, or lies in it, is refused', () =>
   }
 })
 
-test('F5: links on either side do not get around that', () => {
+test('links on either side do not get around that', () => {
   const work = folder('work')
   const linkToHome = link('link-to-home', home)
   const linkToData = link('link-to-data', dataDir)
@@ -90,7 +90,7 @@ test('a data folder that will only be made later counts already, also behind a l
   )
 })
 
-test.skipIf(process.platform === 'win32')('J4: a folder that cannot be written is refused', () => {
+test.skipIf(process.platform === 'win32')('a folder that cannot be written is refused', () => {
   const work = folder('work')
   const script = join(home, 'open.mjs')
   // As one file, because whoever runs it may not be allowed into our own folder.

@@ -216,7 +216,7 @@ describeWithEngine('in a container, a tool', ({ docker, image, source }) => {
     return existsSync(join(box, 'canary'))
   }
 
-  test('F4: cannot plant hooks or settings, nor put another repository in the place of this one', async () => {
+  test('cannot plant hooks or settings, nor put another repository in the place of this one', async () => {
     repository()
 
     const printed = await inContainer(`${CANARY}
@@ -241,7 +241,7 @@ describeWithEngine('in a container, a tool', ({ docker, image, source }) => {
     expect(canaryFires()).toBe(false)
   })
 
-  test('F4: without the pins, the same plants fire (the control)', async () => {
+  test('without the pins, the same plants fire (the control)', async () => {
     repository()
 
     await shellInContainer(

@@ -47,7 +47,7 @@ const refused = (why: string | RegExp = '') =>
     message: expect.stringMatching(why),
   })
 
-describe.skipIf(process.platform === 'win32')('F5: what is refused as a workspace', () => {
+describe.skipIf(process.platform === 'win32')('what is refused as a workspace', () => {
   test.each([
     ['', 'your whole home folder'],
     ['..', 'your whole home folder'],
