@@ -4,9 +4,9 @@ import { basename, dirname, join } from 'node:path'
 import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 import { type HeldLock, withFileLock } from '../storage/file-lock.ts'
-import { notUsed, readPrivateFile, securePrivateFolder } from './private-file.ts'
+import { notUsed, readPrivateFile, securePrivateFolder } from '../storage/private-file.ts'
+import { removeIfThere, removeTemporaries, saveFile } from '../storage/save-file.ts'
 import { forgetRenewals, renewalJournal, type Spend } from './renewal/journal.ts'
-import { removeIfThere, removeTemporaries, saveFile } from './save-file.ts'
 import { Tokens } from './tokens.ts'
 
 /**

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { z } from 'zod'
-import { readPrivateFile, securePrivateFolder } from '../auth/private-file.ts'
-import { removeTemporaries, saveFile } from '../auth/save-file.ts'
 import { withFileLock } from './file-lock.ts'
+import { readPrivateFile, securePrivateFolder } from './private-file.ts'
+import { removeTemporaries, saveFile } from './save-file.ts'
 
 /** Something of the service's that is kept for one account, to have it at once the next time. */
 export interface AccountFile<T> {

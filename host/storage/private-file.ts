@@ -10,7 +10,7 @@ import {
   statSync,
 } from 'node:fs'
 import { CodexboxError, systemCodeOf } from '../../shared/errors.ts'
-import { makePrivateFolder } from '../storage/make-folder.ts'
+import { makePrivateFolder } from './make-folder.ts'
 
 export type PrivateFile =
   | { status: 'none' }

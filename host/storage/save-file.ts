@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { systemCodeOf } from '../../shared/errors.ts'
-import type { HeldLock } from '../storage/file-lock.ts'
+import type { HeldLock } from './file-lock.ts'
 
 /**
  * Puts `text` in the place of the file: old or new, never half, whenever it is interrupted. Whoever
