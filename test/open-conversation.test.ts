@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openConversation } from '../../host/open-conversation.ts'
-import { timeoutMs } from '../../host/outer/cli/options.ts'
-import type { RunLimits } from '../../shared/protocol.ts'
+import { openConversation } from '../host/open-conversation.ts'
+import { timeoutMs } from '../host/outer/cli/options.ts'
+import type { RunLimits } from '../shared/protocol.ts'
 
 let folder: string
 
