@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { MAX_RETRIES } from '../../container/agent/retry-policy.ts'
-import { PORTS } from '../../host/auth/browser-sign-in.ts'
-import { MAX_PAUSE_MS } from '../../host/auth/renew-apart.ts'
-import { LIMIT_MS } from '../../host/auth/start-renewal-process.ts'
-import { LIMITS } from '../../host/autorun/budget.ts'
-import { MAX_DEPTH } from '../../host/autorun/tree.ts'
-import { DEFAULT_LIMITS } from '../../host/runs/open-conversation.ts'
+import { MAX_PAUSE_MS } from '../../host/auth/renewal/renew-in-process.ts'
+import { LIMIT_MS } from '../../host/auth/renewal/start-process.ts'
+import { PORTS } from '../../host/auth/sign-in/browser-sign-in.ts'
+import { DEFAULT_LIMITS } from '../../host/open-conversation.ts'
+import { LIMITS } from '../../host/outer/autorun/budget.ts'
+import { MAX_DEPTH } from '../../host/outer/autorun/tree.ts'
 import { MAX_UNREAD_PROGRESS_BYTES } from '../../host/runs/run.ts'
 
 /** The text of a document, whatever its lines. */
