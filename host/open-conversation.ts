@@ -57,6 +57,7 @@ export async function openConversation(options: ConversationOptions = {}): Promi
   const choosing = chooseEngine(config, provider.name === 'demo')
   const watch = watchAutorun(workspace.path)
   const { engine, missing } = await choosing
+  const gitOutside = engine.name === 'docker' ? gitOutsideNotice(workspace.path) : undefined
   const log = await SessionLog.open(config.dataDir, options.session ?? newSessionName())
   return new Conversation({
     config,
@@ -69,12 +70,13 @@ export async function openConversation(options: ConversationOptions = {}): Promi
     limits,
     outputSchema,
     webSearch: options.webSearch ?? false,
+    isGitOutside: gitOutside !== undefined,
     notices: [
       config.notFollowed,
       notice,
       // Without a container, it is not only that which an agent can change.
       engine.name === 'docker' ? ownCodeNotice(workspace.path) : undefined,
-      engine.name === 'docker' ? gitOutsideNotice(workspace.path) : undefined,
+      gitOutside,
       missing && `${missing.message} Until then the demo runs without a container.`,
       // The demo's commands are ours; a model's are anybody's.
       engine.name === 'process' && provider.name !== 'demo'

@@ -21,12 +21,7 @@ import { pinGit } from '../workspace/pin-git.ts'
 import { AgentSession } from './agent-session.ts'
 import { historyOf, isUnfinished, lastWorkspace } from './history.ts'
 import { instructions } from './instructions.ts'
-import {
-  describeNetwork,
-  type EgressProxy,
-  networkInstructions,
-  type OpenEgressProxy,
-} from './network.ts'
+import { describeNetwork, type EgressProxy, type OpenEgressProxy } from './network.ts'
 import type { OutputSchema } from './output-schema.ts'
 import { type Finished, Run, type RunOptions } from './run.ts'
 import type { SessionLog } from './session-log.ts'
@@ -49,6 +44,8 @@ export interface Parts {
   webSearch: boolean
   /** What the user should know before the first run. */
   notices: readonly string[]
+  /** Whether git works in the workspace and cannot in a container. Default: no. */
+  isGitOutside?: boolean
 }
 
 /**
@@ -327,7 +324,7 @@ export class Conversation {
     { agent: { view }, gateway }: AgentSession,
     connection: ModelConnection,
   ): RunRequest {
-    const { config, limits, log, outputSchema } = this.#parts
+    const { config, limits, log, outputSchema, isGitOutside = false } = this.#parts
     const settings = this.#settings
     const { items, countedTokens, repairs } = historyOf(log.lines, connection.owner)
     for (const message of [...log.repairs.splice(0), ...repairs])
@@ -347,7 +344,11 @@ export class Conversation {
       },
       model: settings.model,
       form: settings.form,
-      instructions: instructions(view.workspace) + networkInstructions(config.network),
+      instructions: instructions({
+        workspace: view.workspace,
+        network: config.network,
+        isGitOutside,
+      }),
       reasoning: settings.reasoning,
       ...(settings.verbosity ? { verbosity: settings.verbosity } : {}),
       ...(outputSchema ? { outputSchema: outputSchema.json } : {}),

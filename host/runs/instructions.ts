@@ -1,6 +1,17 @@
+import type { NetworkMode } from '../config.ts'
+import { networkInstructions } from './network.ts'
+
+export interface Surroundings {
+  /** The path of the workspace in the container. */
+  workspace: string
+  network: NetworkMode
+  /** Whether the workspace belongs to a repository that is not in the container. */
+  isGitOutside: boolean
+}
+
 /** The developer message at the head of every request. The model knows only what stands here. */
-export function instructions(workspace: string): string {
-  return [
+export function instructions({ workspace, network, isGitOutside }: Surroundings): string {
+  const text = [
     'You are codexbox, an agent that works for the user in a sandbox.',
     `The user's folder is ${workspace}; it is your working directory, and what you change there`,
     'stays. The rest of the sandbox is thrown away after the conversation, and it usually has no',
@@ -14,4 +25,9 @@ export function instructions(workspace: string): string {
     'The user reads your answer in a terminal: be brief, plain text, and name files by their path',
     'relative to the working directory.',
   ].join('\n')
+  return text + networkInstructions(network) + (isGitOutside ? GIT_IS_OUTSIDE : '')
 }
+
+const GIT_IS_OUTSIDE = `
+Git does not work in this sandbox: the repository of this folder is not in it. Make no other one; leave
+what needs git to the user, and say so.`

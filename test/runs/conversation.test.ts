@@ -70,6 +70,19 @@ test('what is said before the agent is there is told to it, too', async () => {
   expect(words(lastInput())).toContain('And say so.')
 })
 
+test('the model is told that git does not work, where the repository is not in the sandbox', async () => {
+  const instructionsOf = async (isGitOutside: boolean) => {
+    bench.server.play(textAnswer())
+    const conversation = await bench.open({ isGitOutside })
+    await conversation.run('Commit it.').result
+    await conversation.close()
+    return words(bench.server.requests.at(-1)?.body.input.slice(0, 1) ?? []).join()
+  }
+
+  expect(await instructionsOf(true)).toContain('Git does not work in this sandbox')
+  expect(await instructionsOf(false)).not.toContain('Git does not work')
+})
+
 describe('sealed', () => {
   test('the model service sees the real key, the agent and the session never', async () => {
     bench.server.play(

@@ -53,6 +53,7 @@ export interface OpenOptions {
   agentFile?: string
   engine?: Partial<Engine>
   outputSchema?: OutputSchema
+  isGitOutside?: boolean
   /** Called with the session before the conversation has it. */
   prepare?: (log: SessionLog) => void
 }
@@ -76,7 +77,7 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
     dataDir,
     starts,
     async open(options = {}) {
-      const { key = KEY, limits, agentFile, engine, outputSchema, prepare } = options
+      const { key = KEY, limits, agentFile, engine, outputSchema, isGitOutside, prepare } = options
       const folderOfWork = options.workspace ?? workspace
       const env = { OPENAI_API_KEY: key, OPENAI_BASE_URL: new URL('.', server.endpoint.url).href }
       const config = readConfig({ ...env, CODEX_DATA_DIR: dataDir }, folder)
@@ -95,6 +96,7 @@ export async function openBench(script: readonly Exchange[] = []): Promise<Bench
         limits: { ...LIMITS, ...limits },
         outputSchema,
         webSearch: false,
+        ...(isGitOutside ? { isGitOutside } : {}),
         notices: [],
       })
       opened.push(conversation)
