@@ -46,7 +46,7 @@ export function engineUnavailable(engineLabel: string, cause: unknown): Codexbox
   )
 }
 
-/** Whether an error of `askEngine` is that there was no answer; then there will be none to the next question. */
+/** Whether an error of `engineRequest` is that there was no answer; then there will be none to the next question. */
 export function hadNoAnswer(error: unknown): boolean {
   const cause = error instanceof CodexboxError ? error.cause : undefined
   return cause !== undefined && statusOf(cause) === undefined

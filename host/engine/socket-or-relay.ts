@@ -55,11 +55,11 @@ export async function openHostChannel(
   const mounted = { socketPath: inside.socketPath }
   const isMounted = whyNot === undefined
   const proof = reached ?? Promise.resolve()
-  if (isMounted && (await isWithin(REACHED_MS, proof, ended))) return mounted
+  if (isMounted && (await happensWithin(REACHED_MS, proof, ended))) return mounted
   try {
     const relay = await startRelay(docker, container, { socketFolder, engineLabel })
     // On a slow machine it only took longer: by now the relay has started, and it was the second to do so.
-    if (isMounted && (await isWithin(0, proof))) {
+    if (isMounted && (await happensWithin(0, proof))) {
       relay.close()
       return mounted
     }
@@ -73,12 +73,12 @@ export async function openHostChannel(
     }
   } catch (error) {
     // Its end tells more.
-    if (await isWithin(END_MS, ended)) return mounted
+    if (await happensWithin(END_MS, ended)) return mounted
     throw error
   }
 }
 
-async function isWithin(ms: number, ...events: Promise<unknown>[]): Promise<boolean> {
+async function happensWithin(ms: number, ...events: Promise<unknown>[]): Promise<boolean> {
   const late = new AbortController()
   const timer = sleep(ms, false, { signal: late.signal })
   const happened = Promise.race(events).then(() => true)

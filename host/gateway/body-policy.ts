@@ -30,7 +30,7 @@ export function bodyPolicy(runPolicy: RunPolicy): BodyPolicy {
 
   const onlyAddsWhatMayBe = (body: Buffer) => {
     const added = last && appendedItems(last, body)
-    return added && items.safeParse(added).success && placeOfLead(added as Items) < 0
+    return added && items.safeParse(added).success && findRemoteReference(added as Items) < 0
   }
 
   return (body) => {
@@ -45,11 +45,11 @@ export function bodyPolicy(runPolicy: RunPolicy): BodyPolicy {
       const { success, error } = request.safeParse(value)
       if (!success) return { refused: placed(error.issues[0]) }
       const { input } = value as { input: Items }
-      const place = placeOfLead(input)
-      if (place >= 0) return { refused: `input.${place}: ${LEADS_ON}` }
+      const place = findRemoteReference(input)
+      if (place >= 0) return { refused: `input.${place}: ${IS_REMOTE}` }
       const checked = JSON.stringify(value)
       if (checked !== text || !isUtf8(body)) return { body: Buffer.from(checked) }
-      // The form that `addedItems` asks for.
+      // The form that `appendedItems` asks for.
       if (Object.keys(value as object).at(-1) === 'input' && input.length > 0) last = body
       return { body }
     } catch (error) {
@@ -227,7 +227,7 @@ const ownItems = [
 
 // ---- items that the model has made, and that go back as they came ----
 
-/** What is new in them passes, so that a new field of the service ends no conversation; see `placeOfLead`. */
+/** What is new in them passes, so that a new field of the service ends no conversation; see `findRemoteReference`. */
 const fromModel = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
   z.looseObject({ type: z.literal(type), id: id.optional(), ...shape })
 
@@ -248,13 +248,13 @@ const MODEL_MADE = new Set<string>(modelItems.map(({ shape }) => shape.type.valu
 
 type Items = { type: string; role?: unknown }[]
 
-const LEADS_ON = 'it names something that the service would fetch or use'
+const IS_REMOTE = 'it names something that the service would fetch or use'
 
 /**
  * The first item of the model that names something which the service would fetch or use; -1 for none. Looks at
  * what was parsed and not at what the schema made of it, where `__proto__` is no key any more.
  */
-function placeOfLead(items: Items): number {
+function findRemoteReference(items: Items): number {
   return items.findIndex(
     (item) =>
       (MODEL_MADE.has(item.type) || item.role === 'assistant') && !hasNoRemoteReference(item),

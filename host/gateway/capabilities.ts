@@ -3,8 +3,8 @@ import type { Refusal } from './refusal.ts'
 import { type Budget, RunUsage } from './run-budget.ts'
 
 /** What a capability stands for, as long as it is good. */
-export interface Grant {
-  readonly account: RunUsage
+export interface Capability {
+  readonly usage: RunUsage
   /** Until it is revoked. */
   isGood: boolean
   /** Each of them ends a request that is under way, for the reason given. */
@@ -15,10 +15,13 @@ export interface Grant {
 const GRACE_MS = 1000
 
 /** Who may ask, and what for. */
-export class Grants {
+export class Capabilities {
   readonly #budget: Budget
-  readonly #grants = new Map<string, Grant & { authorization: Buffer; expiry: NodeJS.Timeout }>()
-  readonly #accounts = new Map<string, RunUsage>()
+  readonly #grants = new Map<
+    string,
+    Capability & { authorization: Buffer; expiry: NodeJS.Timeout }
+  >()
+  readonly #usages = new Map<string, RunUsage>()
 
   constructor(budget: Budget) {
     this.#budget = budget
@@ -26,12 +29,12 @@ export class Grants {
 
   /** A new capability. A further one for the same run has what is left of the run's budget. */
   add(runId: string): string {
-    const account = this.account(runId) ?? new RunUsage(runId, this.#budget)
-    this.#accounts.set(runId, account)
+    const usage = this.usageOf(runId) ?? new RunUsage(runId, this.#budget)
+    this.#usages.set(runId, usage)
     const capability = randomBytes(32).toString('base64url')
-    const expiry = setTimeout(() => this.revoke(capability, 0), account.msLeft).unref()
+    const expiry = setTimeout(() => this.revoke(capability, 0), usage.msLeft).unref()
     const authorization = Buffer.from(`Bearer ${capability}`)
-    const grant = { account, isGood: true, underWay: new Set<(why: Refusal) => void>() }
+    const grant = { usage, isGood: true, underWay: new Set<(why: Refusal) => void>() }
     this.#grants.set(capability, Object.assign(grant, { authorization, expiry }))
     return capability
   }
@@ -54,9 +57,9 @@ export class Grants {
   }
 
   /** `authorization` is the header of that name. */
-  find(authorization = ''): Grant | undefined {
+  find(authorization = ''): Capability | undefined {
     const given = Buffer.from(authorization)
-    let found: Grant | undefined
+    let found: Capability | undefined
     // All are compared, each in constant time, so that the time tells nothing.
     for (const grant of this.#grants.values()) {
       const wanted = grant.authorization
@@ -65,8 +68,8 @@ export class Grants {
     return found
   }
 
-  account(runId: string): RunUsage | undefined {
-    return this.#accounts.get(runId)
+  usageOf(runId: string): RunUsage | undefined {
+    return this.#usages.get(runId)
   }
 }
 

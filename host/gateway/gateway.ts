@@ -12,7 +12,7 @@ import {
   removeAbandonedTempFolders,
 } from '../storage/owned-temp-folder.ts'
 import { bodyPolicy, type RunPolicy } from './body-policy.ts'
-import { Grants, notGranted } from './capabilities.ts'
+import { Capabilities, notGranted } from './capabilities.ts'
 import { type Refusal, refuse } from './refusal.ts'
 import type { RequestLog } from './request-log.ts'
 import type { Budget, RunUsage } from './run-budget.ts'
@@ -68,7 +68,7 @@ export async function openGateway(
   connection: ModelConnection,
   { runPolicy, budget, requestLog, debug = openDebugLog(undefined) }: GatewayOptions,
 ): Promise<Gateway> {
-  const grants = new Grants(budget)
+  const grants = new Capabilities(budget)
   const policy = bodyPolicy(runPolicy)
   const lastAnswers = new WeakMap<Socket, http.ServerResponse>()
   const server = http.createServer({ connectionsCheckingInterval: 5000 }, (request, response) => {
@@ -113,7 +113,7 @@ export async function openGateway(
     reached,
     grant: (runId) => grants.add(runId),
     revoke: (capability) => grants.revoke(capability),
-    usageOf: (runId) => grants.account(runId),
+    usageOf: (runId) => grants.usageOf(runId),
     async close() {
       grants.revokeAll()
       const closed = new Promise((resolve) => server.close(resolve))

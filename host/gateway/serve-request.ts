@@ -5,7 +5,7 @@ import type { DebugLog } from '../debug-log.ts'
 import { NoAnswerError } from '../net/no-answer-error.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { type BodyPolicy, headerRefusal, type RunPolicy } from './body-policy.ts'
-import { type Grant, notGranted } from './capabilities.ts'
+import { type Capability, notGranted } from './capabilities.ts'
 import { type Refusal, refuse } from './refusal.ts'
 import type { RequestLog } from './request-log.ts'
 import { sendUpstream } from './upstream.ts'
@@ -15,7 +15,7 @@ import { estimatedTokens, NO_TOKENS, UsageMeter } from './usage-meter.ts'
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 
 export interface Serving {
-  grant: Grant
+  grant: Capability
   connection: ModelConnection
   runPolicy: RunPolicy
   policy: BodyPolicy
@@ -33,7 +33,7 @@ export async function serveRequest(
   serving: Serving,
 ): Promise<void> {
   const { grant, connection, requestLog, debug, runPolicy } = serving
-  const { account } = grant
+  const { usage } = grant
   const at = Date.now()
   const startedAt = performance.now()
   const msSince = () => Math.round((performance.now() - startedAt) * 100) / 100
@@ -45,31 +45,31 @@ export async function serveRequest(
   const { end, ended, signal } = endOf(request, response)
 
   const onPassed = (chunk: Buffer) => {
-    if (firstByteMs === undefined) account.answers++
+    if (firstByteMs === undefined) usage.answers++
     firstByteMs ??= msSince()
     bytesDown += chunk.length
-    account.bytesDown += chunk.length
+    usage.bytesDown += chunk.length
     meter.see(chunk)
-    if (account.bytesDown > account.budget.bytesDown) end(budgetSpent(account.exceeded ?? ''))
+    if (usage.bytesDown > usage.budget.bytesDown) end(budgetSpent(usage.exceeded ?? ''))
   }
 
   const serve = async () => {
     const admitted = await admit(request, serving, (bytes) => {
       bytesUp = bytes
-      account.bytesUp += bytes
+      usage.bytesUp += bytes
     })
     if ('body' in admitted) {
       sentMs = msSince()
       const sent = { ...admitted, headers: request.headers, signal, onPassed }
       return sendUpstream(connection, sent, response, debug)
     }
-    account.refusals++
+    usage.refusals++
     return admitted
   }
 
   grant.underWay.add(end)
-  account.requests++
-  account.underWay++
+  usage.requests++
+  usage.underWay++
   // Not all of it has an end of its own, such as a body that stops.
   const refusal = await Promise.race([serve(), ended]).catch(failure)
   // What the service refuses costs nothing, nor what it never gets.
@@ -84,16 +84,16 @@ export async function serveRequest(
         })
       : undefined
   const tokens = meter.tokens ?? estimate ?? NO_TOKENS
-  account.tokens += tokens.input + tokens.output
+  usage.tokens += tokens.input + tokens.output
   grant.underWay.delete(end)
-  account.underWay--
+  usage.underWay--
   if (refusal) refuse(response, refusal)
   // Who goes on asking when there is no more must not fill the disk.
-  if (account.requests > account.budget.requests + 1) return
+  if (usage.requests > usage.budget.requests + 1) return
   requestLog?.append({
     at: new Date(at).toISOString(),
     conversation: runPolicy.conversationId,
-    run: account.runId,
+    run: usage.runId,
     model: runPolicy.model,
     status: response.statusCode,
     ...(refusal ? { why: `${refusal.code}: ${refusal.message}` } : {}),
@@ -129,9 +129,9 @@ async function admit(
   { grant, runPolicy, policy }: Serving,
   countUp: (bytes: number) => void,
 ): Promise<{ body: Buffer } | Refusal> {
-  const { account } = grant
-  const { exceeded: spent } = account
-  if (spent) return budgetSpent(spent)
+  const { usage } = grant
+  const { exceeded } = usage
+  if (exceeded) return budgetSpent(exceeded)
   const wrongHeader = headerRefusal(request.headers, runPolicy)
   if (wrongHeader) return policyRefused(wrongHeader)
   const body = await readBody(request)
@@ -139,8 +139,8 @@ async function admit(
   // It may have taken its time.
   if (!grant.isGood) return notGranted
   countUp(body.length)
-  const { exceeded: nowSpent } = account
-  if (nowSpent) return budgetSpent(nowSpent)
+  const { exceeded: nowExceeded } = usage
+  if (nowExceeded) return budgetSpent(nowExceeded)
   const checked = policy(body)
   return 'body' in checked ? checked : policyRefused(checked.refused)
 }

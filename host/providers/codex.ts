@@ -10,7 +10,7 @@ import {
 import { ORIGINATOR, USER_AGENT } from '../auth/client-identity.ts'
 import { notSignedIn } from '../auth/not-signed-in.ts'
 import { deadError } from '../auth/renewal/refresh.ts'
-import { renewApart } from '../auth/renewal/renew-in-process.ts'
+import { renewInProcess } from '../auth/renewal/renew-in-process.ts'
 import { usableTokens } from '../auth/renewal/usable-tokens.ts'
 import type { SignInOptions } from '../auth/sign-in/sign-in.ts'
 import { fileTokenStore, type TokenStore } from '../auth/token-store.ts'
@@ -24,7 +24,7 @@ import type { ProviderPlugin } from './provider.ts'
 
 export interface CodexProviderOptions extends Omit<SignInOptions, 'config'> {
   config: Pick<Config, 'dataDir' | 'authIssuer' | 'codexBaseUrl'>
-  /** The origin that counts as the service itself; see `workspaceRouting`. */
+  /** The origin that counts as the service itself; see `accountRoute`. */
   serviceOrigin?: string | undefined
 }
 
@@ -33,7 +33,7 @@ export function codexProvider(options: CodexProviderOptions) {
   const { config, now = Date.now } = options
   const { dataDir, authIssuer: issuer } = config
   const store = fileTokenStore(dataDir)
-  const tokens = usableTokens({ store, renew: renewApart({ dataDir, issuer }), now })
+  const tokens = usableTokens({ store, renew: renewInProcess({ dataDir, issuer }), now })
   const { codexBaseUrl } = config
   const { serviceOrigin = SERVICE_ORIGIN } = options
   const routeOf = accountRoute({ codexBaseUrl, serviceOrigin })

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
-import { renewApart } from '../../host/auth/renewal/renew-in-process.ts'
+import { renewInProcess } from '../../host/auth/renewal/renew-in-process.ts'
 import { TURN_MS, turnPath } from '../../host/auth/renewal/turn.ts'
 import { usableTokens } from '../../host/auth/renewal/usable-tokens.ts'
 import { keptRenewalProcess } from '../../host/auth/renewal/warm-process.ts'
@@ -40,7 +40,7 @@ const file = () => join(dataDir, 'codex-tokens.json')
 
 /** From source, with tsx. */
 const ask = (rejected?: string) => {
-  const renew = renewApart({ dataDir, issuer: issuer.url, timeoutMs: 1_000 })
+  const renew = renewInProcess({ dataDir, issuer: issuer.url, timeoutMs: 1_000 })
   return usableTokens({ store, renew })(rejected)
 }
 
@@ -80,7 +80,7 @@ test('what goes wrong there is said here, with its code', async () => {
 })
 
 test('a sign-out that was faster is no failure of the renewal', async () => {
-  const renew = renewApart({ dataDir, issuer: issuer.url })
+  const renew = renewInProcess({ dataDir, issuer: issuer.url })
 
   await expect(renew({ accessToken: 'some', wasRejected: false })).rejects.toMatchObject({
     code: 'not-signed-in',
@@ -332,7 +332,7 @@ test.each([
     { status, headers },
     { status, headers },
   ]
-  const renew = renewApart({ dataDir, issuer: issuer.url })
+  const renew = renewInProcess({ dataDir, issuer: issuer.url })
   const due = { accessToken: access_token, wasRejected: false }
 
   const failures = [await failure(renew(due)), await failure(renew(due))]

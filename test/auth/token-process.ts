@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { renewUnderLock } from '../../host/auth/renewal/renew.ts'
-import { renewApart } from '../../host/auth/renewal/renew-in-process.ts'
+import { renewInProcess } from '../../host/auth/renewal/renew-in-process.ts'
 import { usableTokens } from '../../host/auth/renewal/usable-tokens.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
 import { someTokens } from '../fakes/some-tokens.ts'
@@ -29,7 +29,7 @@ const issuer = new URL(options.issuer)
 const say = (line: string) => process.stdout.write(`${line}\n`)
 const store = fileTokenStore(dataDir, lock)
 const now = () => (clock ? clock.since + (Date.now() - clock.since) * clock.speed : Date.now())
-const renew = renewApart({ ...lock, dataDir, issuer })
+const renew = renewInProcess({ ...lock, dataDir, issuer })
 const tokens = usableTokens({ store, renew, now })
 
 async function askOnce(usable = tokens): Promise<void> {

@@ -8,7 +8,7 @@ import { createServer } from 'node:tls'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { accountRoute } from '../../host/auth/account-route.ts'
 import type { DueToken } from '../../host/auth/renewal/renew.ts'
-import { renewApart } from '../../host/auth/renewal/renew-in-process.ts'
+import { renewInProcess } from '../../host/auth/renewal/renew-in-process.ts'
 import { signInWithDevice } from '../../host/auth/sign-in/device-sign-in.ts'
 import { signOut } from '../../host/auth/sign-out.ts'
 import { fileTokenStore } from '../../host/auth/token-store.ts'
@@ -107,7 +107,7 @@ test('a renewal in its own process goes through the proxy, by certificates of a 
   await useProxy((tls.address() as AddressInfo).port)
   // Each with a process of its own, which has the environment of its start.
   const renew = (due: DueToken) =>
-    renewApart({ dataDir, issuer: new URL('https://service.test') })(due)
+    renewInProcess({ dataDir, issuer: new URL('https://service.test') })(due)
 
   await expect(renew({ accessToken, wasRejected: false })).rejects.toThrow('NODE_EXTRA_CA_CERTS')
   vi.stubEnv('NODE_EXTRA_CA_CERTS', fixture('certificate.pem'))

@@ -131,8 +131,8 @@ describe('installed in another project', () => {
 
   test('a sign-in is renewed by the process that comes with it', async () => {
     const script = join(installed, 'dist', 'host', 'auth', 'renewal', 'renew-in-process.js')
-    const renew = `const { renewApart } = await import(process.argv[1])
-      const renew = renewApart({ dataDir: process.argv[2], issuer: new URL('http://127.0.0.1:9') })
+    const renew = `const { renewInProcess } = await import(process.argv[1])
+      const renew = renewInProcess({ dataDir: process.argv[2], issuer: new URL('http://127.0.0.1:9') })
       await renew({ accessToken: 'some', wasRejected: false }).catch(({ code }) => console.log(code))`
     const args = ['--input-type=module', '-e', renew, script, join(home, '.codexbox')]
 

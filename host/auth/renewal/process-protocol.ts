@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 /** What a renewal process is told, in a line of JSON on its stdin. */
-export const RenewalOrder = z.object({
+export const RenewalRequest = z.object({
   dataDir: z.string(),
   issuer: z.url(),
   accessToken: z.string(),
@@ -10,7 +10,7 @@ export const RenewalOrder = z.object({
   lockTimeoutMs: z.number().optional(),
   staleMs: z.number().optional(),
 })
-export type RenewalOrder = z.infer<typeof RenewalOrder>
+export type RenewalRequest = z.infer<typeof RenewalRequest>
 
 /** What it answers to each on its stdout: never a token, for those are in the store. */
 export const RenewalResult = z.discriminatedUnion('status', [

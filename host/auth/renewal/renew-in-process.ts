@@ -22,7 +22,7 @@ export interface RenewApartOptions {
  * way would lose the sign-in, for the service gives that answer only once.
  * @throws CodexboxError also `internal` when the script of that process is not where it belongs.
  */
-export function renewApart({ issuer, ...options }: RenewApartOptions): Renew {
+export function renewInProcess({ issuer, ...options }: RenewApartOptions): Renew {
   const { dataDir, staleMs } = options
   const carryOut = keptRenewalProcess()
   let pause: Pause | undefined

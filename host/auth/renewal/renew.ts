@@ -29,7 +29,7 @@ export interface RenewalOptions {
 
 /**
  * The renewal itself. A process that is killed in it after the service has answered, and before the
- * answer is on the disk, has lost the sign-in; so it is made in a process of its own (`renewApart`).
+ * answer is on the disk, has lost the sign-in; so it is made in a process of its own (`renewInProcess`).
  */
 export function renewUnderLock(options: RenewalOptions): Renew {
   const { store, issuer, now = Date.now, timeoutMs } = options

@@ -5,13 +5,13 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CodexboxError, systemCodeOf } from '../../../shared/errors.ts'
 import { readLines } from '../../../shared/read-lines.ts'
-import type { RenewalOrder } from './process-protocol.ts'
+import type { RenewalRequest } from './process-protocol.ts'
 
 /** A process that carries out orders, one after the other. */
 export interface RenewalProcess {
   isRunning(): boolean
   /** Keeps us running until there is an answer; never rejects. */
-  carryOut(order: RenewalOrder): Promise<RenewalAnswer>
+  carryOut(order: RenewalRequest): Promise<RenewalAnswer>
   /** It may wait for the next order without keeping us from ending. */
   rest(): void
   /** It ends as soon as it has carried out what it was told. */

@@ -1,7 +1,7 @@
-import type { RenewalOrder } from './process-protocol.ts'
+import type { RenewalRequest } from './process-protocol.ts'
 import { type RenewalAnswer, type RenewalProcess, startRenewalProcess } from './start-process.ts'
 
-export type CarryOut = (order: RenewalOrder) => Promise<RenewalAnswer>
+export type CarryOut = (order: RenewalRequest) => Promise<RenewalAnswer>
 
 export interface KeptRenewalProcessOptions {
   /** For how long it rests before it ends. Default: 10 s. */

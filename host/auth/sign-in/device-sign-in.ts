@@ -37,7 +37,7 @@ export async function signInWithDevice(options: DeviceSignInOptions): Promise<To
   try {
     const asking = { issuer, signal, timeoutMs }
     const patience = { ...options, endsAt, now, late: 'Nobody entered the code in time.' }
-    const device = await patiently(() => postDeviceCode(asking), readDeviceCode, {
+    const device = await retryUntilFound(() => postDeviceCode(asking), readDeviceCode, {
       ...patience,
       // Nobody waits for a quarter of an hour before anything is shown.
       endsAt: now() + FIRST_CODE_MS,
@@ -91,13 +91,13 @@ function howTo(issuer: URL, { userCode }: DeviceCode): string {
 async function untilEntered(
   device: DeviceCode,
   asking: Parameters<typeof postDevicePoll>[0],
-  patience: Omit<Patience, 'intervalMs'>,
+  patience: Omit<RetryBudget, 'intervalMs'>,
 ): Promise<DeviceGrant> {
   let { intervalMs } = device
   const { endsAt, now, signal, pause = sleepFor } = patience
   for (;;) {
     const poll = () => postDevicePoll(asking, device)
-    const outcome = await patiently(poll, readDevicePoll, { ...patience, intervalMs })
+    const outcome = await retryUntilFound(poll, readDevicePoll, { ...patience, intervalMs })
     if (typeof outcome === 'object') return outcome
     if (outcome === 'too-fast') intervalMs = Math.min(intervalMs + SLOW_DOWN_MS, MAX_WAIT_MS)
     if (now() + intervalMs > endsAt) throw tooLate(patience)
@@ -105,7 +105,7 @@ async function untilEntered(
   }
 }
 
-interface Patience {
+interface RetryBudget {
   endsAt: number
   /** What to say when that has passed. */
   late: string
@@ -116,10 +116,10 @@ interface Patience {
 }
 
 /** What `read` finds in the first answer that says something: a cut line, a limit and a server in trouble do not. */
-async function patiently<Found>(
+async function retryUntilFound<Found>(
   ask: () => Promise<TokenReply>,
   read: (reply: TokenReply) => Found | 'in-trouble',
-  patience: Patience,
+  patience: RetryBudget,
 ): Promise<Exclude<Found, 'in-trouble'>> {
   const { endsAt, intervalMs, now, signal, pause = sleepFor } = patience
   let waitMs = intervalMs
@@ -141,7 +141,7 @@ async function patiently<Found>(
   }
 }
 
-function tooLate({ late }: Pick<Patience, 'late'>, status?: number): CodexboxError {
+function tooLate({ late }: Pick<RetryBudget, 'late'>, status?: number): CodexboxError {
   const last = status === undefined ? '' : ` The service last answered with status ${status}.`
   return failed(`${late}${last} Start the sign-in again.`)
 }

@@ -27,8 +27,8 @@ export async function withPipedText(
   tell: (message: string) => void,
 ): Promise<string> {
   if (!mayHaveText()) return prompt
-  const patience = { firstByteMs: FIRST_BYTE_MS, silentMs: SILENT_MS }
-  const bytes = await readAll(process.stdin, patience)
+  const timeouts = { firstByteMs: FIRST_BYTE_MS, silentMs: SILENT_MS }
+  const bytes = await readAll(process.stdin, timeouts)
   if (!bytes) {
     tell(
       `Nothing came on stdin within ${FIRST_BYTE_MS / 1000} s: the prompt is sent alone. ` +
@@ -57,13 +57,16 @@ function marked(text: string): string {
   return `<${name}>\n${text}${text.endsWith('\n') ? '' : '\n'}</${name}>`
 }
 
-interface Patience {
+interface ReadTimeouts {
   firstByteMs: number
   silentMs: number
 }
 
 /** Undefined when nothing came in time. */
-async function readAll(input: NodeJS.ReadStream, patience?: Patience): Promise<Buffer | undefined> {
+async function readAll(
+  input: NodeJS.ReadStream,
+  patience?: ReadTimeouts,
+): Promise<Buffer | undefined> {
   const pieces: Buffer[] = []
   let bytes = 0
   const chunks = input[Symbol.asyncIterator]()
