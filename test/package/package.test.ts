@@ -181,7 +181,8 @@ describe('installed in another project', () => {
   })
 })
 
-describe('a fresh clone', () => {
+/** Builds, which take seconds on a machine that has nothing else to do. */
+describe('a fresh clone', { timeout: 120_000 }, () => {
   const npmLog = join(folder, 'npm.log')
   const stamp = () => statSync(join(checkout, 'dist', 'host', 'cli.js')).mtimeMs
 
