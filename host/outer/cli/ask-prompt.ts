@@ -4,28 +4,28 @@ import { takesEscapes } from '../../terminal.ts'
 
 export const PROMPT = '\n› '
 
-/** A terminal that is told so marks what is pasted, in which an end of a line is no Enter. */
+/** Bracketed paste mode: the terminal marks pasted text, in which a line end is no Enter. */
 const MARK_PASTES = '\x1b[?2004h'
 const MARK_NO_PASTES = '\x1b[?2004l'
 
 export interface Typed {
-  /** Undefined stands for leaving: Ctrl-D, or Ctrl-C. One may have several lines, where they were pasted. */
+  /** Undefined: the user left, by Ctrl-D or Ctrl-C. A pasted prompt may have several lines. */
   prompts: (string | undefined)[]
-  /** The beginning of one that is not finished. */
+  /** The prompt that is still being typed. */
   rest: Rest
 }
 
 interface Rest {
-  /** Whole lines that were pasted. */
+  /** Complete pasted lines. */
   pasted: string[]
   line: string
 }
 
 export const NOTHING: Typed = { prompts: [], rest: { pasted: [], line: '' } }
 
-/** Waits for a prompt. Text that was typed ahead, during a run, may be several at once. */
-export async function askPrompt(history: readonly string[], begun: Rest): Promise<Typed> {
-  // It may have ended between two prompts, and it says so only once.
+/** Waits for a prompt. Text typed during a run may hold several prompts at once. */
+export async function askPrompt(history: readonly string[], unfinished: Rest): Promise<Typed> {
+  // Stdin may have ended between two prompts, and emits `end` only once.
   if (process.stdin.readableEnded) return { ...NOTHING, prompts: [undefined] }
   const isEdited = process.stdin.isTTY && takesEscapes(process.stderr)
   const reader = createInterface({
@@ -35,29 +35,29 @@ export async function askPrompt(history: readonly string[], begun: Rest): Promis
     history: [...history],
     terminal: isEdited,
   })
-  // Where the line is not edited here, Ctrl-C is a signal.
-  const leave = () => reader.close()
-  if (!isEdited) process.once('SIGINT', leave)
+  // Without line editing, Ctrl-C arrives as a signal.
+  const onInterrupt = () => reader.close()
+  if (!isEdited) process.once('SIGINT', onInterrupt)
   const markPastes = () => isEdited && process.stderr.write(MARK_PASTES)
   markPastes()
-  // After Ctrl-Z and `fg` the reader is paused, and nothing else would keep this process alive. The shell has its own marks.
+  // After Ctrl-Z and `fg` nothing but a paused reader keeps this process alive, and the shell has reset the paste mode.
   reader.on('SIGCONT', () => {
     markPastes()
     reader.setPrompt(
       PROMPT +
-        taken()
+        collected()
           .pasted.map((line) => `${visible(line)}\n`)
           .join(''),
     )
     reader.prompt(true)
   })
-  const { taken, isIn, stop } = takePrompts(reader, begun.pasted)
+  const { collected, firstPrompt, stop } = collectPrompts(reader, unfinished.pasted)
   reader.prompt()
-  if (begun.line) reader.write(begun.line)
-  await isIn
-  const { prompts, pasted } = taken()
+  if (unfinished.line) reader.write(unfinished.line)
+  await firstPrompt
+  const { prompts, pasted } = collected()
   const typed = { prompts, rest: { pasted, line: reader.line } }
-  process.off('SIGINT', leave)
+  process.off('SIGINT', onInterrupt)
   stop()
   reader.close()
   if (isEdited) process.stderr.write(MARK_NO_PASTES)
@@ -65,17 +65,17 @@ export async function askPrompt(history: readonly string[], begun: Rest): Promis
   return typed
 }
 
-/** `isIn` resolves with the first prompt. */
-function takePrompts(reader: Interface, begun: readonly string[]) {
+/** `firstPrompt` resolves when the first prompt is complete. */
+function collectPrompts(reader: Interface, earlierLines: readonly string[]) {
   const prompts: (string | undefined)[] = []
-  let pasted = [...begun]
+  let pasted = [...earlierLines]
   let isPaste = false
   const onKey = (_: unknown, { name }: Key) => {
     if (name === 'paste-start') isPaste = true
     if (name === 'paste-end') isPaste = false
   }
   process.stdin.on('keypress', onKey)
-  const isIn = new Promise<void>((resolve) => {
+  const firstPrompt = new Promise<void>((resolve) => {
     reader.on('line', (line) => {
       pasted.push(line)
       if (isPaste) return
@@ -90,8 +90,8 @@ function takePrompts(reader: Interface, begun: readonly string[]) {
     reader.once('SIGINT', () => reader.close())
   })
   return {
-    taken: () => ({ prompts: [...prompts], pasted }),
-    isIn,
+    collected: () => ({ prompts: [...prompts], pasted }),
+    firstPrompt,
     stop: () => void process.stdin.off('keypress', onKey),
   }
 }

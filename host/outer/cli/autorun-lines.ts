@@ -2,14 +2,14 @@ import { visibleName } from '../../../shared/visible-text.ts'
 import type { AutorunChanges } from '../../runs/workspace-watch.ts'
 import { KINDS, type Kind } from '../autorun/kinds.ts'
 
-/** Names that a line has room for. */
+/** Names shown in one line. */
 const MAX_NAMES = 4
 
-/** What is said to a person. */
+/** The findings as text for the user. */
 export interface AutorunLines {
-  /** A line a kind, in the order of the report, which is by weight. */
+  /** One line for each kind, in the order of the report: by severity. */
   changed: string[]
-  /** What was not read to its end, with the reasons; absent where all was. */
+  /** Files that were not read completely, with the reasons; absent when there are none. */
   unread?: string
 }
 
@@ -25,7 +25,7 @@ export function autorunLines({ paths, kinds }: AutorunChanges): AutorunLines {
   const unread = kinds.find(({ kind }) => kind === 'unread')
   return {
     changed: kinds
-      .filter((each) => each !== unread)
+      .filter((entry) => entry !== unread)
       .map(({ kind, count }) => `${namesOf(kind, count)}: ${KINDS[kind as Kind] ?? kind}`),
     ...(unread ? { unread: namesOf('unread', unread.count) } : {}),
   }

@@ -50,15 +50,15 @@ const HELP =
   'step. Ctrl-C stops a run. /exit or Ctrl-D leaves.'
 
 /**
- * What the user types, prompt by prompt. A reader of its own for each: between them the terminal is
- * as usual, so that Ctrl-C during a run is a signal.
+ * Yields the user's prompts. Each has its own reader: between prompts the terminal is in its normal
+ * mode, so that Ctrl-C during a run is a signal.
  */
 async function* prompts(): AsyncGenerator<string> {
   const history: string[] = []
   let typed = NOTHING
   for (;;) {
     if (typed.prompts.length === 0) typed = await askPrompt(history, typed.rest)
-    // Of prompts that came together, those behind the first are shown again where their turn is.
+    // Prompts that arrived together are echoed again, each before its own run.
     else process.stderr.write(`${PROMPT}${visible(typed.prompts[0] ?? '')}\n`)
     const [prompt, ...later] = typed.prompts
     typed = { ...typed, prompts: later }
@@ -66,7 +66,7 @@ async function* prompts(): AsyncGenerator<string> {
     if (prompt === undefined || command === '/exit') return
     if (command === '') continue
     history.unshift(prompt)
-    // A paste may begin with a tab that means something.
+    // Leading whitespace of a paste may be significant, such as a tab.
     yield prompt.includes('\n') ? prompt : prompt.trim()
   }
 }

@@ -3,9 +3,9 @@ import type { Limits } from '../../../shared/limits.ts'
 import { localTime, span } from '../../format-time.ts'
 import type { ProviderPlugin } from '../../providers/provider.ts'
 
-/** Too little is left of the plan to begin. */
+/** The plan has less left than `--min-remaining` asks for. */
 export class TooLittleLeftError extends CodexboxError {
-  /** Epoch ms, as far as it is known. */
+  /** Epoch ms; undefined when the service did not say. */
   readonly resetsAt: number | undefined
 
   constructor(message: string, resetsAt: number | undefined) {
@@ -22,9 +22,9 @@ export function readPercent(text: string): number {
 }
 
 /**
- * Refuses to begin when less than `percent` is left in a window of the general limit. Where nothing
- * is known of limits, says so to `note` and lets it begin.
- * @throws TooLittleLeftError; CodexboxError when nobody is signed in
+ * Refuses the run when a window of the general limit has less than `percent` left. Unknown limits
+ * are reported to `note`, and the run may start.
+ * @throws TooLittleLeftError; CodexboxError `not-signed-in`
  */
 export async function refuseBelow(
   percent: number,
@@ -40,7 +40,7 @@ export async function refuseBelow(
     if (!scarce) return unknown(problem ?? 'the service does not say.')
     if (scarce.remaining < percent) throw tooLittle(percent, scarce, now())
   } catch (error) {
-    // Without an answer it is not known that it is too little; without a sign-in nothing can begin.
+    // An unreachable service does not prove a low limit; a missing sign-in prevents any run.
     if (!(error instanceof CodexboxError) || !UNANSWERED.has(error.code)) throw error
     unknown(messageOf(error))
   }
@@ -55,17 +55,17 @@ interface Window {
   resetsAt?: number | undefined
 }
 
-/** Of the general limit: others are for models that may not be asked at all. */
+/** Of the general limit only: the others belong to models that the run may never ask. */
 function scarcestWindow({ limits }: Limits, now: number): Window | undefined {
   const general = limits.find(({ id }) => id === 'codex')
   return [general?.primary, general?.secondary]
     .filter((window) => window !== undefined)
     .map(({ usedPercent, windowMinutes, resetsAt }) => {
-      // What was seen earlier may have begun anew since.
+      // The cached figures may be of a window that has been reset since.
       const isOver = resetsAt !== undefined && resetsAt <= now
       return { remaining: isOver ? 100 : Math.max(0, 100 - usedPercent), windowMinutes, resetsAt }
     })
-    .toSorted((one, other) => one.remaining - other.remaining)[0]
+    .toSorted((a, b) => a.remaining - b.remaining)[0]
 }
 
 function tooLittle(percent: number, window: Window, now: number): TooLittleLeftError {

@@ -1,9 +1,9 @@
 import { CodexboxError } from '../../../shared/errors.ts'
 
 /**
- * The text of bytes in UTF-8, or in UTF-16 with a byte order mark, which PowerShell writes; without the mark. Other
- * bytes are refused, since a model would get something else than what was written.
- * @throws CodexboxError `wrong-use`. `source` is where they came from, for the message.
+ * Decodes UTF-8, or UTF-16 with a byte order mark, which PowerShell writes; drops the mark. Other
+ * encodings are refused: the model would get another text than the user's. `source` names the input in messages.
+ * @throws CodexboxError `wrong-use`
  */
 export function decodeText(bytes: Uint8Array, source: string): string {
   const [encoding, isUtf16] = encodingOf(bytes)

@@ -11,9 +11,9 @@ import { Screen } from './screen.ts'
 
 export interface DoctorOptions {
   json?: boolean
-  /** Asks nothing that is not on this machine. */
+  /** Makes no request beyond this machine. */
   offline?: boolean
-  /** Tries what a hostile tool would, in a container of its own. */
+  /** Runs the attempts of a hostile tool in a separate container. */
   attack?: boolean
 }
 
@@ -74,7 +74,7 @@ function printAttack(
   const areas = [...new Set(results.map(({ area }) => area))]
   for (const area of areas) {
     print(style('bold', area))
-    for (const result of results.filter((one) => one.area === area)) printResult(result)
+    for (const result of results.filter((result) => result.area === area)) printResult(result)
   }
   const theft = results.filter(({ area }) => area === 'theft')
   const failed = results.filter(isNotHeld)
@@ -110,7 +110,7 @@ function mark(level: Level): string {
   return style(colour, sign)
 }
 
-/** A line of parts that are styled or ours. */
+/** Writes a line as it is: its parts are styled already, or constants. */
 function print(line: string): void {
   process.stdout.write(`${line}\n`)
 }

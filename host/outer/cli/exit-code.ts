@@ -1,6 +1,6 @@
 import type { FinishedEvent } from '../../../shared/protocol.ts'
 
-/** Exit codes by what went wrong; scripts rely on them. Everything not named here is 1. */
+/** Exit codes by error code; scripts rely on them. Any other error is 1. */
 const BY_ERROR: Record<string, number> = {
   'wrong-use': 2,
   'config-invalid': 2,

@@ -2,12 +2,12 @@ import type { Run } from '../../runs/run.ts'
 import type { Screen } from './screen.ts'
 
 /**
- * Tells the agent each line that is typed while it works. The terminal stays as it is, line by line,
- * so that Ctrl-C is a signal. Returns how to stop listening.
+ * Sends the agent each line that the user types during a run. The terminal stays in line mode, so
+ * that Ctrl-C is a signal. Returns a function that stops listening.
  */
 export function forwardTypedLines(run: Run, screen: Screen): () => void {
   let unfinished = ''
-  const take = (chunk: Buffer) => {
+  const onData = (chunk: Buffer) => {
     const lines = (unfinished + chunk.toString('utf8')).split('\n')
     unfinished = lines.pop() ?? ''
     for (const line of lines.map((text) => text.trim()).filter(Boolean)) {
@@ -15,10 +15,10 @@ export function forwardTypedLines(run: Run, screen: Screen): () => void {
       screen.note(`told: ${line}`)
     }
   }
-  process.stdin.on('data', take)
+  process.stdin.on('data', onData)
   process.stdin.resume()
   return () => {
-    process.stdin.off('data', take)
+    process.stdin.off('data', onData)
     process.stdin.pause()
   }
 }

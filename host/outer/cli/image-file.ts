@@ -2,8 +2,7 @@ import { CodexboxError } from '../../../shared/errors.ts'
 import { readInput } from './input-file.ts'
 
 /**
- * An image as the data URL that a model is given. What it is, is told by its first bytes, whatever it
- * is called.
+ * An image as the data URL for the model. Its first bytes decide its type; its name does not matter.
  * @throws CodexboxError `wrong-use`
  */
 export function imageFile(path: string): string {
@@ -21,10 +20,10 @@ export function imageFile(path: string): string {
 const MAX_BYTES = 10 * 1024 * 1024
 
 function typeOf(bytes: Buffer): string | undefined {
-  const begin = bytes.toString('latin1', 0, 16)
-  if (begin.startsWith('\x89PNG\r\n\x1a\n')) return 'image/png'
-  if (begin.startsWith('\xff\xd8\xff')) return 'image/jpeg'
-  if (/^GIF8[79]a/.test(begin)) return 'image/gif'
-  if (/^RIFF.{4}WEBP/s.test(begin)) return 'image/webp'
+  const signature = bytes.toString('latin1', 0, 16)
+  if (signature.startsWith('\x89PNG\r\n\x1a\n')) return 'image/png'
+  if (signature.startsWith('\xff\xd8\xff')) return 'image/jpeg'
+  if (/^GIF8[79]a/.test(signature)) return 'image/gif'
+  if (/^RIFF.{4}WEBP/s.test(signature)) return 'image/webp'
   return undefined
 }

@@ -1,13 +1,13 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { CodexboxError, systemCodeOf } from '../../../shared/errors.ts'
 
-/** A file that was named on the command line. @throws CodexboxError `wrong-use` */
+/** Reads a file named on the command line. @throws CodexboxError `wrong-use` */
 export function readInput(path: string, maxBytes: number): Buffer {
   const refuse = (what: string, cause?: unknown) =>
     new CodexboxError('wrong-use', `${path} cannot be used: ${what}.`, { cause })
   let descriptor: number
   try {
-    // Without O_NONBLOCK, a FIFO of that name would hold us for ever.
+    // Without O_NONBLOCK, opening a FIFO would block for ever.
     descriptor = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
   } catch (error) {
     throw refuse(`it cannot be opened (${systemCodeOf(error)})`, error)

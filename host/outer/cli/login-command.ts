@@ -12,7 +12,7 @@ export interface LoginOptions {
   import?: boolean
 }
 
-/** Signs in, in the place of whatever sign-in is there. Resolves with the exit code. */
+/** Signs in and replaces an existing sign-in. Resolves with the exit code. */
 export async function loginCommand(options: LoginOptions): Promise<number> {
   const screen = new Screen()
   const stop = new AbortController()
@@ -20,7 +20,7 @@ export async function loginCommand(options: LoginOptions): Promise<number> {
   process.once('SIGINT', onInterrupt)
   try {
     const config = readConfig()
-    const tokens = await signIn({ config, way: wayIn(options), signal: stop.signal })
+    const tokens = await signIn({ config, way: chosenMethod(options), signal: stop.signal })
     const whose = tokens.email ? ` as ${maskedEmail(tokens.email)}` : ''
     screen.note(`Signed in to ChatGPT${whose}. Kept in ${config.dataDir}.`, 'green')
     return 0
@@ -33,10 +33,10 @@ export async function loginCommand(options: LoginOptions): Promise<number> {
   }
 }
 
-function wayIn(options: LoginOptions): SignInMethod | undefined {
-  const ways = (['device', 'paste', 'import'] as const).filter((way) => options[way])
-  if (ways.length > 1) {
+function chosenMethod(options: LoginOptions): SignInMethod | undefined {
+  const methods = (['device', 'paste', 'import'] as const).filter((method) => options[method])
+  if (methods.length > 1) {
     throw new CodexboxError('wrong-use', 'Only one of --device, --paste and --import.')
   }
-  return ways[0]
+  return methods[0]
 }

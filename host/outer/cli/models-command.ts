@@ -9,11 +9,11 @@ import { short } from './format-counts.ts'
 import { print, printJson } from './print.ts'
 import { Screen } from './screen.ts'
 
-/** Lists the models that can be asked. */
+/** Lists the models of the provider. */
 export async function modelsCommand(options: { json?: boolean }): Promise<void> {
   const { provider, notice } = chooseProvider(readConfig())
   const catalogue = (await provider.models?.()) ?? { models: [], source: 'built-in' }
-  const byPriority = catalogue.models.toSorted((one, other) => one.priority - other.priority)
+  const byPriority = catalogue.models.toSorted((a, b) => a.priority - b.priority)
   if (options.json) {
     printJson({ provider: provider.name, ...catalogue, models: byPriority })
     return
@@ -26,9 +26,13 @@ export async function modelsCommand(options: { json?: boolean }): Promise<void> 
 
 const HEAD = ['model', 'efforts', 'window', '']
 
-function row(model: ModelEntry, byDefault: ModelEntry | undefined): string[] {
+function row(model: ModelEntry, defaultEntry: ModelEntry | undefined): string[] {
   const { slug, efforts, defaultEffort, contextWindow, isListed, upgrade } = model
-  const notes = [model === byDefault && 'default', !isListed && 'hidden', upgrade && `→ ${upgrade}`]
+  const notes = [
+    model === defaultEntry && 'default',
+    !isListed && 'hidden',
+    upgrade && `→ ${upgrade}`,
+  ]
   return [
     slug,
     efforts.map((effort) => (effort === defaultEffort ? `${effort}*` : effort)).join(' ') || '–',
@@ -37,7 +41,7 @@ function row(model: ModelEntry, byDefault: ModelEntry | undefined): string[] {
   ]
 }
 
-/** The lines, each column as wide as its widest cell. */
+/** Rows as lines; each column is as wide as its widest cell. */
 function table(rows: readonly string[][]): string[] {
   const widths = HEAD.map((_, column) =>
     Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),

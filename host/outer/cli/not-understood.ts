@@ -1,17 +1,17 @@
 /**
- * What commander says of arguments that it does not understand, as a sentence like those of all other
- * errors: `error: unknown option '--jsn'\n(Did you mean --json?)`.
+ * Turns commander's message about wrong arguments into a sentence like those of all other errors.
+ * Input: `error: unknown option '--jsn'\n(Did you mean --json?)`.
  */
 export function notUnderstood(text: string): string {
-  const [what = '', guess = ''] = text
+  const [problem = '', guess = ''] = text
     .replace(/^error: /, '')
-    // All that it says of `help NAME`, below a help that is not asked for.
+    // For an unknown `help NAME`, commander prints the general help and this message.
     .replace('(outputHelp)', 'there is no such command')
     .trim()
     .split('\n')
-  const isPrompt = /^too many arguments(?! for '(?!run'))/.test(what)
-  const said = what.replace('. Expected', ', expected').replace(/\.$/, '')
-  const meant = guess && ` ${guess.replace('(D', '(d')}`
+  const isPrompt = /^too many arguments(?! for '(?!run'))/.test(problem)
+  const message = problem.replace('. Expected', ', expected').replace(/\.$/, '')
+  const suggestion = guess && ` ${guess.replace('(D', '(d')}`
   const advice = isPrompt ? 'a prompt of several words needs quotes' : '--help says what there is'
-  return `${said.charAt(0).toUpperCase()}${said.slice(1)}${meant}; ${advice}.`
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}${suggestion}; ${advice}.`
 }

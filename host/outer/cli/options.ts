@@ -20,16 +20,16 @@ export interface RunOptions {
   outputSchema?: string
 }
 
-/** And those of one run alone. */
+/** The options of `run`; a chat refuses some of them. */
 export interface OneRunOptions extends RunOptions {
   image?: string[]
-  /** Goes on where the session ends, without a prompt. */
+  /** Continues the session without a new prompt. */
   continue?: boolean
   waitForLimit?: boolean
   minRemaining?: string
 }
 
-/** What makes no sense in a chat, as it is typed. */
+/** The first option that a chat refuses, as the user types it. */
 export function oneRunOnly(options: OneRunOptions): string | undefined {
   if (options.image) return '--image'
   if (options.waitForLimit) return '--wait-for-limit'
@@ -37,7 +37,7 @@ export function oneRunOnly(options: OneRunOptions): string | undefined {
   return undefined
 }
 
-/** What was asked for on the command line, as the library takes it. @throws CodexboxError */
+/** The command line's options as library options. @throws CodexboxError */
 export async function conversationOptions(options: RunOptions): Promise<ConversationOptions> {
   const settings: Partial<Config> = {
     ...(options.model ? { model: options.model } : {}),
@@ -54,8 +54,8 @@ export async function conversationOptions(options: RunOptions): Promise<Conversa
 }
 
 /**
- * The current folder. In a checkout of ours that cannot be, since it holds the data folder: there it
- * is `workspace`, with a small project to try things on.
+ * The current folder. A codexbox checkout holds the data folder and cannot be a workspace: there it
+ * is the subfolder `workspace`, with the sample project.
  */
 async function defaultWorkspace(): Promise<string> {
   const current = neededCurrentFolder()

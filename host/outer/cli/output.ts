@@ -5,33 +5,33 @@ import { systemCodeOf } from '../../../shared/errors.ts'
 const lost = new AbortController()
 let exitCode: number | undefined
 
-/** Aborts when nothing more can be written to stdout: a run need not go on then. */
+/** Aborts when stdout can no longer be written: the run need not continue. */
 export const outputLost: AbortSignal = lost.signal
 
-/** What this process has to end with where stdout could not be written. */
+/** 1 after a failed write to stdout; undefined if none failed, or the reader closed it (EPIPE). */
 export const outputExitCode = (): number | undefined => exitCode
 
 /** Watches stdout and stderr for the rest of this process. */
 export function watchOutput(): void {
   process.stdout.on('error', (error) => {
     if (lost.signal.aborted) return
-    // A reader that leaves (`codexbox … | head`) may have what it wants; whether that was all, the command says.
+    // A reader may close stdout once it has enough (`codexbox … | head`): the command decides the exit code.
     if (systemCodeOf(error) !== 'EPIPE') {
       exitCode = 1
-      // It may come after the last command has set one.
+      // The error may arrive after the command has set an exit code.
       process.exitCode = exitCode
       process.stderr.write(`${cannotBeWritten(error)}\n`)
     }
     lost.abort()
   })
-  // What is said there is about the work, and not the work.
+  // Stderr carries notes, not results: losing it does not end a run.
   process.stderr.on('error', () => {})
   process.on('exit', leaveClosedTerminals)
 }
 
 const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor))
 
-/** Node aborts where it cannot put a terminal back as it was, unless it is no longer open here. */
+/** Node aborts at exit when it cannot restore a terminal's mode; it skips closed descriptors. */
 function leaveClosedTerminals(): void {
   for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor)
 }

@@ -3,34 +3,34 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CodexboxError } from '../../../shared/errors.ts'
 import { decodeText } from './decode-text.ts'
 
-/** A prompt has less by far; a service takes no more than 64 MB in all. */
+/** Far more than a prompt needs; the service accepts 64 MB in all. */
 const MAX_BYTES = 16 * 1024 * 1024
 
-/** How long the first byte may take where there is a prompt already: many start us with a pipe that nobody uses. */
+/** Wait for the first byte beside a prompt argument: many parents leave an unused pipe open on stdin. */
 const FIRST_BYTE_MS = 1000
 
-/** How long what has begun may be silent. */
+/** Longest silence after the first byte. */
 const SILENT_MS = 60_000
 
-/** The whole of stdin, to its end. @throws CodexboxError `wrong-use` for what is no text, or too much */
+/** Reads stdin to its end. @throws CodexboxError `wrong-use` when it is no text, or too large */
 export async function readPipedPrompt(): Promise<string> {
   return decodeText((await readAll(process.stdin)) ?? Buffer.alloc(0), 'stdin')
 }
 
 /**
- * `prompt`, and below it what is piped in beside it, marked as such: `git diff | codexbox run "review this"`. A pipe
- * that stays open and silent is left alone, which `tell` is told.
- * @throws CodexboxError `wrong-use` for what is no text, too much, or does not come to its end
+ * Appends piped text to `prompt`, inside a tag: `git diff | codexbox run "review this"`. A pipe that stays open
+ * and silent is ignored, with a message to `notify`.
+ * @throws CodexboxError `wrong-use` when the text is no text, too large, or never ends
  */
 export async function withPipedText(
   prompt: string,
-  tell: (message: string) => void,
+  notify: (message: string) => void,
 ): Promise<string> {
   if (!mayHaveText()) return prompt
   const timeouts = { firstByteMs: FIRST_BYTE_MS, silentMs: SILENT_MS }
   const bytes = await readAll(process.stdin, timeouts)
   if (!bytes) {
-    tell(
+    notify(
       `Nothing came on stdin within ${FIRST_BYTE_MS / 1000} s: the prompt is sent alone. ` +
         'What takes longer to come can be given as a file: codexbox run "…" < FILE',
     )
@@ -40,7 +40,7 @@ export async function withPipedText(
   return text.trim() === '' ? prompt : `${prompt}\n\n${marked(text)}`
 }
 
-/** A file or a pipe; not a terminal, /dev/null or a closed one. */
+/** True for a file, pipe or socket; false for a terminal, /dev/null or a closed stdin. */
 function mayHaveText(): boolean {
   try {
     const stats = fstatSync(0)
@@ -50,7 +50,7 @@ function mayHaveText(): boolean {
   }
 }
 
-/** In a mark that the text does not hold, and so cannot close. */
+/** Inside a tag whose name the text does not contain, so that the text cannot close it. */
 function marked(text: string): string {
   let name = 'stdin'
   for (let number = 2; text.includes(`</${name}>`); number++) name = `stdin-${number}`
@@ -62,17 +62,17 @@ interface ReadTimeouts {
   silentMs: number
 }
 
-/** Undefined when nothing came in time. */
+/** Undefined when no byte arrived in time. */
 async function readAll(
   input: NodeJS.ReadStream,
-  patience?: ReadTimeouts,
+  timeouts?: ReadTimeouts,
 ): Promise<Buffer | undefined> {
   const pieces: Buffer[] = []
   let bytes = 0
   const chunks = input[Symbol.asyncIterator]()
   try {
     for (;;) {
-      const ms = patience && (bytes === 0 ? patience.firstByteMs : patience.silentMs)
+      const ms = timeouts && (bytes === 0 ? timeouts.firstByteMs : timeouts.silentMs)
       const next = await within(chunks.next(), ms)
       if (next === 'late') {
         if (bytes === 0) return undefined
@@ -85,19 +85,19 @@ async function readAll(
       pieces.push(piece)
     }
   } finally {
-    // Left open, it would keep this process from ending.
-    if (patience) input.destroy()
+    // An open stdin would keep this process alive.
+    if (timeouts) input.destroy()
   }
 }
 
 async function within<T>(work: Promise<T>, ms: number | undefined): Promise<T | 'late'> {
   if (ms === undefined) return work
-  const isInTime = new AbortController()
-  const late = sleep(ms, 'late' as const, { signal: isInTime.signal }).catch(() => 'late' as const)
+  const settled = new AbortController()
+  const late = sleep(ms, 'late' as const, { signal: settled.signal }).catch(() => 'late' as const)
   try {
     return await Promise.race([work, late])
   } finally {
-    isInTime.abort()
+    settled.abort()
   }
 }
 

@@ -20,7 +20,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(packageVersion)
     .helpCommand(true)
     .exitOverride()
-    // It is told with all other failures.
+    // `tellFailure` reports it.
     .configureOutput({ outputError: () => {} })
 
   withRunOptions(program)
@@ -62,7 +62,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option('--paste', 'with the address that a browser elsewhere ends on')
     .option('--import', 'with the sign-in that Codex has on this machine')
     .action(async (options: LoginOptions) => {
-      // Loaded only here: a sign-in is seldom, a start is not.
+      // Loaded on demand: sign-in is rare, and every start would pay for it.
       const { loginCommand } = await import('./login-command.ts')
       exitCode = await loginCommand(options)
     })
@@ -137,7 +137,7 @@ function append(value: string, values: string[] = []): string[] {
   return [...values, value]
 }
 
-/** One word is a mistyped command more often than a prompt, and a prompt costs. */
+/** A single word is more often a mistyped command than a prompt, and a prompt costs tokens. */
 function refuseTypo(prompt: string): void {
   if (/^[a-z-]+$/.test(prompt)) {
     throw new CodexboxError(

@@ -18,7 +18,7 @@ import { oweFinished, printEvent } from './way-out.ts'
 
 const ONE_SHOT = { oneShot: true }
 
-/** One run: `prompt`, or what comes on stdin. Resolves with the exit code. */
+/** One run with `prompt` or the text on stdin. Resolves with the exit code. */
 export async function runCommand(
   prompt: string | undefined,
   options: OneRunOptions,
@@ -26,19 +26,19 @@ export async function runCommand(
   const screen = new Screen()
   const shown = options.json ? undefined : screen
   if (options.json) oweFinished()
-  const begin = await beginning(prompt, options, screen)
+  const startRun = await prepareRun(prompt, options, screen)
   if (options.minRemaining !== undefined) {
     await checkRemaining(readPercent(options.minRemaining), screen)
   }
   const conversation = await openConversation(await conversationOptions(options))
   try {
     if (shown) introduce(conversation, shown)
-    let end = await oneRun(begin(conversation), shown)
+    let end = await oneRun(startRun(conversation), shown)
     for (let before = 0; options.waitForLimit && end.isLimit && end.resetsAt; before++) {
       const { resetsAt } = end
       const { session } = conversation
-      const stopped = await waitForLimit({ resetsAt, session, before, screen: shown })
-      if (stopped !== undefined) return stopped
+      const interruptCode = await waitForLimit({ resetsAt, session, before, screen: shown })
+      if (interruptCode !== undefined) return interruptCode
       end = await oneRun(conversation.resume(ONE_SHOT), shown)
     }
     return end.exitCode
@@ -47,29 +47,31 @@ export async function runCommand(
   }
 }
 
-/** How the run begins: with a prompt and its images, or where the session ends. */
-async function beginning(
+/** Reads the input and returns how to start the run: with a prompt and images, or by resuming the session. */
+async function prepareRun(
   prompt: string | undefined,
   options: OneRunOptions,
   screen: Screen,
 ): Promise<(conversation: Conversation) => Run> {
-  const wrong = (what: string) => new CodexboxError('wrong-use', what)
+  const wrongUse = (message: string) => new CodexboxError('wrong-use', message)
   const images = options.image?.map(imageFile)
   if (options.continue) {
     if (prompt !== undefined || images) {
-      throw wrong('--continue goes on where the session ends: it takes no prompt and no image.')
+      throw wrongUse('--continue goes on where the session ends: it takes no prompt and no image.')
     }
-    if (!options.session) throw wrong('--continue wants to know which session: add --session NAME.')
-    // One that is not there must not be made by looking for it.
+    if (!options.session)
+      throw wrongUse('--continue wants to know which session: add --session NAME.')
+    // Fails for a missing session; opening it would create it.
     readSession(readConfig().dataDir, options.session)
     return (conversation) => conversation.resume(ONE_SHOT)
   }
   const isOnStdin = prompt === undefined || prompt === '-'
   if (isOnStdin && process.stdin.isTTY) screen.note('Type the prompt, then Enter and Ctrl-D.')
-  const tell = (message: string) => screen.note(message, 'yellow')
-  const asked = isOnStdin ? await readPipedPrompt() : await withPipedText(prompt, tell)
-  if (asked.trim() === '') throw wrong('The prompt is empty. Give it as an argument or on stdin.')
-  return (conversation) => conversation.run(asked, { ...ONE_SHOT, ...(images ? { images } : {}) })
+  const notify = (message: string) => screen.note(message, 'yellow')
+  const input = isOnStdin ? await readPipedPrompt() : await withPipedText(prompt, notify)
+  if (input.trim() === '')
+    throw wrongUse('The prompt is empty. Give it as an argument or on stdin.')
+  return (conversation) => conversation.run(input, { ...ONE_SHOT, ...(images ? { images } : {}) })
 }
 
 async function checkRemaining(percent: number, screen: Screen): Promise<void> {
@@ -77,7 +79,7 @@ async function checkRemaining(percent: number, screen: Screen): Promise<void> {
   await refuseBelow(percent, provider, (text) => screen.note(text, 'yellow'))
 }
 
-/** How a run ended, for whoever has to go on from there. */
+/** How a run ended: the input of `--wait-for-limit`. */
 export interface RunEnd {
   exitCode: number
   /** Whether the usage limit ended it. */
@@ -85,7 +87,7 @@ export interface RunEnd {
   resetsAt: number | undefined
 }
 
-/** Shows a run from its first event to its last; without a screen, as JSON lines. */
+/** Shows all events of a run; without a screen, as JSON lines. */
 export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunEnd> {
   const signals = stopOnSignals(run, () => {
     screen?.note('Stopping … (Ctrl-C once more: at once)')
@@ -112,16 +114,16 @@ export async function oneRun(run: Run, screen: Screen | undefined): Promise<RunE
   }
 }
 
-/** With `--json` as well on stderr: no event comes behind the last one of a run. */
+/** On stderr even with `--json`: `finished` is the last event of a run. */
 export async function closeAndTell(
   conversation: Pick<Conversation, 'close'>,
   screen: Screen,
 ): Promise<void> {
-  const left = await conversation.close()
-  if (left) screen.planted(left, 'since the last run ended')
+  const changes = await conversation.close()
+  if (changes) screen.planted(changes, 'since the last run ended')
 }
 
-/** Says what will run where, and what the user should know about it. */
+/** Prints provider, engine, workspace and session, and the notices. */
 export function introduce(conversation: Conversation, screen: Screen): void {
   const { provider, engine, workspace, session, network } = conversation
   const place =

@@ -12,35 +12,36 @@ import { Spinner } from './spinner.ts'
 type Style = Parameters<typeof styleText>[0]
 
 /**
- * Shows runs to a person. On a terminal the model's messages stream to stdout, and everything about them goes to stderr.
- * Elsewhere stdout gets the answer alone: the last message of a run that is done, byte for byte, with a line end behind
- * it. What the model says before goes to stderr. Colour and movement only on a terminal that takes them.
+ * Shows runs to the user. On a terminal the model's messages stream to stdout, and everything else goes to stderr.
+ * Elsewhere stdout gets only the answer: the last message of a run that is done, byte for byte, and a line end.
+ * Earlier messages go to stderr. Colour and movement appear only on a terminal that supports escapes.
  */
 export class Screen {
-  readonly #words: WriteStream
-  readonly #about: WriteStream
+  readonly #stdout: WriteStream
+  readonly #stderr: WriteStream
   readonly #spinner: Spinner | undefined
   readonly #tools = new Map<string, string>()
   #isInsideLine = false
   #hasShownText = false
-  /** The last piece of text. */
-  #said = ''
-  /** Where stdout is no terminal: the last message, or what there is of it, while it may still be the answer. */
+  /** The last delta. */
+  #lastDelta = ''
+  /** When stdout is no terminal: the last message, perhaps incomplete, held back since it may be the answer. */
   #lastMessage = ''
   #isMessageComplete = false
   #reasoning = ''
   #lastOutput = ''
 
-  constructor(words: WriteStream = process.stdout, about: WriteStream = process.stderr) {
-    this.#words = words
-    this.#about = about
-    if (takesEscapes(about)) this.#spinner = new Spinner(about, (text) => this.#style('dim', text))
+  constructor(stdout: WriteStream = process.stdout, stderr: WriteStream = process.stderr) {
+    this.#stdout = stdout
+    this.#stderr = stderr
+    if (takesEscapes(stderr))
+      this.#spinner = new Spinner(stderr, (text) => this.#style('dim', text))
   }
 
   /** A line about the run. */
   note(text: string, style: Style = 'dim'): void {
     this.#endLine()
-    this.#about.write(`${this.#style(style, visible(text))}\n`)
+    this.#stderr.write(`${this.#style(style, visible(text))}\n`)
   }
 
   error(text: string): void {
@@ -55,7 +56,7 @@ export class Screen {
         this.#lastMessage = ''
         break
       case 'text.delta':
-        this.#say(event.text)
+        this.#writeDelta(event.text)
         return
       case 'reasoning.delta':
         this.#reasoning += event.text
@@ -110,7 +111,7 @@ export class Screen {
     this.#spinner?.show(this.#activity(), output)
   }
 
-  /** Files that may run by themselves later, a line a kind. */
+  /** Lists files that may run commands later, one line for each kind. */
   planted(planted: AutorunChanges, when = 'in this run'): void {
     const { changed, unread } = autorunLines(planted)
     if (changed.length > 0) {
@@ -123,36 +124,36 @@ export class Screen {
     }
   }
 
-  /** Takes the moving line away; the next event brings it back. */
+  /** Hides the spinner; the next event shows it again. */
   still(): void {
     this.#spinner?.hide()
   }
 
-  /** A moving line that says what is waited for. */
+  /** Shows a spinner with `text` as its label. */
   waiting(text: string, detail = ''): void {
     this.#spinner?.show(text, detail)
   }
 
-  #say(text: string): void {
+  #writeDelta(text: string): void {
     this.#hasShownText = true
-    if (!this.#words.isTTY) {
+    if (!this.#stdout.isTTY) {
       if (this.#isMessageComplete) this.#showLastMessage()
       this.#lastMessage += text
       return
     }
     this.#isInsideLine = !text.endsWith('\n')
-    this.#words.write(visible(text, this.#said))
-    this.#said = text
+    this.#stdout.write(visible(text, this.#lastDelta))
+    this.#lastDelta = text
   }
 
   #finishItem(item: Parameters<typeof assistantText>[0]): void {
     const text = assistantText(item)
     // Not every server sends deltas.
-    if (text && !this.#hasShownText) this.#say(text)
+    if (text && !this.#hasShownText) this.#writeDelta(text)
     if (text !== undefined) {
       this.#endLine()
-      // The item is what was said, whatever became of the pieces.
-      this.#lastMessage = this.#words.isTTY ? '' : text
+      // The item is authoritative; deltas may have been lost or discarded.
+      this.#lastMessage = this.#stdout.isTTY ? '' : text
       this.#isMessageComplete = true
     }
     this.#hasShownText = false
@@ -164,10 +165,10 @@ export class Screen {
     const result = `${event.summary}, ${seconds(event.durationMs)}`
     const call = this.#tools.get(event.callId) ?? event.name
     this.#tools.delete(event.callId)
-    const room = (this.#about.columns ?? 100) - 8
+    const room = (this.#stderr.columns ?? 100) - 8
     const shown = oneLine(result, 60)
     this.#endLine()
-    this.#about.write(
+    this.#stderr.write(
       `  ${mark} ${oneLine(call, Math.max(20, room - shown.length))}  ${this.#style('dim', shown)}\n`,
     )
   }
@@ -177,13 +178,13 @@ export class Screen {
     const message = this.#lastMessage
     this.#lastMessage = ''
     this.#isMessageComplete = false
-    if (message !== '') this.#about.write(withLineEnd(visible(message)))
+    if (message !== '') this.#stderr.write(withLineEnd(visible(message)))
   }
 
   #answer(): void {
     const message = this.#lastMessage
     this.#lastMessage = ''
-    if (message !== '') this.#words.write(withLineEnd(message))
+    if (message !== '') this.#stdout.write(withLineEnd(message))
   }
 
   #finish(event: Extract<RunEvent, { type: 'finished' }>): void {
@@ -195,7 +196,7 @@ export class Screen {
     this.note(totals(event))
   }
 
-  /** What the moving line says: the running tools, the heading of the model's thoughts, or nothing more. */
+  /** The spinner's label: the running tools, else the heading of the model's reasoning, else "thinking". */
   #activity(): string {
     if (this.#tools.size > 0) return oneLine([...this.#tools.values()].join(' · '), 200)
     const heading = /\*\*([^*]+)\*\*(?!.*\*\*)/s.exec(this.#reasoning)?.[1]
@@ -204,18 +205,18 @@ export class Screen {
 
   #endLine(): void {
     this.#spinner?.hide()
-    if (this.#isInsideLine) this.#words.write('\n')
+    if (this.#isInsideLine) this.#stdout.write('\n')
     this.#isInsideLine = false
   }
 
   #style(style: Style, text: string): string {
-    return takesEscapes(this.#about) && !process.env.NO_COLOR ? styleText(style, text) : text
+    return takesEscapes(this.#stderr) && !process.env.NO_COLOR ? styleText(style, text) : text
   }
 }
 
 const withLineEnd = (text: string) => (text.endsWith('\n') ? text : `${text}\n`)
 
-/** A failure as a person wants it: when it is over, in local time. */
+/** A failure's message, with the local time at which the limit is lifted. */
 function failureText({
   message,
   retryAt,
@@ -225,7 +226,7 @@ function failureText({
   return until ? `${message} It is lifted at ${new Date(until).toLocaleString()}.` : message
 }
 
-/** A call in one line: what matters of its arguments. */
+/** A call in one line: its name and its main argument. */
 function callLine(name: string, argumentsText: string): string {
   let args: Record<string, unknown> = {}
   try {

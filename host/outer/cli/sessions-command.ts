@@ -25,7 +25,7 @@ export function listCommand(options: { json?: boolean }): void {
   }
 }
 
-/** Prints a session as it was read on the screen, or line by line as it is kept. */
+/** Prints a session as readable text, or with `--json` as the lines of its log. */
 export function showCommand(name: string, options: { json?: boolean }): void {
   for (const line of readSession(readConfig().dataDir, name)) {
     const text = describe(line)
@@ -62,8 +62,8 @@ function describe(line: SessionLine): string | undefined {
 }
 
 function describeItem(item: Extract<SessionLine, { type: 'item' }>['item']): string | undefined {
-  const said = assistantText(item)
-  if (said !== undefined) return said
+  const text = assistantText(item)
+  if (text !== undefined) return text
   switch (item.type) {
     case 'message':
       return `› ${partsText(item.content)}`

@@ -5,8 +5,8 @@ const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '
 const FRAME_MS = 80
 
 /**
- * A moving line at the end of the output. (The packages for this take Ctrl-C for themselves and end
- * the process, which would leave a container behind.)
+ * A spinner at the end of the output. (The packages for this handle Ctrl-C themselves and end the
+ * process, which would leave a container behind.)
  */
 export class Spinner {
   readonly #out: WriteStream
@@ -22,7 +22,7 @@ export class Spinner {
     this.#paint = paint
   }
 
-  /** `detail` may change all the time; the seconds are counted from when `label` did. */
+  /** The elapsed seconds restart when `label` changes; `detail` may change at any time. */
   show(label: string, detail = ''): void {
     if (this.#label !== label) this.#since = performance.now()
     this.#label = label
@@ -33,7 +33,7 @@ export class Spinner {
     this.#draw()
   }
 
-  /** Takes the line away, so that something else can be written there. */
+  /** Clears the line for other output. */
   hide(): void {
     if (!this.#timer) return
     clearInterval(this.#timer)

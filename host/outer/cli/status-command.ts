@@ -3,7 +3,7 @@ import { readConfig } from '../../config.ts'
 import { exitCodeOfError } from './exit-code.ts'
 import { print, printJson } from './print.ts'
 
-/** Prints who is signed in, and touches nothing. Resolves with the exit code. */
+/** Prints the sign-in's status without changing anything. Returns the exit code. */
 export function statusCommand(options: { json?: boolean }): number {
   const status = signInStatus(readConfig().dataDir)
   if (options.json) printJson(status)

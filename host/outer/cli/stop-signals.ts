@@ -3,18 +3,18 @@ import type { Run } from '../../runs/run.ts'
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 type Signal = keyof typeof EXIT_CODES
 
-/** What "at once" means at the most. */
+/** Deadline of an immediate stop. */
 const AT_ONCE_MS = 1000
 
 /**
- * Lets signals stop `run`: the first in good order, the second at once.
+ * Stops `run` on signals: the first interrupts it, the second kills it at once.
  */
 export function stopOnSignals(run: Run, onFirst: () => void): SignalListening {
   let received: Signal | undefined
   return listen((signal) => {
     if (received) {
       run.kill()
-      // A container that is only just being started cannot be killed yet; it leaves when we are gone.
+      // A container that is still starting cannot be killed yet; it exits once this process is gone.
       setTimeout(() => process.exit(EXIT_CODES[received ?? signal]), AT_ONCE_MS).unref()
       return
     }
@@ -24,14 +24,14 @@ export function stopOnSignals(run: Run, onFirst: () => void): SignalListening {
   })
 }
 
-/** Lets signals end something that heeds an `AbortSignal`. */
+/** An `AbortSignal` that SIGINT, SIGTERM or SIGHUP aborts. */
 export function abortOnSignals(): SignalListening & { signal: AbortSignal } {
   const controller = new AbortController()
   return { signal: controller.signal, ...listen(() => controller.abort()) }
 }
 
 interface SignalListening {
-  /** Of the first signal that came, if one did. */
+  /** The exit code for the first signal; undefined when none arrived. */
   exitCode(): number | undefined
   release(): void
 }

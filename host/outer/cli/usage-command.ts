@@ -9,7 +9,7 @@ import type { ProviderPlugin } from '../../providers/provider.ts'
 import { print, printJson } from './print.ts'
 import { Screen } from './screen.ts'
 
-/** Prints what is left of the plan. */
+/** Prints the plan's limits and their use. */
 export async function usageCommand(options: { json?: boolean }): Promise<void> {
   const provider = providerWithPlan(readConfig())
   if (!provider.limits) {
@@ -18,20 +18,20 @@ export async function usageCommand(options: { json?: boolean }): Promise<void> {
       `AGENT_PROVIDER=${provider.name} has no plan with limits; only codex has.`,
     )
   }
-  const seen = await provider.limits()
+  const report = await provider.limits()
   if (options.json) {
-    printJson(seen)
+    printJson(report)
     return
   }
   const now = Date.now()
-  print(describe(seen.limits, now))
-  if (seen.problem) {
-    const age = span(now - seen.at)
-    new Screen().note(`These are the figures of ${age} ago. ${seen.problem}`, 'yellow')
+  print(describe(report.limits, now))
+  if (report.problem) {
+    const age = span(now - report.at)
+    new Screen().note(`These are the figures of ${age} ago. ${report.problem}`, 'yellow')
   }
 }
 
-/** Who is not signed in should hear that here, and not that the demo has no plan. */
+/** Without a sign-in the error should say so, and not that the demo has no plan. */
 function providerWithPlan(config: Config): ProviderPlugin {
   if (config.provider !== undefined) return chooseProvider(config).provider
   const codex = codexProvider({ config })
@@ -75,7 +75,7 @@ const nameOf = ({ windowMinutes }: LimitWindow) =>
 
 function row(window: LimitWindow, width: number, now: number): string {
   const { usedPercent, resetsAt } = window
-  // As in the notice of a run: 100 % is not said of what can still be used.
+  // Rounded down, as in the notice of a run: a limit that can still be used must not read 100 %.
   const used = `${Math.floor(usedPercent)} % used`
   return `${nameOf(window).padEnd(width)} ${bar(usedPercent)} ${used.padStart(10)}${reset(resetsAt, now)}`
 }

@@ -7,24 +7,24 @@ import { visible } from '../../../shared/visible-text.ts'
 import { exitCodeOfError } from './exit-code.ts'
 import { printJson } from './print.ts'
 
-/** Whether a reader of JSON lines still waits for the one `finished` of a run. */
+/** Whether a reader of JSON lines still expects the run's `finished` event. */
 let isFinishedOwed = false
 
-/** Of the last event that was printed. */
+/** Of the last printed event. */
 let last = { runId: 'none', seq: 0 }
 
-/** From here on a failure is told as a `finished` event, until an event of that type is printed. */
+/** From now on `tellFailure` prints a `finished` event, unless the run has printed one. */
 export function oweFinished(): void {
   isFinishedOwed = true
 }
 
-/** Where the command line could not be read to its end, or not at all: by what it looks like. */
+/** For a command line that could not be parsed: guesses from its words whether it asks for JSON. */
 export function oweFinishedTo(argv: readonly string[]): void {
   const command = argv.slice(2).find((word) => COMMANDS.includes(word)) ?? 'run'
   if (command === 'run' && argv.includes('--json')) oweFinished()
 }
 
-/** Written again, since the program that knows them may be what cannot be loaded; a test compares. */
+/** A copy: the module that defines the commands may fail to load. A test compares the two. */
 export const COMMANDS: readonly string[] = [
   ...['run', 'sessions', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'help'],
 ]
@@ -37,20 +37,23 @@ export function printEvent(event: RunEvent): void {
 }
 
 /**
- * Tells what ended a command: as the `finished` event, where one is owed, otherwise as a sentence. Returns the exit code.
+ * Reports a failure: as the `finished` event if one is owed, otherwise as a sentence. Returns the exit code.
  */
-export function tellFailure(error: unknown, say: (sentence: string) => void = plainly): number {
+export function tellFailure(
+  error: unknown,
+  print: (sentence: string) => void = printPlain,
+): number {
   const failure = failureOf(error)
   if (isFinishedOwed) printEvent(finishedEvent(failure))
-  else say(failure.message)
+  else print(failure.message)
   return exitCodeOfError(failure.code)
 }
 
-function plainly(sentence: string): void {
+function printPlain(sentence: string): void {
   process.stderr.write(`${visible(sentence)}\n`)
 }
 
-/** Of a run that could not be started, or that the host could not see to its end. */
+/** For a run that could not be started, or whose own `finished` never arrived. */
 function finishedEvent(failure: CodexboxError & { resetsAt?: number | undefined }): FinishedEvent {
   const { code, message, resetsAt } = failure
   return {
