@@ -15,7 +15,7 @@ import { settingsCheck } from './checks/settings.ts'
 import { signInCheck } from './checks/sign-in.ts'
 import { type Check, type Finding, type Machine, problem, warning } from './finding.ts'
 
-/** In the order in which they are shown. */
+/** In display order. */
 const checks: readonly Check[] = [
   nodeCheck,
   settingsCheck,
@@ -30,7 +30,7 @@ const checks: readonly Check[] = [
   clockCheck,
 ]
 
-/** Somebody waits for it. */
+/** Interactive: keep the command under 5 s. */
 const DEADLINE_MS = 5000
 
 export type Diagnosis = (Finding & { check: string })[]
@@ -41,8 +41,8 @@ export interface DiagnoseOptions extends Partial<Pick<Machine, 'env' | 'cwd' | '
 }
 
 /**
- * Looks at everything that a run needs, all at once. Starts a short-lived container, removes what hosts
- * that were killed have left, as each run does, and changes nothing else. Never rejects.
+ * Checks everything that a run needs, all checks concurrently. Starts a short-lived container, removes
+ * leftovers of killed hosts, as each run does, and changes nothing else. Never rejects.
  */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
   const { env = process.env, cwd = currentFolder(), offline = false } = options
@@ -50,7 +50,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   return Promise.all(
     checks.map(async (check) => ({
       check: check.name,
-      ...(await inTime(check, machine, options.deadlineMs ?? DEADLINE_MS)),
+      ...(await withinDeadline(check, machine, options.deadlineMs ?? DEADLINE_MS)),
     })),
   )
 }
@@ -62,7 +62,7 @@ function settingsOf(
   try {
     return { config: readConfig(env, cwd) }
   } catch (error) {
-    // All else is looked at all the same, with the usual settings.
+    // The other checks still run, with the default settings.
     return {
       config: readConfig({ CODEX_DATA_DIR: env.CODEX_DATA_DIR }, '/'),
       configError: error instanceof Error ? error : new Error(String(error)),
@@ -70,17 +70,21 @@ function settingsOf(
   }
 }
 
-async function inTime(check: Check, machine: Machine, deadlineMs: number): Promise<Finding> {
+async function withinDeadline(
+  check: Check,
+  machine: Machine,
+  deadlineMs: number,
+): Promise<Finding> {
   try {
     return await withDeadline(deadlineMs, undefined, (signal) =>
-      Promise.race([check.look(machine, signal), whenOver(signal)]),
+      Promise.race([check.look(machine, signal), onDeadline(signal)]),
     )
   } catch (error) {
     return problem(messageOf(error))
   }
 }
 
-function whenOver(signal: AbortSignal): Promise<Finding> {
+function onDeadline(signal: AbortSignal): Promise<Finding> {
   return new Promise((resolve) => {
     signal.addEventListener('abort', () =>
       resolve(warning(`${messageOf(signal.reason)}, so it was not waited for.`, 'Try again.')),

@@ -1,31 +1,31 @@
 import type { Config } from '../../config.ts'
 
-/** `problem`: runs as they are set up will fail. `warning`: they work, and somebody should know. */
+/** `problem`: runs with these settings will fail. `warning`: runs work, and the user should know. */
 export type Level = 'ok' | 'warning' | 'problem'
 
-/** What a look at one thing came to. */
+/** The result of one check. */
 export interface Finding {
   level: Level
-  /** One sentence. Never a secret. */
+  /** One sentence, without secrets. */
   message: string
-  /** What to do, where something is to be done. */
+  /** What the user should do, if anything. */
   advice?: string
 }
 
-/** What is looked at. */
+/** The input of the checks. */
 export interface Machine {
   config: Config
-  /** Why there are no settings but the usual ones, where those that were made cannot be read. */
+  /** Set when the settings could not be read; `config` then holds the defaults. */
   configError?: Error
   env: NodeJS.ProcessEnv
   cwd: string | undefined
-  /** Nothing is asked that is not on this machine. */
+  /** No request leaves this machine. */
   offline: boolean
 }
 
 export interface Check {
   name: string
-  /** May throw: that is a problem then. Gives up when `signal` fires. */
+  /** A thrown error counts as a problem. Stops when `signal` aborts. */
   look(machine: Machine, signal: AbortSignal): Promise<Finding> | Finding
 }
 

@@ -1,14 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-/** Whether this process is itself in a container: then its paths may not be those of the engine. */
+/** Whether this process runs in a container: its paths may then differ from the engine's. */
 export function isInContainer(): boolean {
   return (
     ['/.dockerenv', '/run/.containerenv'].some((path) => existsSync(path)) ||
-    /\/(docker|kubepods|libpod|containerd)[/-]/.test(ownGroups())
+    /\/(docker|kubepods|libpod|containerd)[/-]/.test(ownCgroups())
   )
 }
 
-function ownGroups(): string {
+function ownCgroups(): string {
   try {
     return readFileSync('/proc/self/cgroup', 'utf8')
   } catch {

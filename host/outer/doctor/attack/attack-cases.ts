@@ -1,10 +1,10 @@
-/** What an attempt is about; the order is that of the report. */
+/** In the order of the report. */
 export type Area = 'theft' | 'forgery' | 'escape' | 'network' | 'gateway'
 
 export interface AttackCase {
   id: string
   area: Area
-  /** What is tried, for a person. */
+  /** The attempt, as the user reads it. */
   title: string
 }
 
@@ -12,8 +12,8 @@ const cases = (area: Area, titles: Record<string, string>): AttackCase[] =>
   Object.entries(titles).map(([id, title]) => ({ id, area, title }))
 
 /**
- * All that is tried. The twelve of theft are the ways in which a tool beside a process that holds a
- * token was seen to get at it, or might.
+ * All attempts. The twelve of theft are the known and the conceivable ways for a tool to get a token
+ * from another process on the same machine.
  */
 export const attackCases: readonly AttackCase[] = [
   ...cases('theft', {

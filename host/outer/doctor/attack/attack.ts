@@ -42,8 +42,8 @@ export interface AttackOptions {
   config?: Pick<Config, 'image'>
   credentials: CredentialsMode
   /**
-   * Whom the workspace belongs to, and so who the tools are. Only root can choose. Default: an ordinary
-   * user.
+   * The owner of the workspace, and so the user of the tools. Only root can choose it. Default: an
+   * ordinary user.
    */
   owner?: { uid: number; gid: number }
   onProgress?: (text: string) => void
@@ -51,26 +51,26 @@ export interface AttackOptions {
 
 export interface AttackResult extends AttackCase {
   outcome: 'held' | 'not-held' | 'not-tried'
-  /** How many things were tried. */
+  /** Number of tries. */
   tried: number
-  /** What was got, or why it was not tried. */
+  /** What the tool got, or why the attempt was not made. */
   detail: string[]
-  /** Whether the same way was seen to lead to what is a tool's own; absent where there is no such thing. */
+  /** Whether the same attempt worked on a process of the tool's own; absent when it has no such control. */
   proved?: boolean
 }
 
 export interface AttackReport {
   credentials: CredentialsMode
-  /** Who the tools were. */
+  /** The user of the tools. */
   toolUser: { uid: number; gid: number }
   results: AttackResult[]
-  /** What of the secrets was found in what came out of the container, or is kept of it. */
+  /** Secrets found in the container's output or in what the host stored of it. */
   leaked: Found
-  /** What is no failure of ours, and should be known. */
+  /** Weaknesses outside of codexbox that the user should know. */
   remarks: string[]
 }
 
-/** Anybody but root. */
+/** Any user but root. */
 const ORDINARY_USER = { uid: 1000, gid: 1000 }
 
 const MINUTE = 60_000
@@ -85,22 +85,22 @@ const LIMITS = {
 }
 
 /**
- * Has a hostile tool loose in a container like any other: same engine, same gateway, same loop, with a
- * scripted model that starts it by a tool call, and secrets made for it. Reaches nothing beyond this
- * machine, and leaves nothing behind.
+ * Runs a hostile tool in a container like any other: same engine, same gateway, same loop, with a
+ * scripted model that starts the tool by a call, and secrets made for this attack. Reaches nothing beyond
+ * this machine, and leaves nothing behind.
  * @throws CodexboxError `engine-unavailable`, `image-missing`, `image-unusable`, and `internal` when the
- * script did not get to its end, which proves nothing
+ * script did not finish, which proves nothing
  */
 export async function attack(options: AttackOptions): Promise<AttackReport> {
   const { docker, source } = createDocker()
   const root = makeOwnedTempFolder()
   const listeners = await openListeners()
   try {
-    const scene = new AttackRun(root, options, listeners)
+    const run = new AttackRun(root, options, listeners)
     const { image } = options.config ?? readConfig()
     const engine = dockerEngine(docker, image, source)
     await engine.check()
-    return await scene.play(docker, engine, image)
+    return await run.play(docker, engine, image)
   } finally {
     await listeners.close()
     rmSync(root, { recursive: true, force: true })
@@ -110,7 +110,7 @@ export async function attack(options: AttackOptions): Promise<AttackReport> {
 const newSecret = () => randomBytes(32).toString('base64url')
 const backwards = (text: string) => [...text].reverse().join('')
 
-/** What the script leaves. It is ours, but what is in a workspace is anybody's. */
+/** The script's report. Parsed, since any tool could have written the file. */
 const ScriptReport = z.array(
   z.object({
     id: z.string(),
@@ -124,8 +124,8 @@ const ScriptReport = z.array(
 )
 type ScriptResult = z.infer<typeof ScriptReport>[number]
 
-/** What a line to the container holds that is of interest here. */
-const Beginning = z.looseObject({
+/** The fields of a run's first line to the container that the attack needs. */
+const RunStartLine = z.looseObject({
   runId: z.string(),
   secrets: z.object({ CODEX_ACCESS_TOKEN: z.string() }),
 })
@@ -137,19 +137,19 @@ class AttackRun {
   readonly #dataDir: string
   readonly #token = newSecret()
   readonly #refreshToken = newSecret()
-  /** The secrets that the container was given, one a run. */
-  readonly #given: string[] = []
+  /** The secrets that the host sent to the container, one for each run. */
+  readonly #sentSecrets: string[] = []
   readonly #forged = `forged-${randomBytes(8).toString('hex')}`
   readonly #printed: Buffer[] = []
   readonly #events: RunEvent[] = []
-  readonly #conversationId = { known: '' }
+  #conversationId = ''
   #container: string | undefined
-  /** What of the container's stderr an error would quote. */
+  /** The part of the container's stderr that an error would quote. */
   #stderrTail = () => ''
-  /** Why a second conversation was not started; it is refused where something is not as it was meant. */
-  #beside: string | undefined
-  /** Why the host gave a run up. */
-  #broken: string | undefined
+  /** Why the second conversation did not start: the host refuses a workspace that changes meanwhile. */
+  #besideError: string | undefined
+  /** Why the host aborted a run. */
+  #protocolError: string | undefined
 
   constructor(root: string, options: AttackOptions, listeners: Listeners) {
     this.#options = options
@@ -188,8 +188,8 @@ class AttackRun {
     )
     const workspace = openWorkspace(this.#workspace, this.#dataDir)
     const log = await SessionLog.open(this.#dataDir, 'attack')
-    this.#conversationId.known = log.id
-    const other = await this.#othersGateway(provider)
+    this.#conversationId = log.id
+    const other = await this.#otherGateway(provider)
     const open = (engine: Engine, log: SessionLog) =>
       new Conversation({
         config,
@@ -218,11 +218,11 @@ class AttackRun {
       for (const part of [1, 2]) {
         onProgress(part === 1 ? 'theft, escape, network' : 'forgery, gateway')
         await this.#run(conversation, part)
-        // A later run may cost the container.
-        if (part === 1) Object.assign(container, await this.#asTheEngineTells(docker, image))
+        // A later run may end the container.
+        if (part === 1) Object.assign(container, await this.#engineAccount(docker, image))
       }
       onProgress('a second conversation')
-      await this.#besideAnother(async (session) =>
+      await this.#attackSecondStart(async (session) =>
         open(engine, await SessionLog.open(this.#dataDir, session)),
       )
     } finally {
@@ -232,10 +232,10 @@ class AttackRun {
     return this.#report(workspace.user ?? ORDINARY_USER, container)
   }
 
-  /** Has tools of one conversation swap folders while another one starts in the same workspace. */
-  async #besideAnother(open: (session: string) => Promise<Conversation>): Promise<void> {
-    const about = { backwards: this.#secrets().map(backwards), hostFolder: this.#dataDir }
-    for (const part of ['swap', '3']) this.#write(`plan-${part}.json`, JSON.stringify(about))
+  /** Tools of one conversation swap folders while another conversation starts in the same workspace. */
+  async #attackSecondStart(open: (session: string) => Promise<Conversation>): Promise<void> {
+    const plan = { backwards: this.#secrets().map(backwards), hostFolder: this.#dataDir }
+    for (const part of ['swap', '3']) this.#write(`plan-${part}.json`, JSON.stringify(plan))
     const first = await open('swaps')
     try {
       const swapping = first.run('run: node ./attack.cjs swap')
@@ -245,7 +245,7 @@ class AttackRun {
         const run = second.run('run: node ./attack.cjs 3')
         for await (const event of run) this.#events.push(event)
         const { status, error } = await run.result
-        this.#beside = status === 'done' ? undefined : (error?.message ?? status)
+        this.#besideError = status === 'done' ? undefined : (error?.message ?? status)
       } finally {
         await second.close()
       }
@@ -261,8 +261,8 @@ class AttackRun {
     const { status, error } = await run.result
     if (status === 'done') return
     if (error?.code === 'protocol-violation') {
-      // The host noticed, which is better than to believe it; but a tool could break the run.
-      this.#broken = error.message
+      // The host rejected the forgery, which is the safe outcome; still, a tool could break the run.
+      this.#protocolError = error.message
       return
     }
     throw new CodexboxError(
@@ -271,8 +271,8 @@ class AttackRun {
     )
   }
 
-  /** A gateway like that of a conversation beside this one. */
-  async #othersGateway(provider: ReturnType<typeof decoyProvider>) {
+  /** The gateway of another conversation. */
+  async #otherGateway(provider: ReturnType<typeof decoyProvider>) {
     const connection = await provider.connect?.()
     if (!connection) throw new Error('a provider that cannot connect')
     const gateway = await openGateway(connection, {
@@ -292,13 +292,13 @@ class AttackRun {
     }
   }
 
-  /** Each run is given its plan before it is told to begin. */
+  /** Writes the plan of a run before the container receives the run's first line. */
   #prepare(line: string, othersCapability: string): void {
-    const beginning = Beginning.safeParse(JSON.parse(line)).data
-    if (!beginning) return
-    const { runId, secrets } = beginning
-    this.#given.push(secrets.CODEX_ACCESS_TOKEN)
-    const part = this.#given.length
+    const runStart = RunStartLine.safeParse(JSON.parse(line)).data
+    if (!runStart) return
+    const { runId, secrets } = runStart
+    this.#sentSecrets.push(secrets.CODEX_ACCESS_TOKEN)
+    const part = this.#sentSecrets.length
     const isSealed = this.#options.credentials === 'sealed'
     this.#write(
       `plan-${part}.json`,
@@ -316,7 +316,7 @@ class AttackRun {
         ...(isSealed && part > 1
           ? {
               stolenBackwards: backwards(secrets.CODEX_ACCESS_TOKEN),
-              revokedBackwards: backwards(this.#given[0] ?? ''),
+              revokedBackwards: backwards(this.#sentSecrets[0] ?? ''),
             }
           : {}),
         forged: this.#forgeries(runId),
@@ -326,10 +326,10 @@ class AttackRun {
   }
 
   #secrets(): string[] {
-    return [...new Set([this.#token, this.#refreshToken, ...this.#given])]
+    return [...new Set([this.#token, this.#refreshToken, ...this.#sentSecrets])]
   }
 
-  /** What this conversation's agent may ask, so that what is refused is refused for what was changed. */
+  /** A body that this gateway accepts: a changed copy is then refused for the change alone. */
   #goodBody(): object {
     return {
       model: DEMO_MODEL,
@@ -340,7 +340,7 @@ class AttackRun {
       parallel_tool_calls: true,
       reasoning: {},
       include: ['reasoning.encrypted_content'],
-      prompt_cache_key: this.#conversationId.known,
+      prompt_cache_key: this.#conversationId,
       input: [
         {
           type: 'message',
@@ -355,19 +355,19 @@ class AttackRun {
     const head = (seq: number) => ({ v: PROTOCOL_VERSION, seq, runId })
     const error = { code: 'internal', message: this.#forged }
     const end = { status: 'failed', error, usage: NO_USAGE, turns: 1, toolCalls: 1, durationMs: 1 }
-    const said = [{ type: 'output_text', text: this.#forged }]
+    const content = [{ type: 'output_text', text: this.#forged }]
     return [1, 20, 1000].flatMap((seq) => [
       { ...head(seq), type: 'notice', message: this.#forged },
       {
         ...head(seq + 1),
         type: 'item',
-        item: { type: 'message', role: 'assistant', content: said },
+        item: { type: 'message', role: 'assistant', content },
       },
       { ...head(seq + 2), type: 'finished', ...end },
     ])
   }
 
-  /** A repository, without git, which need not be there. */
+  /** Makes a repository without calling git, which may not be installed. */
   #layOutRepository(): void {
     const git = join(this.#workspace, '.git')
     for (const folder of ['hooks', 'objects', 'refs']) {
@@ -377,7 +377,7 @@ class AttackRun {
     this.#write('.git/config', GIT_CONFIG)
   }
 
-  #isRepositoryAsItWas(): boolean {
+  #isRepositoryUnchanged(): boolean {
     const git = join(this.#workspace, '.git')
     try {
       return (
@@ -391,12 +391,12 @@ class AttackRun {
   }
 
   #write(name: string, content: string): void {
-    // Readable for the tools, who are somebody else.
+    // Readable for the tools, which run as another user.
     writeFileSync(join(this.#workspace, name), content, { mode: 0o644 })
     chmodSync(join(this.#workspace, name), 0o644)
   }
 
-  async #asTheEngineTells(docker: Dockerode, image: string): Promise<Record<string, string>> {
+  async #engineAccount(docker: Dockerode, image: string): Promise<Record<string, string>> {
     const container = docker.getContainer(this.#container ?? '')
     const logs = container.logs({ stdout: true, stderr: true }).then(String, messageOf)
     return {
@@ -409,24 +409,29 @@ class AttackRun {
   }
 
   #report(toolUser: AttackReport['toolUser'], container: Record<string, string>): AttackReport {
-    const said = new Map(
-      [1, 2, ...(this.#beside === undefined ? [3] : [])]
+    const reported = new Map(
+      [1, 2, ...(this.#besideError === undefined ? [3] : [])]
         .flatMap((part) => this.#readReport(part))
-        .map((one) => [one.id, one]),
+        .map((result) => [result.id, result]),
     )
     const results = attackCases.map((attackCase): AttackResult => {
       const { id } = attackCase
-      const found = container[id]
-      const judged =
-        found === undefined
-          ? id === 'X9' && this.#beside !== undefined
+      const account = container[id]
+      const verdict =
+        account === undefined
+          ? id === 'X9' && this.#besideError !== undefined
             ? { outcome: 'held' as const, tried: 1, detail: [] }
-            : judge(said.get(id))
-          : searched(searchSecrets(this.#secrets(), { [attackCase.title]: found }))
-      const seen = this.#seenFromHere(id)
-      return seen === undefined
-        ? { ...attackCase, ...judged }
-        : { ...attackCase, ...judged, outcome: 'not-held', detail: [...judged.detail, seen] }
+            : judge(reported.get(id))
+          : judgeSearch(searchSecrets(this.#secrets(), { [attackCase.title]: account }))
+      const observation = this.#observedByHost(id)
+      return observation === undefined
+        ? { ...attackCase, ...verdict }
+        : {
+            ...attackCase,
+            ...verdict,
+            outcome: 'not-held',
+            detail: [...verdict.detail, observation],
+          }
     })
     const places = {
       'what the container printed': Buffer.concat(this.#printed),
@@ -441,16 +446,17 @@ class AttackRun {
       toolUser,
       results,
       leaked: searchSecrets(this.#secrets(), places),
-      remarks: said.get('vsock')?.got.length ? [VSOCK] : [],
+      remarks: reported.get('vsock')?.got.length ? [VSOCK] : [],
     }
   }
 
-  /** What happened whatever the script says: by the host's own eyes. */
-  #seenFromHere(id: string): string | undefined {
+  /** What the host itself observed, independent of the script's report. */
+  #observedByHost(id: string): string | undefined {
     if (this.#listeners.reached.has(id)) return 'the host was reached'
     if (id === 'J9' && this.#stderrTail().includes(this.#forged)) return 'an error would quote it'
-    if (id === 'F4' && !this.#isRepositoryAsItWas()) return 'the repository is not as it was'
-    if (id.startsWith('J7')) return this.#forgedEvent() ?? (id === 'J7a' ? undefined : this.#broken)
+    if (id === 'F4' && !this.#isRepositoryUnchanged()) return 'the repository is not as it was'
+    if (id.startsWith('J7'))
+      return this.#forgedEvent() ?? (id === 'J7a' ? undefined : this.#protocolError)
     return undefined
   }
 
@@ -459,11 +465,11 @@ class AttackRun {
       if (event.type === 'item') {
         return event.item.type === 'message' && textOnly(event.item) === this.#forged
       }
-      // These may quote what a tool has printed.
+      // These event types may quote the output of a tool.
       const quotes = ['tool.output', 'tool.finished', 'text.delta', 'reasoning.delta']
       return !quotes.includes(event.type) && JSON.stringify(event).includes(this.#forged)
     })
-    // Of the two runs, and of the one beside them.
+    // Two runs, and one of the second conversation.
     const ends = this.#events.filter(({ type }) => type === 'finished').length - 1
     if (forged) return `the host took a forged event for a real one (${forged.type})`
     return ends === 2 ? undefined : `the host saw ${ends} ends of 2 runs`
@@ -489,22 +495,22 @@ const VSOCK =
 
 const GIT_CONFIG = '[core]\n\trepositoryformatversion = 0\n\tbare = false\n'
 
-type Judged = Omit<AttackResult, keyof AttackCase>
+type Verdict = Omit<AttackResult, keyof AttackCase>
 
-/** Nothing that was tried is nothing that has held. */
-function judge(said: ScriptResult | undefined): Judged {
-  if (!said) return { outcome: 'not-tried', tried: 0, detail: ['it has no meaning in this mode'] }
-  const { tried, got, proved, notTried, failed } = said
+/** An attempt without a single try proves nothing, and is reported as not tried. */
+function judge(result: ScriptResult | undefined): Verdict {
+  if (!result) return { outcome: 'not-tried', tried: 0, detail: ['it has no meaning in this mode'] }
+  const { tried, got, proved, notTried, failed } = result
   const about = { tried, ...(proved === undefined ? {} : { proved }) }
   if (got.length > 0) return { ...about, outcome: 'not-held', detail: got }
-  // What cannot be told is not good enough.
+  // An unknown outcome counts as a failure.
   if (failed) return { ...about, outcome: 'not-held', detail: [`it cannot be told: ${failed}`] }
   if (notTried) return { ...about, outcome: 'not-tried', detail: [notTried] }
   if (tried === 0) return { ...about, outcome: 'not-tried', detail: ['there was nothing to try'] }
   return { ...about, outcome: 'held', detail: [] }
 }
 
-function searched({ bytes, places }: Found): Judged {
+function judgeSearch({ bytes, places }: Found): Verdict {
   return bytes > 0
     ? { outcome: 'not-held', tried: 1, detail: places }
     : { outcome: 'held', tried: 1, detail: [] }
@@ -515,7 +521,7 @@ function textOnly(item: Item): string {
   return parts.map((part) => String(Object(part).text ?? '')).join('')
 }
 
-/** A link is not followed: it leads where a tool wants. */
+/** Links are not followed: a tool may have made them. */
 function filesIn(folder: string): Buffer[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name)

@@ -4,8 +4,8 @@ import type Dockerode from 'dockerode'
 import { CodexboxError } from '../../../../shared/errors.ts'
 
 /**
- * Shows a server of the loopback interface to containers that have a network, on the address that this
- * machine has there, and nowhere else.
+ * Exposes a server of the loopback interface to containers with a network: on this machine's address
+ * in the engine's network, and on no other.
  * @throws CodexboxError `engine-unavailable` when the engine's network is not on this machine
  */
 export async function openBridgeRelay(docker: Dockerode, url: URL) {
@@ -22,7 +22,7 @@ export async function openBridgeRelay(docker: Dockerode, url: URL) {
         open.delete(socket)
         other.destroy()
       })
-      socket.on('error', () => {}) // Told by its close.
+      socket.on('error', () => {}) // `close` follows.
       socket.pipe(other)
     }
   })
@@ -45,17 +45,17 @@ export async function openBridgeRelay(docker: Dockerode, url: URL) {
   }
 }
 
-/** Where containers on the engine's usual network find its machine. */
+/** The engine's machine, as containers on its default network address it. */
 export async function bridgeAddress(docker: Dockerode): Promise<string> {
   const { IPAM } = await docker.getNetwork('bridge').inspect()
-  // An engine that has found its bridge made already does not name the address.
+  // An engine that found an existing bridge does not report the gateway.
   const addresses = IPAM?.Config?.map(({ Gateway, Subnet }) => Gateway ?? firstOf(Subnet))
   const address = addresses?.find((candidate) => candidate?.includes('.'))
   if (!address) throw notHere()
   return address
 }
 
-/** Of an IPv4 subnet, the address that an engine takes for itself. */
+/** The first address of an IPv4 subnet, which an engine takes for itself. */
 function firstOf(subnet: string | undefined): string | undefined {
   return /^(\d+\.\d+\.\d+\.)0\//.exec(subnet ?? '')?.[1]?.concat('1')
 }

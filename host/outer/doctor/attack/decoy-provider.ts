@@ -5,8 +5,8 @@ import { startDemoBackend } from '../../demo/demo-backend.ts'
 import { demoModel } from '../../demo/demo-provider.ts'
 
 /**
- * A provider like the real one, with a script in the place of the model and `token` in that of the
- * real token. `publish` says how the container reaches the service, where it does so itself.
+ * A provider like the real one, with a script instead of the model and `token` instead of the real
+ * token. `publish` makes the service reachable for a container that connects to it directly.
  */
 export function decoyProvider(
   token: string,

@@ -5,15 +5,15 @@ import { createServer, type ListenOptions, type Server } from 'node:net'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 
 export interface Listeners {
-  /** Which attempt each is for, and where it listens. */
+  /** The attempt that each listener is for, and its address. */
   places: { id: string; host: string; port: number }[]
   abstractSocket: string | undefined
-  /** Who was reached, by attempt: what the tools say themselves proves less. */
+  /** The attempts that reached a listener: observed by the host, since tools may misreport. */
   readonly reached: ReadonlySet<string>
   close(): Promise<void>
 }
 
-/** Listens on every address of this machine, for a container that should reach none of them. */
+/** Listens on every address of this machine; a container should reach none of them. */
 export async function openListeners(): Promise<Listeners> {
   const reached = new Set<string>()
   const servers: Server[] = []
@@ -28,7 +28,7 @@ export async function openListeners(): Promise<Listeners> {
       servers.push(server)
       return server
     } catch {
-      return undefined // An address that cannot be had is not this machine's.
+      return undefined // An address that cannot be bound is not this machine's.
     }
   }
   const places: Listeners['places'] = []
@@ -36,7 +36,7 @@ export async function openListeners(): Promise<Listeners> {
     const server = await listen(id, { host, port: 0 })
     if (server) places.push({ id, host, port: (server.address() as AddressInfo).port })
   }
-  // Only Linux has them.
+  // Abstract sockets exist on Linux only.
   const name = `codexbox-${randomBytes(8).toString('hex')}`
   const abstract =
     process.platform === 'linux' ? await listen('N6', { path: `\0${name}` }) : undefined
@@ -58,5 +58,5 @@ function ownAddresses(): { id: string; host: string }[] {
   }))
 }
 
-/** A link-local address means something only together with an interface. */
+/** A link-local address is meaningless without its interface. */
 const hasNoScope = (info: NetworkInterfaceInfo) => info.family === 'IPv4' || info.scopeid === 0

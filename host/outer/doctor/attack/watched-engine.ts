@@ -3,13 +3,13 @@ import type { AgentProcess, AgentSpec, Engine } from '../../../engine/engine.ts'
 
 export interface Watch {
   onStart(spec: AgentSpec, agent: AgentProcess): void
-  /** Each line for the container, before it gets it. */
+  /** Called with each line for the container, before it is sent. */
   onLine(line: string): void
-  /** What came out of it, as it came. */
+  /** Called with the container's raw stdout. */
   onOutput(chunk: Buffer): void
 }
 
-/** The engine as it is, with somebody who looks at what goes in and out. */
+/** Wraps an engine so that `watch` sees the container's stdin and stdout. */
 export function watchedEngine(engine: Engine, watch: Watch): Engine {
   return {
     ...engine,
@@ -18,37 +18,37 @@ export function watchedEngine(engine: Engine, watch: Watch): Engine {
       watch.onStart(spec, agent)
       return {
         ...agent,
-        stdin: readBy(linesTo(watch.onLine), agent.stdin),
-        stdout: seenBy(watch.onOutput, agent.stdout),
+        stdin: tappedWritable(linesTo(watch.onLine), agent.stdin),
+        stdout: tappedReadable(watch.onOutput, agent.stdout),
       }
     },
   }
 }
 
-function readBy(see: (chunk: Buffer) => void, stdin: Writable): Writable {
+function tappedWritable(onChunk: (chunk: Buffer) => void, stdin: Writable): Writable {
   const front = new PassThrough({
     transform: (chunk, _encoding, done) => {
-      see(chunk)
+      onChunk(chunk)
       done(null, chunk)
     },
   })
-  pipeline(front, stdin, gone)
+  pipeline(front, stdin, ignoreError)
   return front
 }
 
-function seenBy(see: (chunk: Buffer) => void, stdout: Readable): Readable {
+function tappedReadable(onChunk: (chunk: Buffer) => void, stdout: Readable): Readable {
   const back = new PassThrough({
     transform: (chunk, _encoding, done) => {
-      see(chunk)
+      onChunk(chunk)
       done(null, chunk)
     },
   })
-  pipeline(stdout, back, gone)
+  pipeline(stdout, back, ignoreError)
   return back
 }
 
-/** Whoever uses the stream is told by the stream. */
-function gone(): void {}
+/** The stream itself reports errors to its user. */
+function ignoreError(): void {}
 
 function linesTo(onLine: (line: string) => void): (chunk: Buffer) => void {
   let rest = ''

@@ -3,39 +3,39 @@ import { dirname, join } from 'node:path'
 import { type Check, type Finding, ok, problem, warning } from '../finding.ts'
 
 /** A session is a few megabytes; a sign-in that cannot be written back is lost. */
-const LITTLE_BYTES = 50 * 1024 * 1024
+const MIN_FREE_BYTES = 50 * 1024 * 1024
 
 export const dataFolderCheck: Check = {
   name: 'data folder',
   look({ config: { dataDir } }) {
     const stats = statSync(dataDir, { throwIfNoEntry: false })
-    if (!stats) return whereItWillBe(dataDir)
+    if (!stats) return missingFolder(dataDir)
     if (!stats.isDirectory()) {
       return problem(`${dataDir} is no folder.`, 'Name another with CODEX_DATA_DIR.')
     }
     return (
-      rightsOf(dataDir, stats, 0o700) ??
-      rightsOfTokens(join(dataDir, 'codex-tokens.json')) ??
-      room(dataDir) ??
+      permissionsOf(dataDir, stats, 0o700) ??
+      permissionsOfTokens(join(dataDir, 'codex-tokens.json')) ??
+      freeSpace(dataDir) ??
       ok(`${dataDir}, for this user only.`)
     )
   },
 }
 
-function whereItWillBe(dataDir: string): Finding {
-  const parent = existing(dirname(dataDir))
+function missingFolder(dataDir: string): Finding {
+  const parent = closestExisting(dirname(dataDir))
   return isWritable(parent)
     ? ok(`${dataDir} is not there yet; it is made when it is needed.`)
     : problem(`${dataDir} cannot be made in ${parent}.`, 'Name another with CODEX_DATA_DIR.')
 }
 
-function rightsOfTokens(file: string): Finding | undefined {
+function permissionsOfTokens(file: string): Finding | undefined {
   const stats = statSync(file, { throwIfNoEntry: false })
-  return stats && rightsOf(file, stats, 0o600)
+  return stats && permissionsOf(file, stats, 0o600)
 }
 
-/** Windows has no such rights. */
-function rightsOf(path: string, stats: Stats, mode: number): Finding | undefined {
+/** Undefined on Windows, which has no such permissions. */
+function permissionsOf(path: string, stats: Stats, mode: number): Finding | undefined {
   const uid = process.getuid?.()
   if (uid === undefined) return undefined
   if (stats.uid !== uid) {
@@ -52,21 +52,21 @@ function rightsOf(path: string, stats: Stats, mode: number): Finding | undefined
   )
 }
 
-function room(folder: string): Finding | undefined {
+function freeSpace(folder: string): Finding | undefined {
   const { bavail, bsize } = statfsSync(folder)
   const bytes = bavail * bsize
-  if (bytes >= LITTLE_BYTES) return undefined
+  if (bytes >= MIN_FREE_BYTES) return undefined
   return problem(
     `There are only ${Math.floor(bytes / 1024 / 1024)} MB left for ${folder}; a renewed sign-in that cannot be written is lost.`,
     'Make room, or move it with CODEX_DATA_DIR.',
   )
 }
 
-function existing(folder: string): string {
+function closestExisting(folder: string): string {
   const parent = dirname(folder)
   return parent === folder || statSync(folder, { throwIfNoEntry: false })
     ? folder
-    : existing(parent)
+    : closestExisting(parent)
 }
 
 function isWritable(path: string): boolean {
@@ -74,6 +74,6 @@ function isWritable(path: string): boolean {
     accessSync(path, constants.R_OK | constants.W_OK)
     return true
   } catch {
-    return false // Whatever the reason.
+    return false // Any error means not writable.
   }
 }

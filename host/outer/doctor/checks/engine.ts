@@ -16,7 +16,7 @@ export const engineCheck: Check = {
       )
     }
     const { docker, source } = createDocker(env)
-    // Throws what a run would end with. A missing image is told by the check of the image.
+    // Throws the same errors as a run. A missing image is left to the image check.
     await dockerEngine(docker, config.image, source)
       .check()
       .catch((error) => {

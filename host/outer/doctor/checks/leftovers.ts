@@ -4,22 +4,22 @@ import { removeAbandonedTempFolders } from '../../../storage/owned-temp-folder.t
 import { type Check, type Finding, ok } from '../finding.ts'
 import { withEngine } from './with-engine.ts'
 
-/** Removes what each run would remove beside its start. */
+/** Removes the leftovers that each run removes at its start. */
 export const leftoversCheck: Check = {
   name: 'leftovers',
   async look(machine) {
     const folders = await removeAbandonedTempFolders()
-    const noted = (containers = 0, running = 0) => told(folders.length, containers, running)
-    if (machine.config.engine === 'process') return noted()
+    const finding = (containers = 0, running = 0) => describe(folders.length, containers, running)
+    if (machine.config.engine === 'process') return finding()
     return withEngine(machine, async (docker) => {
       const removed = await removeAbandoned(docker)
-      const left = await docker.listContainers({ filters: { label: [MANAGED_LABEL] } })
-      return noted(removed.length, left.filter(isOfAConversation).length)
+      const managed = await docker.listContainers({ filters: { label: [MANAGED_LABEL] } })
+      return finding(removed.length, managed.filter(isOfConversation).length)
     })
   },
 }
 
-function told(folders: number, containers: number, running: number): Finding {
+function describe(folders: number, containers: number, running: number): Finding {
   const removed = [count(folders, 'temporary folder'), count(containers, 'container')]
   const what = removed.filter(Boolean).join(' and ')
   const sentences = [
@@ -29,8 +29,8 @@ function told(folders: number, containers: number, running: number): Finding {
   return ok(sentences.filter(Boolean).join(' '))
 }
 
-/** Our own probe is one of ours, too. */
-const isOfAConversation = ({ Names }: { Names: string[] }) =>
+/** The sandbox check's probe container has the same label. */
+const isOfConversation = ({ Names }: { Names: string[] }) =>
   !Names.some((name) => name.startsWith('/codexbox-probe-'))
 
 function count(number: number, noun: string): string {

@@ -3,32 +3,32 @@ import { basename, join } from 'node:path'
 import { processIdentityOf, stateOf } from '../../../storage/process-identity.ts'
 import { type Check, ok, warning } from '../finding.ts'
 
-/** Who works with the data folder at the moment. */
+/** Lists the processes that use the data folder now. */
 export const locksCheck: Check = {
   name: 'locks',
   look({ config: { dataDir } }) {
-    const held = lockFiles(dataDir).map((path) => ({ name: nameOf(path), ...holderOf(path) }))
-    const unseen = held.filter(({ state }) => state === 'unseen')
+    const locks = lockFiles(dataDir).map((path) => ({ name: nameOf(path), ...holderOf(path) }))
+    const unseen = locks.filter(({ state }) => state === 'unseen')
     if (unseen.length > 0) {
       return warning(
         `${list(unseen)}: by a process that cannot be seen from here, of another machine or container.`,
         'Use the data folder from one of them at a time.',
       )
     }
-    const alive = held.filter(({ state }) => state === 'alive')
+    const alive = locks.filter(({ state }) => state === 'alive')
     if (alive.length > 0) return ok(`In use: ${list(alive)}.`)
-    const left = held.length > 0 ? ' What a dead process has left is taken over when needed.' : ''
-    return ok(`Nobody else works with the data folder.${left}`)
+    const stale = locks.length > 0 ? ' What a dead process has left is taken over when needed.' : ''
+    return ok(`Nobody else works with the data folder.${stale}`)
   },
 }
 
-interface Held {
+interface Lock {
   name: string
   pid?: number
 }
 
-const list = (held: readonly Held[]) =>
-  held.map(({ name, pid }) => (pid ? `${name} (process ${pid})` : name)).join(', ')
+const list = (locks: readonly Lock[]) =>
+  locks.map(({ name, pid }) => (pid ? `${name} (process ${pid})` : name)).join(', ')
 
 function lockFiles(dataDir: string): string[] {
   return [dataDir, join(dataDir, 'sessions')].flatMap((folder) =>
@@ -56,6 +56,6 @@ function holderOf(path: string): { state?: ReturnType<typeof stateOf>; pid?: num
     const holder = processIdentityOf(JSON.parse(readFileSync(path, 'utf8')))
     return holder ? { state: stateOf(holder), pid: holder.pid } : {}
   } catch {
-    return {} // Just being written, or given back.
+    return {} // The lock file is just being written or removed.
   }
 }

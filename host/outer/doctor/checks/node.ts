@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { agentFile, packageVersion } from '../../../package-root.ts'
 import { type Check, ok, problem } from '../finding.ts'
 
-/** As package.json has it. */
+/** The same as `engines.node` in package.json. */
 const [MAJOR, MINOR] = [20, 19]
 
 export const nodeCheck: Check = {

@@ -1,7 +1,7 @@
 import { proxyFor } from '../../../net/proxy.ts'
 import { type Check, type Finding, ok, problem, warning } from '../finding.ts'
 
-/** By name only: the address of a proxy may hold a password. */
+/** Shows variable names only: a proxy's URL may contain a password. */
 export const proxyCheck: Check = {
   name: 'proxy',
   look({ config: { codexBaseUrl, authIssuer }, env }) {
@@ -18,14 +18,14 @@ function verification(env: NodeJS.ProcessEnv): Finding | undefined {
 }
 
 function route(urls: readonly URL[], env: NodeJS.ProcessEnv): Finding {
-  const ways = urls.map((url) => ({ host: url.hostname, proxy: proxyFor(url, env) }))
-  const broken = ways.find(({ proxy }) => proxy && !proxy.url)
+  const routes = urls.map((url) => ({ host: url.hostname, proxy: proxyFor(url, env) }))
+  const broken = routes.find(({ proxy }) => proxy && !proxy.url)
   if (broken) return problem(`${broken.proxy?.variable} is no address of an HTTP proxy.`)
-  const led = ways.filter(({ proxy }) => proxy)
+  const proxied = routes.filter(({ proxy }) => proxy)
   const ca = env.NODE_EXTRA_CA_CERTS ? ' NODE_EXTRA_CA_CERTS adds certificates.' : ''
-  const unused = !led.length && (env.ALL_PROXY ?? env.all_proxy)
+  const unused = !proxied.length && (env.ALL_PROXY ?? env.all_proxy)
   if (unused) return warning('ALL_PROXY is not used here.', 'Set HTTPS_PROXY.')
-  if (led.length === 0) return ok(`None: the service is asked directly.${ca}`)
-  const said = led.map(({ host, proxy }) => `${proxy?.variable} for ${host}`).join(', ')
-  return ok(`${said}.${ca}`)
+  if (proxied.length === 0) return ok(`None: the service is asked directly.${ca}`)
+  const summary = proxied.map(({ host, proxy }) => `${proxy?.variable} for ${host}`).join(', ')
+  return ok(`${summary}.${ca}`)
 }

@@ -26,41 +26,41 @@ import { type Check, type Finding, ok, problem, warning } from '../finding.ts'
 import { isInContainer } from '../in-container.ts'
 import { withEngine } from './with-engine.ts'
 
-/** Starts a container as a run would, to see whether it finds there what the host has put there. */
+/** Starts a container as a run would, and checks that it sees the host's files and reaches its socket. */
 export const sandboxCheck: Check = {
   name: 'sandbox',
   look(machine, signal) {
     const { engine, image } = machine.config
     if (engine === 'process') return warning('There is none with AGENT_ENGINE=process.')
     return withEngine(machine, (docker, source) =>
-      tryOut(dockerEngine(docker, image, source), signal),
+      probe(dockerEngine(docker, image, source), signal),
     )
   },
 }
 
-async function tryOut(engine: Engine, signal: AbortSignal): Promise<Finding> {
-  const scene = await layOut()
+async function probe(engine: Engine, signal: AbortSignal): Promise<Finding> {
+  const setUp = await layOut()
   let agent: AgentProcess | undefined
   const stop = () => void agent?.stop(0)
   signal.addEventListener('abort', stop)
   try {
-    agent = await engine.start(scene.spec)
+    agent = await engine.start(setUp.spec)
     if (signal.aborted) stop()
     const { socketPath } = agent.view
-    // Not ended: not every way to an engine lets one direction end before the other.
+    // Stdin stays open: some connections to an engine cannot half-close.
     agent.stdin.write(`${JSON.stringify(socketPath && socketAddress(socketPath))}\n`)
-    return judge(await outputOf(agent), scene.word, agent.relayed)
+    return judge(await outputOf(agent), setUp.word, agent.relayed)
   } catch (error) {
     return notStarted(error)
   } finally {
     await agent?.stop(0)
-    await scene.close()
+    await setUp.close()
   }
 }
 
 /**
- * Written for any Node, since it tells which it is. Like the agent, it goes to the mounted socket first, if
- * there is one; it is told where to go then.
+ * In syntax for any Node, since it reports the version. Like the agent, it first probes the mounted socket, if
+ * there is one; the address to connect to arrives on stdin.
  */
 const PROBE = `
 if (process.argv[2] === 'relay') return require('${inside.workspace}/agent.cjs')
@@ -68,7 +68,7 @@ var fs = require('fs'), net = require('net'), seen = { node: process.versions.no
 if (process.argv[3]) net.connect(process.argv[3]).on('error', function () {}).unref()
 var bash = require('child_process').spawnSync('bash', ['-c', 'echo "$BASH_VERSION"'])
 seen.bash = String(bash.stdout || '').trim()
-// An address family that Node does not know, so that others are asked; by whom is all the same to the engine.
+// Node cannot make this address family, so python3 and perl try; the engine's filter treats all programs alike.
 var vsock = [['python3', '-c', 'import socket; socket.socket(40, socket.SOCK_STREAM)'], ['perl', '-e', 'socket(S, 40, 1, 0) || exit 1']]
 seen.vsock = vsock.map(function (words) { return require('child_process').spawnSync(words[0], words.slice(1)).status })
 try { seen.file = fs.readFileSync('${inside.workspace}/word', 'utf8') } catch (error) { seen.file = '' }
@@ -82,12 +82,12 @@ process.stdin.once('data', function (line) {
 })
 `
 
-const Seen = z.object({
+const ProbeReport = z.object({
   node: z.string(),
   bash: z.string(),
   file: z.string(),
   socket: z.string(),
-  /** The exit code of each who tried; null where there is no such program. */
+  /** The exit code of each program; null when it is missing. */
   vsock: z.array(z.number().nullable()),
 })
 
@@ -101,7 +101,7 @@ async function layOut() {
   writeFileSync(join(workspace, 'word'), word)
   copyFileSync(agentFileOfPackage, join(workspace, 'agent.cjs'))
   writeFileSync(agentFile, `${readFileSync(reportFile, 'utf8')}\n${PROBE}`)
-  // Whatever the umask: they are read by root without rights.
+  // Independent of the umask: the container's root has no capabilities and needs the read bits.
   const inContainer = [agentFile, join(workspace, 'agent.cjs'), join(workspace, 'word')]
   for (const file of inContainer) chmodSync(file, 0o644)
   if (process.getuid?.() === 0) chownSync(workspace, TOOL_USER.uid, TOOL_USER.gid)
@@ -110,7 +110,7 @@ async function layOut() {
   server.listen(join(socketFolder, 'gateway.sock'))
   await once(server, 'listening')
   chmodSync(join(socketFolder, 'gateway.sock'), 0o666)
-  const held = holdSource(realpathSync(workspace))
+  const mountSource = holdSource(realpathSync(workspace))
   const uid = process.getuid?.()
   const gid = process.getgid?.()
   return {
@@ -118,21 +118,21 @@ async function layOut() {
     spec: {
       name: `codexbox-probe-${randomBytes(6).toString('hex')}`,
       agentFile,
-      workspace: held,
+      workspace: mountSource,
       socketFolder,
       reached,
       network: 'none' as const,
       user: uid && gid !== undefined ? { uid, gid } : TOOL_USER,
     },
     async close() {
-      releaseSources([held])
+      releaseSources([mountSource])
       await new Promise((resolve) => server.close(resolve))
       rmSync(root, { recursive: true, force: true })
     },
   }
 }
 
-/** Anybody but root. */
+/** Any user but root. */
 const TOOL_USER = { uid: 1000, gid: 1000 }
 
 async function outputOf({ stdout, exited, stderrTail }: AgentProcess): Promise<string> {
@@ -144,13 +144,13 @@ async function outputOf({ stdout, exited, stderrTail }: AgentProcess): Promise<s
 }
 
 function judge(output: string, word: string, relayed: AgentProcess['relayed']): Finding {
-  let seen: z.infer<typeof Seen>
+  let report: z.infer<typeof ProbeReport>
   try {
-    seen = Seen.parse(JSON.parse(output))
+    report = ProbeReport.parse(JSON.parse(output))
   } catch {
     return problem(`A container started and said only: ${output ? quote(output) : 'nothing'}`)
   }
-  const { node, bash, file, socket, vsock } = seen
+  const { node, bash, file, socket, vsock } = report
   if (Number.parseInt(node, 10) < MIN_NODE || !bash) {
     return problem(
       `The image has Node ${node} and ${bash ? `bash ${bash}` : 'no bash'}.`,
@@ -170,7 +170,7 @@ function judge(output: string, word: string, relayed: AgentProcess['relayed']): 
   )
 }
 
-/** The line of a virtual machine to its host, which `network none` does not cut. */
+/** A vsock connects a virtual machine to its host; `network none` does not block it. */
 function aboutVsock(codes: (number | null)[]): string {
   const code = codes.find((code) => code !== null)
   if (code === undefined)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { type Check, ok, problem, warning } from '../finding.ts'
 
-/** Which settings there are and where they come from; never what they are set to. */
+/** Names the settings and their sources; never their values. */
 export const settingsCheck: Check = {
   name: 'settings',
   look({ config, env, cwd, configError }) {
@@ -31,9 +31,9 @@ function namesIn(values: NodeJS.Dict<string>): string[] {
 
 function readEnv(file: string): NodeJS.Dict<string> {
   try {
-    // A named pipe would hold us up for ever.
+    // Reading a named pipe would block for ever.
     return statSync(file).isFile() ? parseEnv(readFileSync(file, 'utf8')) : {}
   } catch {
-    return {} // Where there is none; what is wrong with one was said by whoever read the settings.
+    return {} // No file, or an unreadable one, which `configError` reports.
   }
 }

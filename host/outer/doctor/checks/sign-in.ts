@@ -3,7 +3,7 @@ import { codexAuthFile } from '../../../auth/sign-in/codex-import.ts'
 import { signInStatus } from '../../../auth/status.ts'
 import { type Check, ok, problem, warning } from '../finding.ts'
 
-/** Asks nobody: what the service thinks of it shows with the next run. */
+/** Makes no request: the next run shows whether the service accepts the sign-in. */
 export const signInCheck: Check = {
   name: 'sign-in',
   look({ config, env }) {
@@ -15,9 +15,9 @@ export const signInCheck: Check = {
     }
     const { signedIn, message, account, plan, importedFrom } = signInStatus(dataDir)
     if (!signedIn) {
-      const said = message ?? 'Not signed in to ChatGPT.'
-      if (provider === 'codex') return problem(said)
-      return warning(`${said} Until then runs go to the scripted demo.`)
+      const status = message ?? 'Not signed in to ChatGPT.'
+      if (provider === 'codex') return problem(status)
+      return warning(`${status} Until then runs go to the scripted demo.`)
     }
     const who = `Signed in to ChatGPT${account ? ` as ${account}` : ''}${plan ? `, plan ${plan}` : ''}`
     if (importedFrom) {

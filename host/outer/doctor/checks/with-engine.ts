@@ -2,17 +2,17 @@ import type Dockerode from 'dockerode'
 import { createDocker } from '../../../engine/docker-host.ts'
 import { type Finding, type Machine, warning } from '../finding.ts'
 
-/** A look at what is in the engine. One that does not answer is told of by its own check, and once. */
+/** Runs a check that needs the engine. The engine check alone reports an engine that does not answer. */
 export async function withEngine(
   { env }: Pick<Machine, 'env'>,
   look: (docker: Dockerode, source: string) => Promise<Finding>,
 ): Promise<Finding> {
-  let found: ReturnType<typeof createDocker>
+  let connection: ReturnType<typeof createDocker>
   try {
-    found = createDocker(env)
-    await found.docker.ping()
+    connection = createDocker(env)
+    await connection.docker.ping()
   } catch {
     return warning('Not looked at, since the engine cannot be used.')
   }
-  return look(found.docker, found.source)
+  return look(connection.docker, connection.source)
 }
