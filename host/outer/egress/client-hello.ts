@@ -1,20 +1,20 @@
 import { RECORD, RecordError, RecordReader } from './tls-records.ts'
 
-/** What the first bytes of a client say. `more`: not enough of them yet. */
+/** The result of reading a client's first bytes. `more`: the ClientHello is incomplete. */
 export type Hello =
   | { status: 'more' }
   /** The server's name (SNI), if there is one, and where in the bytes the hello ends. */
   | { status: 'read'; serverName: string | undefined; end: number }
   | { status: 'refused'; why: string }
 
-/** With many extensions and the keys of new ciphers it has two or three thousand bytes. */
+/** With many extensions and post-quantum key shares a ClientHello has two or three thousand bytes. */
 const MAX_BYTES = 16 * 1024
 
 /**
- * Reads the ClientHello that a TLS connection begins with (RFC 8446, 4.1.2; RFC 6066, 3), however it is cut. Many
- * sites share the addresses of one network: the name in here, and not that of the tunnel, says which of them
- * answers. Whatever could be read in two ways is refused. Before one that `isSecond`, since the server has asked
- * for another, there may be what a client has said in the meantime and no server reads.
+ * Reads the ClientHello at the begin of a TLS connection (RFC 8446, 4.1.2; RFC 6066, 3), in chunks of any size.
+ * Many sites share the addresses of one network: the server name in the ClientHello, not the tunnel's host, decides
+ * which site answers. Ambiguous input is refused. With `isSecond`, after a HelloRetryRequest, the ClientHello may
+ * follow records that the server ignores.
  */
 export class ClientHelloReader {
   readonly #isSecond: boolean
@@ -26,15 +26,15 @@ export class ClientHelloReader {
     this.#isSecond = isSecond
   }
 
-  /** Takes the next bytes; after any other answer than `more` there is no use for it. */
+  /** Takes the next bytes. Must not be called again after any other result than `more`. */
   read(chunk: Buffer): Hello {
     try {
       for (const { kind, bytes, isLast, end } of this.#records.read(chunk)) {
         if (end > MAX_BYTES) throw new WrongHello(TOO_LONG)
-        if (this.#isUnread(kind)) continue
+        if (this.#isIgnored(kind)) continue
         if (kind !== RECORD.handshake) throw new WrongHello(NO_TLS)
-        if (!this.#isWholeWith(bytes)) continue
-        // Nothing else may be said before the answer.
+        if (!this.#isCompleteWith(bytes)) continue
+        // The client may send nothing else before the server's answer.
         if (!isLast) throw new WrongHello(TOO_MUCH)
         const hello = new Fields(this.#message.subarray(MESSAGE_HEAD_BYTES, this.#length))
         return { status: 'read', serverName: serverNameOf(hello), end }
@@ -49,22 +49,22 @@ export class ClientHelloReader {
     }
   }
 
-  /** The one is said for the sake of old middleboxes (RFC 8446, D.4), the other is early data. */
-  #isUnread(kind: number): boolean {
+  /** A change_cipher_spec for old middleboxes (RFC 8446, D.4), or early data. */
+  #isIgnored(kind: number): boolean {
     const { changeCipherSpec, applicationData } = RECORD
     const isBefore = this.#isSecond && this.#length === 0
     return isBefore && (kind === changeCipherSpec || kind === applicationData)
   }
 
-  #isWholeWith(bytes: Buffer): boolean {
+  #isCompleteWith(bytes: Buffer): boolean {
     bytes.copy(this.#message, this.#length)
     this.#length += bytes.length
     if (this.#message[0] !== CLIENT_HELLO) throw new WrongHello(NO_TLS)
     if (this.#length < MESSAGE_HEAD_BYTES) return false
-    const whole = MESSAGE_HEAD_BYTES + this.#message.readUIntBE(1, 3)
-    if (whole > MAX_BYTES) throw new WrongHello(TOO_LONG)
-    if (this.#length > whole) throw new WrongHello(TOO_MUCH)
-    return this.#length === whole
+    const messageBytes = MESSAGE_HEAD_BYTES + this.#message.readUIntBE(1, 3)
+    if (messageBytes > MAX_BYTES) throw new WrongHello(TOO_LONG)
+    if (this.#length > messageBytes) throw new WrongHello(TOO_MUCH)
+    return this.#length === messageBytes
   }
 }
 
@@ -74,12 +74,12 @@ const NO_TLS = 'what was sent is no TLS'
 const TOO_LONG = 'its ClientHello is too long'
 const TOO_MUCH = 'more than a ClientHello was sent'
 
-/** Its kind and its length. */
+/** Type and length of a handshake message. */
 const MESSAGE_HEAD_BYTES = 4
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
 const HOST_NAME = 0
-/** Encrypted ClientHello: the name that counts would be another, which nobody here can read. */
+/** Encrypted ClientHello: the server would use the inner name, which the proxy cannot read. */
 const ENCRYPTED_HELLO = 0xfe0d
 
 function serverNameOf(hello: Fields): string | undefined {
@@ -111,7 +111,7 @@ function serverNameOf(hello: Fields): string | undefined {
 
 const BROKEN = 'its ClientHello is broken'
 
-/** Read one after the other; what does not fit is refused. */
+/** Reads fields in sequence; a field longer than the rest is refused. */
 class Fields {
   readonly #bytes: Buffer
   #at = 0
@@ -135,7 +135,7 @@ class Fields {
     return this.take(bytes).readUIntBE(0, bytes)
   }
 
-  /** Bytes with their number before them, which has `prefix` bytes. */
+  /** Length-prefixed bytes; the length takes `prefix` bytes. */
   block(prefix: number): Buffer {
     return this.take(this.number(prefix))
   }

@@ -11,12 +11,12 @@ export interface Egress {
 }
 
 /**
- * The way out of a container without a network: a proxy on a unix socket that opens tunnels (CONNECT,
- * RFC 9110, 9.3.6) to the listed hosts, port 443, and to nothing else. In a tunnel there is TLS with that
- * very host, or its end; what they say to each other is theirs: nothing is decrypted. A name is looked up here, all its addresses have to be public,
- * and the connection goes to one of those that were looked at, whatever the name leads to a moment later.
- * @throws CodexboxError `config-invalid` when `allow` is no list of hosts; Error when nothing can listen at
- * `socketPath`.
+ * The egress proxy of a container without a network: a unix socket that opens tunnels (CONNECT, RFC 9110,
+ * 9.3.6) to the listed hosts on port 443, and to nothing else. A tunnel carries TLS with that very host, or is
+ * closed; nothing is decrypted. The proxy resolves the name, requires all its addresses to be public, and
+ * connects to one of these addresses: a later change of the name has no effect.
+ * @throws CodexboxError `config-invalid` when `allow` is no list of hosts; Error when `socketPath` cannot be
+ * listened on.
  */
 export async function openEgress(socketPath: string, options: EgressOptions): Promise<Egress> {
   const limits = { ...LIMITS, ...options.limits }
@@ -36,7 +36,7 @@ export async function openEgress(socketPath: string, options: EgressOptions): Pr
     server.once('error', reject)
     server.listen(socketPath, resolve)
   })
-  // The tools are another user than we are; who may come near it is a matter of the folder above.
+  // The tools run as another user; the permissions of the parent folder restrict access.
   await chmod(socketPath, 0o666)
 
   return {

@@ -3,13 +3,13 @@ import { connect, isIP, type Socket } from 'node:net'
 export interface Dialled {
   host: string
   port: number
-  /** Those of `host`: one of them is connected to, and nothing else. */
+  /** The checked addresses of `host`: the connection goes to one of these only. */
   addresses: readonly string[]
   ms: number
   signal: AbortSignal
 }
 
-/** A connection to the first of the addresses that answers. Rejects when none does within `ms`. */
+/** Connects to the first address that answers. Rejects when none does within `ms`. */
 export function dial({ host, port, addresses, ms, signal }: Dialled): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const server = connect({
@@ -17,31 +17,31 @@ export function dial({ host, port, addresses, ms, signal }: Dialled): Promise<So
       port,
       allowHalfOpen: true,
       autoSelectFamily: true,
-      // The next address is tried after that long, if there is one.
+      // Delay before the next address is tried.
       autoSelectFamilyAttemptTimeout: 1000,
-      // No second look at the name: what it leads to by now was never checked.
-      lookup: (_name, _options, found) => {
-        found(
+      // No second DNS lookup: its result would be unchecked.
+      lookup: (_name, _options, callback) => {
+        callback(
           null,
           addresses.map((address) => ({ address, family: isIP(address) })),
         )
       },
     })
-    const late = setTimeout(() => server.destroy(new Error(`no answer within ${ms / 1000} s`)), ms)
-    const leave = () => server.destroy(new Error('nobody waits for it any more'))
-    const settle = () => {
-      clearTimeout(late)
-      signal.removeEventListener('abort', leave)
+    const timer = setTimeout(() => server.destroy(new Error(`no answer within ${ms / 1000} s`)), ms)
+    const onAbort = () => server.destroy(new Error('nobody waits for it any more'))
+    const cleanUp = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
     }
-    signal.addEventListener('abort', leave, { once: true })
-    if (signal.aborted) leave()
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
     server.once('connect', () => {
-      settle()
+      cleanUp()
       resolve(server)
     })
-    // Stays after that, or a later error would be nobody's and end the process.
+    // The listener stays: a later error without a listener would end the process.
     server.on('error', (error) => {
-      settle()
+      cleanUp()
       reject(error)
     })
   })

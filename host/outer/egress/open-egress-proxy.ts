@@ -3,10 +3,10 @@ import type { OpenEgressProxy } from '../../runs/network.ts'
 import { egressAudit } from './audit.ts'
 import { openEgress } from './connect-proxy.ts'
 
-/** Stands beside the gateway's socket. */
+/** In the same folder as the gateway's socket. */
 export const EGRESS_SOCKET = 'egress.sock'
 
-/** A proxy of which every request is logged, and each refused host told once. */
+/** Opens a proxy that logs every request and reports each refused host once. */
 export const openEgressProxy: OpenEgressProxy = async (options) => {
   const { socketFolder, allow, conversation, append: note, tell } = options
   const onTarget = egressAudit(conversation, { note, tell })

@@ -1,24 +1,24 @@
 import { isIP, type Socket } from 'node:net'
 import { ClientHelloReader } from './client-hello.ts'
 
-/** It comes in one or two; who sends it byte by byte has something else in mind. */
+/** A ClientHello usually takes one or two chunks; a client that sends single bytes is suspect. */
 const MAX_CHUNKS = 100
 
-/** `bytes` are the hello. */
+/** `bytes`: the ClientHello. `wrong`: why it is refused. */
 export type HelloRead = { bytes: Buffer } | { wrong: string }
 
 export interface HelloOptions {
-  /** What comes before all else that the client says. */
+  /** Bytes already read from the client. */
   head?: Buffer
   host: string
   ms: number
-  /** Whether the server has asked for another. */
+  /** Whether the server sent a HelloRetryRequest. */
   isSecond?: boolean
 }
 
 /**
- * Reads from a client until it has begun a TLS connection with `host` and no other name, or is known not to.
- * Leaves it paused, with what it has said beyond that still to be read. Never rejects.
+ * Reads a client's ClientHello and requires `host` as its server name. Leaves the client paused, with the bytes
+ * after the ClientHello still to be read. Never rejects.
  */
 export function readHello(
   client: Socket,
@@ -27,35 +27,35 @@ export function readHello(
   return new Promise((resolve) => {
     const reader = new ClientHelloReader({ isSecond })
     const chunks: Buffer[] = []
-    const settle = (read: HelloRead) => {
-      clearTimeout(late)
-      client.off('data', take)
-      client.off('close', leave)
+    const settle = (result: HelloRead) => {
+      clearTimeout(timer)
+      client.off('data', onData)
+      client.off('close', onEnd)
       client.pause()
-      resolve(read)
+      resolve(result)
     }
-    const take = (chunk: Buffer) => {
+    const onData = (chunk: Buffer) => {
       chunks.push(chunk)
       const hello = reader.read(chunk)
       if (hello.status === 'refused') settle({ wrong: hello.why })
       else if (hello.status === 'more') {
         if (chunks.length > MAX_CHUNKS) settle({ wrong: 'its ClientHello comes in crumbs' })
-      } else if (isMeant(hello.serverName, host)) {
+      } else if (isFor(hello.serverName, host)) {
         const bytes = Buffer.concat(chunks)
         settle({ bytes: bytes.subarray(0, hello.end) })
         if (bytes.length > hello.end) client.unshift(bytes.subarray(hello.end))
       } else settle({ wrong: `it is a tunnel to ${host}, and TLS in it is for another name` })
     }
-    const leave = () => settle({ wrong: 'the client sent no TLS hello in it' })
-    const late = setTimeout(leave, ms)
-    client.on('data', take)
-    client.once('close', leave)
+    const onEnd = () => settle({ wrong: 'the client sent no TLS hello in it' })
+    const timer = setTimeout(onEnd, ms)
+    client.on('data', onData)
+    client.once('close', onEnd)
     client.resume()
-    if (head.length > 0) take(head)
+    if (head.length > 0) onData(head)
   })
 }
 
 /** An address has no server name. */
-function isMeant(serverName: string | undefined, host: string): boolean {
+function isFor(serverName: string | undefined, host: string): boolean {
   return isIP(host) ? serverName === undefined : serverName?.toLowerCase() === host
 }

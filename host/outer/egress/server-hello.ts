@@ -3,25 +3,25 @@ import { RECORD, RecordError, RecordReader } from './tls-records.ts'
 
 const SERVER_HELLO = 2
 
-/** What stands in the place of the random (RFC 8446, 4.1.3). */
+/** The `random` of a HelloRetryRequest (RFC 8446, 4.1.3). */
 const RETRY = Buffer.from('cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c', 'hex')
 
 /** Kind and length of the message, and the version. */
 const RANDOM_AT = 6
 
 /**
- * Whether a server's first words, however they are cut, ask for another ClientHello (HelloRetryRequest): then the
- * name in that one decides who answers. Holds no more of them than it takes to say so.
+ * Whether a server's first bytes, in chunks of any size, are a HelloRetryRequest: then the server name in the
+ * second ClientHello decides which site answers. Buffers only the bytes that it needs.
  */
 export class ServerHelloReader {
   readonly #records = new RecordReader()
   readonly #message = Buffer.alloc(RANDOM_AT + RETRY.length)
   #length = 0
 
-  /** Takes the next bytes. Undefined while it is not known. @throws RecordError when they are no answer to a hello */
+  /** Takes the next bytes. Undefined while they are too few. @throws RecordError when they are no ServerHello */
   read(chunk: Buffer): boolean | undefined {
     for (const { kind, bytes } of this.#records.read(chunk)) {
-      // Clients read on over both, wherever they come (RFC 8446, 5; RFC 5246, 7.2).
+      // Clients ignore both at any position (RFC 8446, 5; RFC 5246, 7.2).
       if (kind === RECORD.changeCipherSpec || kind === RECORD.alert) continue
       if (kind !== RECORD.handshake) throw new RecordError('is no TLS')
       this.#length += bytes.copy(this.#message, this.#length)
@@ -33,17 +33,17 @@ export class ServerHelloReader {
   }
 }
 
-/** The same of a server that begins to speak. `ended`: it did not. Takes nothing from who reads it. */
+/** The same for a socket. `ended`: the server closed it first. Other readers of the socket still get all bytes. */
 export function readServerHello(
   server: Socket,
 ): Promise<'asks again' | 'goes on' | 'ended' | { wrong: string }> {
   return new Promise((resolve) => {
     const reader = new ServerHelloReader()
-    const settle = (answer: Awaited<ReturnType<typeof readServerHello>>) => {
-      server.off('data', take).off('end', leave).off('close', leave)
-      resolve(answer)
+    const settle = (result: Awaited<ReturnType<typeof readServerHello>>) => {
+      server.off('data', onData).off('end', onEnd).off('close', onEnd)
+      resolve(result)
     }
-    const take = (chunk: Buffer) => {
+    const onData = (chunk: Buffer) => {
       try {
         const asksAgain = reader.read(chunk)
         if (asksAgain !== undefined) settle(asksAgain ? 'asks again' : 'goes on')
@@ -52,7 +52,7 @@ export function readServerHello(
         settle({ wrong: `what the host answered ${error.message}` })
       }
     }
-    const leave = () => settle('ended')
-    server.on('data', take).once('end', leave).once('close', leave)
+    const onEnd = () => settle('ended')
+    server.on('data', onData).once('end', onEnd).once('close', onEnd)
   })
 }

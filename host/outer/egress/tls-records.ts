@@ -1,24 +1,24 @@
-/** The kinds of records that TLS sends before it is encrypted (RFC 8446, 5.1). */
+/** The content types of TLS records before encryption (RFC 8446, 5.1). */
 export const RECORD = { changeCipherSpec: 20, alert: 21, handshake: 22, applicationData: 23 }
 
-/** What was said is not what TLS allows, or all that is let through of it; the message goes on after "it". */
+/** The bytes are no TLS, or TLS that the proxy does not allow. The message is a predicate: "is …", "comes …". */
 export class RecordError extends Error {}
 
 export interface Fragment {
   kind: number
-  /** What of the record has come: all of it, or a part. */
+  /** All bytes of the record, or a part. */
   bytes: Buffer
-  /** Whether the record ends with it. */
+  /** Whether this is the end of the record. */
   isLast: boolean
-  /** Where it ends, counted from the begin of the stream. */
+  /** The stream offset at which the fragment ends. */
   end: number
 }
 
 const HEAD_BYTES = 5
-/** A handshake begins with a few; each has its cost, however little is in it. */
+/** A handshake begins with a few records; each costs time, however short it is. */
 const MAX_RECORDS = 100
 
-/** Finds the records in a stream, however it is cut. Holds nothing of it but the head of one. */
+/** Splits a stream, in chunks of any size, into records. Buffers only one record header. */
 export class RecordReader {
   readonly #head = Buffer.alloc(HEAD_BYTES)
   #headBytes = 0
@@ -26,7 +26,7 @@ export class RecordReader {
   #records = 0
   #end = 0;
 
-  /** What stands in the next bytes, as far as it is asked for. @throws RecordError */
+  /** Yields the fragments in the next bytes, lazily. @throws RecordError */
   *read(chunk: Buffer): Generator<Fragment> {
     for (let at = 0; at < chunk.length; ) {
       if (this.#headBytes < HEAD_BYTES) {
@@ -44,7 +44,7 @@ export class RecordReader {
       this.#end += bytes.length
       at += bytes.length
       const kind = this.#head.readUInt8(0)
-      // The one byte that it may have.
+      // A change_cipher_spec is the single byte 1.
       if (kind === RECORD.changeCipherSpec && bytes[0] !== 1) throw new RecordError('is no TLS')
       const isLast = this.#missing === 0
       if (isLast) this.#headBytes = 0
@@ -56,16 +56,16 @@ export class RecordReader {
 function lengthOf(head: Buffer): number {
   const [kind = 0, version] = head
   const length = head.readUInt16BE(3)
-  const { least, most } = LENGTHS[kind] ?? NONE
-  if (version !== 3 || length < least || length > most) throw new RecordError('is no TLS')
+  const { min, max } = LENGTHS[kind] ?? NONE
+  if (version !== 3 || length < min || length > max) throw new RecordError('is no TLS')
   return length
 }
 
-/** Of a plain record and of an encrypted one, which may be longer, as they can be sent here. */
-const LENGTHS: Record<number, { least: number; most: number }> = {
-  [RECORD.changeCipherSpec]: { least: 1, most: 1 },
-  [RECORD.alert]: { least: 2, most: 2 },
-  [RECORD.handshake]: { least: 1, most: 2 ** 14 },
-  [RECORD.applicationData]: { least: 0, most: 2 ** 14 + 256 },
+/** Allowed lengths at this stage of a connection; an encrypted record may be longer than a plain one. */
+const LENGTHS: Record<number, { min: number; max: number }> = {
+  [RECORD.changeCipherSpec]: { min: 1, max: 1 },
+  [RECORD.alert]: { min: 2, max: 2 },
+  [RECORD.handshake]: { min: 1, max: 2 ** 14 },
+  [RECORD.applicationData]: { min: 0, max: 2 ** 14 + 256 },
 }
-const NONE = { least: 1, most: 0 }
+const NONE = { min: 1, max: 0 }

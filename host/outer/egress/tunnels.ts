@@ -8,14 +8,14 @@ import { dial } from './dial.ts'
 import { readHello } from './read-hello.ts'
 import { readServerHello } from './server-hello.ts'
 
-/** What came of one request for a tunnel. */
+/** The outcome of one tunnel request. */
 export type TunnelRecord = Omit<EgressLine, 'conversation'>
 
 /** How a host is reached. */
 export interface Dialer {
   /** All addresses of a name. */
   resolve(host: string): Promise<string[]>
-  /** Why an address must not be gone to, or undefined. */
+  /** Why the proxy must not connect to an address, or undefined. */
   refusal(address: string): string | undefined
   port: number
 }
@@ -23,21 +23,21 @@ export interface Dialer {
 export interface EgressOptions {
   /** Exact names. */
   allow: readonly string[]
-  /** Called when a request has been refused, or its tunnel has ended. Must not throw. */
+  /** Called when a request was refused or its tunnel ended. Must not throw. */
   onTarget?: (target: TunnelRecord) => void
-  /** Default: the name service of this machine, the public internet, 443. */
+  /** Default: this machine's DNS, public addresses only, port 443. */
   way?: Dialer
   limits?: Partial<EgressLimits>
 }
 
-/** Bounds, for one conversation together. */
+/** Bounds for one conversation. */
 export interface EgressLimits {
   connections: number
-  /** In all; each is taken down. */
+  /** In total; each tunnel is logged. */
   tunnels: number
-  /** A tunnel in which nothing moves is closed after this. */
+  /** Idle timeout of a tunnel. */
   idleMs: number
-  /** How long it may take to say what is wanted, to look up a name, and to connect. */
+  /** Timeout of each step: the request, the DNS lookup, the connect. */
   stepMs: number
   bytesUp: number
   bytesDown: number
@@ -47,19 +47,19 @@ const GiB = 1024 ** 3
 
 export const LIMITS: EgressLimits = {
   connections: 128,
-  // A large npm install has some hundred.
+  // A large npm install opens some hundred tunnels.
   tunnels: 10_000,
-  // A server may pack a large repository for minutes without a word.
+  // A server may be silent for minutes while it packs a large repository.
   idleMs: 10 * 60_000,
   stepMs: 15_000,
   bytesUp: 2 * GiB,
   bytesDown: 16 * GiB,
 }
 
-/** An answer instead of a tunnel. */
+/** The request gets an HTTP error instead of a tunnel. */
 class Refused extends Error {
   readonly status: 403 | 502
-  /** What the container need not know: what names lead to within this network. */
+  /** For the host only: it may contain addresses of the internal network. */
   readonly detail: string
 
   constructor(status: 403 | 502, message: string, detail = '') {
@@ -69,13 +69,13 @@ class Refused extends Error {
   }
 }
 
-/** Decides who gets a tunnel, and counts what goes through. */
+/** Decides which requests get a tunnel, and counts the bytes. */
 export class Tunnels {
   readonly #hosts: ReadonlySet<string>
   readonly #limits: EgressLimits
-  readonly #way: Dialer
+  readonly #dialer: Dialer
   readonly #onTarget: (target: TunnelRecord) => void
-  /** One at a time for each name, however many ask: they occupy threads of this process. */
+  /** At most one per name at a time: each lookup occupies a thread of this process. */
   readonly #lookups = new Map<string, Promise<string[]>>()
   readonly #dismissed = new WeakSet<object>()
   #opened = 0
@@ -85,27 +85,27 @@ export class Tunnels {
   constructor(
     hosts: readonly string[],
     limits: EgressLimits,
-    { way = publicWay, onTarget = () => {} }: EgressOptions,
+    { way: dialer = publicDialer, onTarget = () => {} }: EgressOptions,
   ) {
     this.#hosts = new Set(hosts)
     this.#limits = limits
-    this.#way = way
+    this.#dialer = dialer
     this.#onTarget = onTarget
   }
 
-  /** Whether `client` has had an answer that is no tunnel, or the end of one: it gets nothing more. */
+  /** Whether `client` was refused: the proxy serves no further request of it. */
   hasDismissed(client: Socket): boolean {
     return this.#dismissed.has(client)
   }
 
-  /** Whatever is no CONNECT: plain http, mostly. */
+  /** Refuses any method but CONNECT: mostly plain http. */
   turnAway(request: http.IncomingMessage, response: http.ServerResponse): void {
-    // The rest of it may be anybody's secret.
+    // Only the host is logged: path and query may contain a secret.
     const { url = '' } = request
     const host = URL.canParse(url) ? new URL(url).host : ''
     const why = 'plain http is not let through'
     this.#dismissed.add(request.socket)
-    this.#note(`${request.method} ${host}`, performance.now(), { why })
+    this.#record(`${request.method} ${host}`, performance.now(), { why })
     const body = this.#explain(why)
     response.writeHead(403, REASON, { 'content-type': 'text/plain', connection: 'close' })
     response.end(body)
@@ -113,31 +113,31 @@ export class Tunnels {
 
   /** Never rejects. */
   async open(request: http.IncomingMessage, client: Socket, head: Buffer): Promise<void> {
-    // The server has given it up with the request, and an error would be nobody's and end this process.
+    // After `connect` the http server no longer handles the socket's errors; an unhandled one would end this process.
     client.on('error', () => client.destroy())
     if (this.hasDismissed(client)) return void client.destroySoon()
     const startedAt = performance.now()
-    const asked = request.url ?? ''
-    const gone = new AbortController()
-    client.once('close', () => gone.abort())
+    const target = request.url ?? ''
+    const clientClosed = new AbortController()
+    client.once('close', () => clientClosed.abort())
     try {
-      const { host, server } = await this.#connect(asked, gone.signal)
+      const { host, server } = await this.#connect(target, clientClosed.signal)
       client.write('HTTP/1.1 200 Connection established\r\n\r\n')
       const first = await readHello(client, { head, host, ms: this.#limits.stepMs })
       if ('wrong' in first) {
-        this.#note(asked, startedAt, { why: first.wrong })
+        this.#record(target, startedAt, { why: first.wrong })
         server.destroy()
         this.#dismiss(client, ACCESS_DENIED)
       } else {
         await this.#join(client, server, { host, hello: first.bytes }, (end) =>
-          this.#note(asked, startedAt, end),
+          this.#record(target, startedAt, end),
         )
       }
     } catch (error) {
       const refused =
         error instanceof Refused ? error : new Refused(502, 'failed', messageOf(error))
       const why = refused.detail ? `${refused.message}: ${refused.detail}` : refused.message
-      this.#note(asked, startedAt, { why })
+      this.#record(target, startedAt, { why })
       const body = this.#explain(refused.message)
       this.#dismiss(
         client,
@@ -147,18 +147,18 @@ export class Tunnels {
     }
   }
 
-  /** Cut off while it still sends, it would not see the answer; but it does not get long for it. */
+  /** Keeps reading after the answer: a client that is cut off while sending does not see it. Ends within `stepMs`. */
   #dismiss(client: Socket, answer: string | Buffer): void {
     this.#dismissed.add(client)
     client.end(answer)
     client.resume()
-    const late = setTimeout(() => client.destroy(), this.#limits.stepMs)
-    client.once('close', () => clearTimeout(late))
+    const timer = setTimeout(() => client.destroy(), this.#limits.stepMs)
+    client.once('close', () => clearTimeout(timer))
   }
 
-  /** A connection to the host that is asked for. @throws Refused */
-  async #connect(asked: string, signal: AbortSignal): Promise<{ host: string; server: Socket }> {
-    const host = this.#listed(asked)
+  /** Checks the target and connects to it. @throws Refused */
+  async #connect(target: string, signal: AbortSignal): Promise<{ host: string; server: Socket }> {
+    const host = this.#listed(target)
     const { tunnels, bytesUp, bytesDown } = this.#limits
     if (this.#opened >= tunnels) {
       throw new Refused(403, 'this conversation has opened as many tunnels as it may')
@@ -168,7 +168,7 @@ export class Tunnels {
     }
     const addresses = await this.#resolve(host)
     for (const address of addresses) {
-      const refusal = this.#way.refusal(address)
+      const refusal = this.#dialer.refusal(address)
       if (refusal) {
         throw new Refused(
           403,
@@ -177,8 +177,8 @@ export class Tunnels {
         )
       }
     }
-    const { port } = this.#way
-    // Also one that the client then says nothing in.
+    const { port } = this.#dialer
+    // A tunnel counts even if the client then sends nothing.
     this.#opened++
     try {
       const server = await dial({ host, port, addresses, ms: this.#limits.stepMs, signal })
@@ -188,9 +188,9 @@ export class Tunnels {
     }
   }
 
-  /** Nothing of what is asked is used further: the name is that of the list. */
-  #listed(asked: string): string {
-    const [, host = '', port] = /^([a-z0-9._-]{1,254}):(\d{1,5})$/i.exec(asked) ?? []
+  /** The listed host that `target` names. The list's spelling is used, never the client's. @throws Refused */
+  #listed(target: string): string {
+    const [, host = '', port] = /^([a-z0-9._-]{1,254}):(\d{1,5})$/i.exec(target) ?? []
     const name = host.toLowerCase().replace(/\.$/, '')
     if (!this.#hosts.has(name)) throw new Refused(403, 'this host is not in the list')
     if (port !== '443') throw new Refused(403, `port ${port} is not let through`)
@@ -198,10 +198,10 @@ export class Tunnels {
   }
 
   async #resolve(host: string): Promise<string[]> {
-    const { resolve } = this.#way
-    const known = this.#lookups.get(host)
+    const { resolve } = this.#dialer
+    const pending = this.#lookups.get(host)
     const lookedUp: Promise<string[]> =
-      known ??
+      pending ??
       (isIP(host) ? Promise.resolve([host]) : resolve(host)).finally(() => {
         this.#lookups.delete(host)
       })
@@ -219,7 +219,7 @@ export class Tunnels {
     }
   }
 
-  /** Passes on what they say, of the client nothing but its hello before the server has answered that. */
+  /** Pipes both directions. Until the server has answered the ClientHello, it sends the server nothing else. */
   async #join(
     client: Socket,
     server: Socket,
@@ -230,45 +230,45 @@ export class Tunnels {
     let why: string | undefined
     let up = 0
     let down = 0
-    const part = () => {
+    const disconnect = () => {
       client.destroy()
       server.destroy()
     }
     const countUp = (chunk: Buffer) => {
       up += chunk.length
       this.#bytesUp += chunk.length
-      if (this.#bytesUp > bytesUp) part()
+      if (this.#bytesUp > bytesUp) disconnect()
     }
-    const say = (bytes: Buffer) => {
+    const sendUp = (bytes: Buffer) => {
       countUp(bytes)
       server.write(bytes)
     }
     server.on('data', (chunk) => {
       down += chunk.length
       this.#bytesDown += chunk.length
-      if (this.#bytesDown > bytesDown) part()
+      if (this.#bytesDown > bytesDown) disconnect()
     })
-    client.setTimeout(idleMs, part)
+    client.setTimeout(idleMs, disconnect)
     client.once('close', () => {
-      part()
+      disconnect()
       onEnd({ ...(why ? { why } : {}), bytesUp: up, bytesDown: down })
     })
     server.once('close', () => client.destroySoon())
-    if (client.destroyed || server.destroyed) return part()
+    if (client.destroyed || server.destroyed) return disconnect()
     server.pipe(client)
     const refuse = (wrong: string) => {
       why = wrong
       server.destroy()
       this.#dismiss(client, ACCESS_DENIED)
     }
-    say(hello)
+    sendUp(hello)
     const answer = await readServerHello(server)
     if (answer === 'ended') return void server.destroy()
     if (typeof answer === 'object') return refuse(answer.wrong)
     if (answer === 'asks again') {
       const second = await readHello(client, { host, ms: stepMs, isSecond: true })
       if ('wrong' in second) return refuse(second.wrong)
-      say(second.bytes)
+      sendUp(second.bytes)
     }
     if (server.destroyed) return
     client.on('data', countUp)
@@ -279,15 +279,15 @@ export class Tunnels {
     return `Refused: ${why}. From this sandbox, only https (CONNECT, port 443) to: ${[...this.#hosts].join(', ')}.\n`
   }
 
-  #note(
-    asked: string,
+  #record(
+    target: string,
     startedAt: number,
     { why, bytesUp = 0, bytesDown = 0 }: { why?: string; bytesUp?: number; bytesDown?: number },
   ): void {
     const ms = Math.round(performance.now() - startedAt)
     this.#onTarget({
       at: new Date(Date.now() - ms).toISOString(),
-      target: asked.slice(0, MAX_SHOWN),
+      target: target.slice(0, MAX_SHOWN),
       ...(why ? { why } : {}),
       bytesUp,
       bytesDown,
@@ -296,15 +296,15 @@ export class Tunnels {
   }
 }
 
-/** Many clients show this and nothing else of an answer. */
+/** The reason phrase: many clients show nothing else of a refusal. */
 const REASON = 'Not allowed by AGENT_NETWORK'
 
 const MAX_SHOWN = 100
 
-/** A fatal alert of TLS (RFC 8446, 6.2): what a client in a tunnel understands. */
+/** A fatal TLS alert (RFC 8446, 6.2), which a TLS client in a tunnel understands. */
 const ACCESS_DENIED = Buffer.from([21, 3, 3, 0, 2, 2, 49])
 
-const publicWay: Dialer = {
+const publicDialer: Dialer = {
   async resolve(host) {
     return (await lookup(host, { all: true })).map(({ address }) => address)
   },
