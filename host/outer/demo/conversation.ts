@@ -1,10 +1,10 @@
 import type { Item } from '../../../shared/items.ts'
 
-/** What was asked once, and what has been done about it. */
+/** A prompt and the calls made for it. */
 export interface Exchange {
   prompt: string
   calls: FinishedCall[]
-  /** Whether the answer has been given; false while calls are being made, and after an interrupt. */
+  /** Whether the final answer was given; false during the calls and after an interrupt. */
   isFinished: boolean
 }
 
@@ -14,7 +14,7 @@ export interface FinishedCall {
   output: string
 }
 
-/** Reads a conversation as the exchanges it consists of, oldest first. Never throws. */
+/** Splits a conversation into exchanges, oldest first. Never throws. */
 export function readExchanges(input: string | readonly Item[]): Exchange[] {
   if (typeof input === 'string') return [{ prompt: input, calls: [], isFinished: false }]
   const outputs = new Map<unknown, string>()
@@ -41,7 +41,7 @@ export function readExchanges(input: string | readonly Item[]): Exchange[] {
   return exchanges
 }
 
-/** Text stands either as a string or as a list of parts. */
+/** Content is a string or a list of parts. */
 function textOf(content: unknown): string {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) return ''
@@ -53,7 +53,7 @@ function parseArguments(text: unknown): Record<string, unknown> {
     const value: unknown = JSON.parse(String(text))
     return typeof value === 'object' && value !== null ? { ...value } : {}
   } catch {
-    // A call with invalid arguments was answered with an error, which is what counts.
+    // A call with invalid arguments got an error as its output; the script reads that instead.
     return {}
   }
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CodexboxError, messageOf } from '../../../shared/errors.ts'
 import { readExchanges } from './conversation.ts'
 import { nextStep } from './next-step.ts'
@@ -24,24 +24,24 @@ export interface DemoBackend {
 }
 
 export interface DemoBackendOptions {
-  /** Whoever does not know it gets a 401: every user of this machine can reach the port. */
+  /** A request without it gets a 401: every user of this machine can reach the port. */
   token: string
-  /** Pause after each piece of text, so that it comes as one would read it. Default 20; 0 for none. */
+  /** Delay in ms after each text delta, for a readable pace. Default 20; 0 for none. */
   paceMs?: number
 }
 
 const PATH = '/v1/responses'
 
 /**
- * Stands in for the model service: a real HTTP server on the loopback interface that speaks its wire
- * protocol, with a script in the place of the model.
+ * A stand-in for the model service: a real HTTP server on the loopback interface with the service's
+ * wire protocol, and a script instead of the model.
  * @throws CodexboxError `model-unreachable` when no port can be opened.
  */
 export async function startDemoBackend(options: DemoBackendOptions): Promise<DemoBackend> {
   const cache = new PromptCache()
   const server = createServer((request, response) => {
     serve(request, response, cache, options).catch((error: unknown) => {
-      // The client left, or the server closes; nobody is there to be told.
+      // The client has disconnected or the server is closing: no response is possible.
       if (response.destroyed) return
       if (response.headersSent) response.destroy()
       else send(response, 500, errorBody(`The demo script failed: ${messageOf(error)}`, null, null))
@@ -76,10 +76,10 @@ async function serve(
   cache: PromptCache,
   { token, paceMs = 20 }: DemoBackendOptions,
 ): Promise<void> {
-  const refusal = refuseAtTheDoor(request, token)
+  const refusal = checkHead(request, token)
   if (refusal) return send(response, refusal.status, refusal.body)
-  const read = readResponsesRequest(await bodyOf(request))
-  if ('refusal' in read) return send(response, read.refusal.status, read.refusal.body)
+  const parsed = readResponsesRequest(await bodyOf(request))
+  if ('refusal' in parsed) return send(response, parsed.refusal.status, parsed.refusal.body)
 
   response.writeHead(200, {
     'content-type': 'text/event-stream',
@@ -87,13 +87,10 @@ async function serve(
     'openai-model': DEMO_MODEL,
     'x-request-id': newId('req'),
   })
-  await stream(answer(read.request, cache), response, paceMs)
+  await stream(answer(parsed.request, cache), response, paceMs)
 }
 
-function refuseAtTheDoor(
-  { url, method, headers }: IncomingMessage,
-  token: string,
-): Refusal | undefined {
+function checkHead({ url, method, headers }: IncomingMessage, token: string): Refusal | undefined {
   const path = url?.split('?', 1)[0]
   if (path !== PATH || method !== 'POST') {
     return { status: 404, body: errorBody(`Nothing here answers ${method} ${path}.`, null, null) }
@@ -126,13 +123,13 @@ async function stream(
   response: ServerResponse,
   paceMs: number,
 ): Promise<void> {
-  const gone = new AbortController()
-  response.once('close', () => gone.abort())
+  const disconnected = new AbortController()
+  response.once('close', () => disconnected.abort())
   for (const event of events) {
-    if (gone.signal.aborted) return
+    if (disconnected.signal.aborted) return
     response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
     const isPaced = paceMs > 0 && event.type.endsWith('.delta')
-    if (isPaced) await pause(paceMs, undefined, { signal: gone.signal })
+    if (isPaced) await sleep(paceMs, undefined, { signal: disconnected.signal })
   }
   response.end()
 }

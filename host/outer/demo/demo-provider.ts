@@ -11,13 +11,13 @@ import { startDemoBackend } from './demo-backend.ts'
 import { DEMO_MODEL } from './responses-request.ts'
 
 export interface DemoProviderOptions {
-  /** Pause after each piece of text. Default 20; 0 for none. */
+  /** Delay in ms after each text delta. Default 20; 0 for none. */
   paceMs?: number
-  /** Where `setup` says that there is nothing to do. Default: stdout. */
+  /** Prints the message of `setup` that nothing is to be done. Default: stdout. */
   print?: (line: string) => void
 }
 
-/** A script in the place of a model, to see the whole path work without an account. */
+/** A script instead of a model: shows the complete path at work without an account. */
 export function demoProvider(options: DemoProviderOptions = {}): ProviderPlugin {
   const { paceMs, print = console.log } = options
   const secrets = { CODEX_ACCESS_TOKEN: randomBytes(32).toString('base64url') }
@@ -49,7 +49,7 @@ export function demoProvider(options: DemoProviderOptions = {}): ProviderPlugin 
   }
 }
 
-/** An entry without efforts takes any, as efforts that are not known; the script has none at all. */
+/** Drops the effort: `settingsFrom` lets any effort pass for a model without a list, and the script has none. */
 function demoSettings({ effort, ...wanted }: WantedSettings): RequestSettings {
   const settings = settingsFrom([demoModel], wanted, 'plain')
   if (effort === undefined) return settings
@@ -57,7 +57,7 @@ function demoSettings({ effort, ...wanted }: WantedSettings): RequestSettings {
   return { ...settings, notices: [...settings.notices, notice] }
 }
 
-/** What the script can do, which is little. */
+/** The script has none of the optional capabilities. */
 export const demoModel: ModelEntry = {
   slug: DEMO_MODEL,
   name: 'Scripted demo',

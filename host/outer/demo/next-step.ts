@@ -11,7 +11,7 @@ import { stop } from './skills/stop.ts'
 import { writeProgram } from './skills/write-program.ts'
 import type { Step } from './step.ts'
 
-/** The first that recognises a prompt takes it, so the narrower ones come first. */
+/** The first match handles the prompt, so specific skills come first. */
 const skills: readonly Skill[] = [
   runCommand,
   stop,
@@ -23,8 +23,8 @@ const skills: readonly Skill[] = [
 ]
 
 /**
- * Decides what comes next from the conversation alone, as a model would: the last thing the user
- * said, and what the tools have answered since.
+ * Chooses the next step from the conversation alone, as a model would: from the last prompt and the
+ * tool outputs since.
  */
 export function nextStep(exchanges: readonly Exchange[], tools: ReadonlySet<string>): Step {
   const { note, ...task } = currentTask(exchanges, tools)
@@ -55,7 +55,7 @@ function currentTask(
   }
   const before = earlier.at(-1)
   if (before && !before.isFinished && !skillFor(prompt)) {
-    // Said while the work was going on, or to resume it after an interrupt: the work goes on.
+    // A message during a run, or one that resumes it after an interrupt: continue the earlier task.
     const unfinished: Exchange = { ...before, calls: [...before.calls, ...calls] }
     const task = currentTask([...earlier.slice(0, -1), unfinished], tools)
     const note = `You said "${prompt.trim()}". A script cannot weigh that, so it goes on.`
@@ -64,7 +64,7 @@ function currentTask(
   return { prompt, calls, earlier, can }
 }
 
-/** Questions about the conversation are not what "again" means. */
+/** "Again" repeats a task, not a question about the conversation. */
 function isRepeatable(prompt: string): boolean {
   const skill = skillFor(prompt)
   return skill !== undefined && skill !== recall && skill !== stop

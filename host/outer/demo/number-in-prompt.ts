@@ -23,29 +23,30 @@ const bound = new RegExp(
   `\\b(below|under|up to|less than|smaller than)\\s+(?:a\\s+)?(${NUMBER})\\b`,
   'i',
 )
-/** The number that counts things comes before one that is only mentioned ("with Node 22"). */
+/** A number that counts something takes precedence over other numbers ("with Node 22"). */
 const count = [
   new RegExp(`\\bfirst\\s+(${NUMBER})\\b`, 'i'),
   new RegExp(`\\b(${NUMBER})\\s+(?:\\w+\\s+)?(?:primes?|fibonacci|numbers)\\b`, 'i'),
   new RegExp(`\\b(${NUMBER})\\b`, 'i'),
 ]
 
-/** How many are wanted, or up to which value; undefined when the prompt does not say. */
+/** The requested count or upper bound. */
 export type Extent = { count: number } | { below: number } | { upTo: number }
 
+/** Undefined when the prompt names no number. */
 export function extentIn(prompt: string): Extent | undefined {
   const [, word = '', limit] = bound.exec(prompt) ?? []
   if (limit) return /up to/i.test(word) ? { upTo: numberOf(limit) } : { below: numberOf(limit) }
   for (const pattern of count) {
-    const found = pattern.exec(prompt)?.[1]
-    if (found) return { count: numberOf(found) }
+    const match = pattern.exec(prompt)?.[1]
+    if (match) return { count: numberOf(match) }
   }
   return undefined
 }
 
-/** `prompt` with its number replaced by the one in `other`, if there is one. */
-export function withNumberOf(other: string, prompt: string): string {
-  const number = anyNumber.exec(other)?.[0]
+/** `prompt` with its number replaced by the one in `source`, if there is one. */
+export function withNumberOf(source: string, prompt: string): string {
+  const number = anyNumber.exec(source)?.[0]
   if (!number) return prompt
   return anyNumber.test(prompt) ? prompt.replace(anyNumber, number) : `${prompt} ${number}`
 }

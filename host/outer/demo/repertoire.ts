@@ -1,4 +1,4 @@
-/** Ends every run, so that nobody takes the script for a model. */
+/** Ends every run, so that the user does not take the script for a model. */
 export const DEMO_LINE = 'This was a scripted demo: no model was asked.'
 
 export const repertoire = [

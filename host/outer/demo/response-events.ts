@@ -1,10 +1,10 @@
 import type { Item } from '../../../shared/items.ts'
 import type { Step } from './step.ts'
 
-/** An event of the response stream, as the service spells it. */
+/** An event of the response stream, with the service's field names. */
 export type StreamEvent = { type: string } & Record<string, unknown>
 
-/** As the service spells it; `input_tokens` includes the cached part. */
+/** With the service's field names; `input_tokens` includes the cached tokens. */
 export interface WireUsage {
   input_tokens: number
   input_tokens_details: { cached_tokens: number }
@@ -16,15 +16,15 @@ export interface WireUsage {
 export interface ResponseOptions {
   model: string
   usage: WireUsage
-  /** A new id: the prefix, and something that was never used before. */
+  /** A unique id with this prefix. */
   newId(prefix: string): string
-  /** Reasoning comes encrypted only when the request asks for it. */
+  /** Whether the request asks for encrypted reasoning. */
   withEncryptedReasoning: boolean
 }
 
 /**
- * A whole response to a step, in the order of the service: reasoning, text, calls. Whole items stand
- * only in `response.output_item.done`; the rest is for showing them as they grow.
+ * The complete response to a step, in the order of the service: reasoning, text, calls. Only
+ * `response.output_item.done` holds complete items; the other events show them in progress.
  */
 export function responseEvents(step: Step, options: ResponseOptions): StreamEvent[] {
   const { model, usage, newId } = options
@@ -57,7 +57,7 @@ function reasoningItem(text: string, { newId, withEncryptedReasoning }: Response
     type: 'reasoning',
     id: newId('rs'),
     summary: [{ type: 'summary_text', text }],
-    // Opaque to the client, which only has to send it back; there is nothing secret in ours.
+    // Opaque to the client, which only sends it back. It holds no secret.
     ...(withEncryptedReasoning
       ? { encrypted_content: Buffer.from(`demo-script ${text}`).toString('base64url') }
       : {}),
@@ -79,20 +79,20 @@ const textPart = (text: string) => ({ type: 'output_text', text, annotations: []
 
 function itemEvents(item: Item, output_index: number): StreamEvent[] {
   return [
-    { type: 'response.output_item.added', output_index, item: begun(item) },
-    ...growth(item).map((event) => ({ ...event, item_id: item.id, output_index })),
+    { type: 'response.output_item.added', output_index, item: announced(item) },
+    ...progressEvents(item).map((event) => ({ ...event, item_id: item.id, output_index })),
     { type: 'response.output_item.done', output_index, item },
   ]
 }
 
-/** The item as it is announced: everything but its content. */
-function begun(item: Item): Item {
+/** The item of `response.output_item.added`: everything but its content. */
+function announced(item: Item): Item {
   if (item.type === 'reasoning') return { type: item.type, id: item.id, summary: [] }
   const empty = item.type === 'message' ? { content: [] } : { arguments: '' }
   return { ...item, ...empty, status: 'in_progress' }
 }
 
-function growth(item: Item): StreamEvent[] {
+function progressEvents(item: Item): StreamEvent[] {
   switch (item.type) {
     case 'reasoning': {
       const text = firstText(item.summary)
@@ -129,10 +129,10 @@ function firstText(parts: unknown): string {
   return (parts as { text: string }[])[0]?.text ?? ''
 }
 
-/** A long text comes in larger pieces rather than for longer. */
+/** A long text gets larger pieces, not more of them. */
 const MAX_PIECES = 80
 
-/** `text` in pieces of a few words. Joined they are the text again. */
+/** Splits `text` into pieces of a few words, without loss. */
 function pieces(text: string): string[] {
   const words = text.split(/(?<=\s)(?=\S)/)
   const perPiece = Math.max(2, Math.ceil(words.length / MAX_PIECES))

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { Item } from '../../../shared/items.ts'
 
-/** What the script reads of a request; the service knows more. */
+/** The fields that the script reads. */
 const ResponsesRequest = z.looseObject({
   model: z.string().min(1),
   input: z.union([z.string(), z.array(Item)]),
@@ -12,7 +12,7 @@ const ResponsesRequest = z.looseObject({
 })
 export type ResponsesRequest = z.infer<typeof ResponsesRequest>
 
-/** What the service takes; the public API takes more. */
+/** The parameters that the service accepts; the public API accepts more. */
 const PARAMETERS = new Set([
   ...Object.keys(ResponsesRequest.shape),
   'client_metadata',
@@ -25,7 +25,7 @@ const PARAMETERS = new Set([
   'tool_choice',
 ])
 
-/** An answer that is no stream: status and JSON body. */
+/** A response that is no stream: status and JSON body. */
 export interface Refusal {
   status: number
   body: object
@@ -33,7 +33,7 @@ export interface Refusal {
 
 export const DEMO_MODEL = 'demo-script'
 
-/** Judges the text of a request as the service does, and in its words where they are known. */
+/** Validates a request as the service does, with the service's error messages where they are known. */
 export function readResponsesRequest(
   text: string,
 ): { request: ResponsesRequest } | { refusal: Refusal } {
@@ -69,12 +69,12 @@ function badRequest(message: string, param: string | null): { refusal: Refusal }
   return { refusal: { status: 400, body: errorBody(message, param, null) } }
 }
 
-/** The short form, in which the service speaks of fields that have only one legal value. */
+/** The service's short error form, for parameters with one legal value. */
 function detail(text: string): { refusal: Refusal } {
   return { refusal: { status: 400, body: { detail: text } } }
 }
 
-/** A call and its output belong together; a conversation with only one of them is refused. */
+/** The error for a call without its output, or an output without its call. */
 function orphanIn(input: ResponsesRequest['input']): string | undefined {
   if (typeof input === 'string') return undefined
   const idsOf = (type: string) =>

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { CodexboxError, messageOf } from '../../../shared/errors.ts'
 
 /**
- * The bug that the sample project is laid out with. JavaScript sorts numbers as text unless told
- * otherwise, so 50 and 5 come before 200; small amounts come out right all the same.
+ * The bug in the sample project. JavaScript sorts numbers as text by default, so 50 and 5 come before
+ * 200; small amounts are still right.
  */
 export const sampleBug = {
   wrong: '[...COINS].sort().reverse()',
@@ -13,8 +13,8 @@ export const sampleBug = {
 }
 
 /**
- * Puts a small project with one failing test into `folder`, to try an agent on. Needs only Node.
- * Resolves with false, and changes nothing, when there is anything in the folder.
+ * Writes a small project with one failing test into `folder`. The project needs only Node. Resolves
+ * with false, and changes nothing, when the folder is not empty.
  * @throws CodexboxError `workspace-invalid` when the folder cannot be made, read or written.
  */
 export async function layOutSampleProject(folder: string): Promise<boolean> {
@@ -22,7 +22,7 @@ export async function layOutSampleProject(folder: string): Promise<boolean> {
     await mkdir(folder, { recursive: true })
     if ((await readdir(folder)).length > 0) return false
     for (const [name, text] of Object.entries(sampleFiles)) {
-      // Never over a file that somebody else has just put there.
+      // `wx`: never overwrites a file that another process has just created.
       await writeFile(join(folder, name), text, { flag: 'wx' })
     }
     return true

@@ -1,20 +1,20 @@
 import type { Exchange, FinishedCall } from './conversation.ts'
 import type { Step } from './step.ts'
 
-/** One thing the script can do. It keeps no state: where it stands it reads from the calls made. */
+/** An ability of the script. It has no state: it derives its progress from the calls made. */
 export interface Skill {
   matches(prompt: string): boolean
-  /** Must end: each kind of call is made once, however it went. */
+  /** Must terminate: makes each kind of call once, whatever its outcome. */
   nextStep(task: Task): Step
 }
 
 export interface Task {
   prompt: string
-  /** Made for this prompt so far, with their outputs. */
+  /** The calls made for this prompt so far, with their outputs. */
   calls: readonly FinishedCall[]
-  /** What was asked before, oldest first. */
+  /** Earlier exchanges, oldest first. */
   earlier: readonly Exchange[]
-  /** Whether a tool of this name is on offer. */
+  /** Whether the request offers this tool. */
   can(tool: string): boolean
 }
 

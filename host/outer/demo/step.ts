@@ -1,6 +1,6 @@
-/** What the script does next: calls, or, without any, its last word in this run. */
+/** One turn of the script: tool calls, or, without any, the final answer of the run. */
 export interface Step {
-  /** Why, for the person watching: shown as the summary of the reasoning. */
+  /** Shown as the summary of the reasoning. */
   reasoning?: string
   text?: string
   calls?: ToolRequest[]

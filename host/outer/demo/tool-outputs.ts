@@ -1,15 +1,15 @@
 import type { FinishedCall } from './conversation.ts'
 
 export interface CommandResult {
-  /** Undefined when the command did not come to its end. */
+  /** Undefined when the command did not finish. */
   exitCode: number | undefined
-  /** `exit code: 0`, or what else became of it. */
+  /** `exit code: 0`, or another first line of the tool. */
   outcome: string
   output: string
 }
 
 export function readCommandResult(output: string): CommandResult {
-  // A command can print such lines too; what stands before its output is the tool's own.
+  // A command can print such lines too; the lines before `output:` are the tool's own.
   const [head = ''] = output.split(/^output:$/m, 1)
   const exitCode = /^exit code: (-?\d+)$/m.exec(head)?.[1]
   const [outcome = ''] = head.split('\n', 1)
@@ -25,7 +25,7 @@ export interface Listing {
   folders: string[]
 }
 
-/** Lines that are neither a file nor a folder (links, notes) are passed over. */
+/** Skips lines that are neither a file nor a folder (links, notes). */
 export function readListing(output: string): Listing {
   const listing: Listing = { files: [], folders: [] }
   for (const line of output.split('\n')) {
@@ -36,22 +36,22 @@ export function readListing(output: string): Listing {
   return listing
 }
 
-/** What went wrong with a call that is not a command, or undefined. */
+/** The error message of a call that is not a command, or undefined. */
 export function failureOf({ output }: FinishedCall): string | undefined {
   return /^error:\s*(.*)/i.exec(output)?.[1]
 }
 
-/** A call in one line, for a person. */
+/** A call in one line, for the user. */
 export function describeCall({ name, arguments: args, output }: FinishedCall): string {
   const about = args.command ?? args.path
   const subject = typeof about === 'string' ? ` ${inOneLine(about)}` : ''
   const [firstLine = ''] = output.split('\n', 1)
-  const isTold = name === 'bash' || name === 'write_file' || firstLine.startsWith('error:')
-  const result = isTold ? inOneLine(firstLine) : `${Buffer.byteLength(output)} bytes read`
+  const showsFirstLine = name === 'bash' || name === 'write_file' || firstLine.startsWith('error:')
+  const result = showsFirstLine ? inOneLine(firstLine) : `${Buffer.byteLength(output)} bytes read`
   return `${name}${subject}: ${result}`
 }
 
-/** Tool output as an indented block, which no content of it can end. */
+/** Tool output as an indented block, which its content cannot close. */
 export function quote(text: string, maxLines = 40, maxLineLength = 400): string {
   const lines = text.split('\n')
   const shown = lines
@@ -59,10 +59,10 @@ export function quote(text: string, maxLines = 40, maxLineLength = 400): string 
     .map(
       (line) => `    ${line.length > maxLineLength ? `${line.slice(0, maxLineLength)} …` : line}`,
     )
-  const left = lines.length - shown.length
+  const omitted = lines.length - shown.length
   return [
     ...shown,
-    ...(left > 0 ? [`    … and ${left} more ${left === 1 ? 'line' : 'lines'}`] : []),
+    ...(omitted > 0 ? [`    … and ${omitted} more ${omitted === 1 ? 'line' : 'lines'}`] : []),
   ].join('\n')
 }
 

@@ -2,15 +2,15 @@ import type { WireUsage } from './response-events.ts'
 import type { ResponsesRequest } from './responses-request.ts'
 import type { Step } from './step.ts'
 
-/** Rough, and good enough for English text and code. */
+/** Approximate, for English text and code. */
 const BYTES_PER_TOKEN = 4
 
-/** What the request and its answer would cost, from their real sizes. */
+/** Estimates the token usage from the real sizes of the request and its response. */
 export function usageOf(request: ResponsesRequest, step: Step, cache: PromptCache): WireUsage {
   const parts = promptParts(request)
   const input = tokens(...parts)
   const reasoning = tokens(step.reasoning ?? '')
-  const calls = (step.calls ?? []).map((made) => made.name + JSON.stringify(made.arguments))
+  const calls = (step.calls ?? []).map((call) => call.name + JSON.stringify(call.arguments))
   const output = reasoning + tokens(step.text ?? '', ...calls)
   return {
     input_tokens: input,
@@ -21,7 +21,7 @@ export function usageOf(request: ResponsesRequest, step: Step, cache: PromptCach
   }
 }
 
-/** In the order in which the service lays them out; a change in one spoils the cache from there on. */
+/** In the service's prompt order; a changed part invalidates the cache from there on. */
 function promptParts({ tools, instructions, input }: ResponsesRequest): string[] {
   const items = typeof input === 'string' ? [input] : input.map((item) => JSON.stringify(item))
   return [JSON.stringify(tools), instructions ?? '', ...items]
@@ -32,16 +32,16 @@ function tokens(...texts: string[]): number {
   return Math.ceil(bytes / BYTES_PER_TOKEN)
 }
 
-/** Remembers the latest prompt under each key. */
+/** Stores the latest prompt of each key. */
 export class PromptCache {
   readonly #latest = new Map<string, readonly string[]>()
 
-  /** The leading parts that were there the last time; from now on `parts` are what was there. */
+  /** The longest common prefix of `parts` and the previous prompt. Stores `parts` as the latest prompt. */
   take(key: string | undefined, parts: readonly string[]): string[] {
     if (key === undefined) return []
-    const known = this.#latest.get(key) ?? []
+    const previous = this.#latest.get(key) ?? []
     this.#latest.set(key, parts)
-    const differsAt = parts.findIndex((part, index) => part !== known[index])
+    const differsAt = parts.findIndex((part, index) => part !== previous[index])
     return parts.slice(0, differsAt === -1 ? parts.length : differsAt)
   }
 }

@@ -4,7 +4,7 @@ import type { Skill } from '../skill.ts'
 
 const signIn = `To work with a model, sign in with your ChatGPT subscription:\n\n    ${setupCommand('codex-auth')}`
 
-/** What this is, what it can do, how to get to the real thing. */
+/** Explains codexbox and the demo, and how to sign in. */
 export const explain: Skill = {
   matches: (prompt) => QUESTIONS.some((question) => question.test(prompt)),
 
@@ -19,7 +19,7 @@ ${signIn}`,
   }),
 }
 
-/** For a prompt the script does not know. */
+/** The fallback for an unknown prompt. */
 export const introduce: Skill = {
   matches: () => true,
 

@@ -12,7 +12,7 @@ import {
 
 const TESTS = 'node --test'
 
-/** Runs the tests, reads what failed, mends the one bug the script knows, and runs them again. */
+/** Runs the tests, reads the failing code, repairs the one bug that the script knows, and runs them again. */
 export const fixTest: Skill = {
   matches: (prompt) => /\b(tests?|bugs?|fix(es)?|repair|mend|failing|broken)\b/i.test(prompt),
 
@@ -58,10 +58,10 @@ function findBug({ calls, can }: Task, before: CommandResult): Step {
       calls: paths.map((path) => call('read_file', { path })),
     }
   }
-  return mend(reads, files, can)
+  return repair(reads, files, can)
 }
 
-function mend(
+function repair(
   reads: FinishedCall[],
   files: { path: string; bytes: number }[],
   can: Task['can'],
@@ -73,9 +73,9 @@ function mend(
   const path = String(culprit.arguments.path)
   const shown = Buffer.byteLength(culprit.output)
   const size = files.find((file) => file.path === path)?.bytes
-  const isWhole = size === undefined ? shown < SURELY_WHOLE_BYTES : shown === size
-  if (!isWhole) {
-    // A long file is shown with its middle left out; writing that back would destroy it.
+  const isComplete = size === undefined ? shown < SURELY_COMPLETE_BYTES : shown === size
+  if (!isComplete) {
+    // The tool omits the middle of a long file; writing that back would destroy it.
     return {
       text: `${path} has the bug, but only a part of it was shown to me, so I leave it alone.`,
     }
@@ -104,8 +104,8 @@ function runAgain(written: FinishedCall): Step {
   }
 }
 
-/** No reader of files leaves something out of so little. */
-const SURELY_WHOLE_BYTES = 8000
+/** The tool shows files of this size completely. */
+const SURELY_COMPLETE_BYTES = 8000
 
 const UNKNOWN =
   'I do not recognise the bug: this script knows only the one of the sample project, and leaves the rest to a model. Nothing was changed.'
@@ -129,7 +129,7 @@ function reportSecondRun(result: CommandResult): string {
   return `I changed what I know to be wrong, but it is not fixed (${result.outcome}). ${failures(result)}.`
 }
 
-/** Both forms of report that Node writes: TAP (`# fail 1`) and, in later versions, its own. */
+/** Reads both report formats of Node: TAP (`# fail 1`) and the later `spec`. */
 function countTests({ output }: CommandResult): { passed: number; failed: number } {
   const count = (what: string) =>
     Number(new RegExp(`^\\S ${what} (\\d+)$`, 'm').exec(output)?.[1] ?? 0)
@@ -138,15 +138,15 @@ function countTests({ output }: CommandResult): { passed: number; failed: number
 
 function failures(result: CommandResult): string {
   const { passed, failed } = countTests(result)
-  const found = result.output.matchAll(/^\s*(?:not ok \d+ - |✖ )(.+?)(?: \([\d.]+ms\))?$/gm)
+  const matches = result.output.matchAll(/^\s*(?:not ok \d+ - |✖ )(.+?)(?: \([\d.]+ms\))?$/gm)
   const names = new Set(
-    [...found].map((match) => match[1]).filter((name) => name !== 'failing tests:'),
+    [...matches].map((match) => match[1]).filter((name) => name !== 'failing tests:'),
   )
   const named = [...names].map((name) => `"${name}"`).join(', ')
   return `${failed} of ${passed + failed} tests fail${named ? `: ${named}` : ''}`
 }
 
-/** The test file that the failure points to, and the module it is named after. */
+/** The test file in the failure's stack trace, and the module that it tests. */
 function suspects({ output }: CommandResult, files: { path: string }[]): string[] {
   const location = /([^\s'"():]*\.test\.[cm]?js):\d+/.exec(output)?.[1]
   if (!location) return []

@@ -3,7 +3,7 @@ import { lastCall, type Skill } from '../skill.ts'
 import { call } from '../step.ts'
 import { failureOf, type Listing, quote, readCommandResult, readListing } from '../tool-outputs.ts'
 
-/** Lists the workspace, reads the file that says most about it, and tells what it found. */
+/** Lists the workspace, reads its most informative file, and reports both. */
 export const lookAround: Skill = {
   matches: (prompt) =>
     /\b(look|explore|list|show|inspect|browse|overview|summari[sz]e|describe|read|see)\b|\b(files?|folders?|director(y|ies)|workspace|project|readme)\b|\bin here\b|\bhere\?/i.test(
@@ -12,15 +12,15 @@ export const lookAround: Skill = {
 
   nextStep({ prompt, calls, can }) {
     if (calls.length === 0) {
-      const looks = [
+      const firstCalls = [
         ...(can('list_files') ? [call('list_files', { path: '.', depth: 2 })] : []),
         ...(can('bash') ? [call('bash', { command: 'pwd && uname -sr && node --version' })] : []),
       ]
-      if (looks.length === 0) return { text: 'I was given no tool to look around with.' }
+      if (firstCalls.length === 0) return { text: 'I was given no tool to look around with.' }
       return {
         reasoning: '**Looking around**\n\nWhat is here, and on what machine, can be asked at once.',
         text: 'I will list the workspace and ask where we are.',
-        calls: looks,
+        calls: firstCalls,
       }
     }
     const list = lastCall(calls, 'list_files')
@@ -54,8 +54,8 @@ function mostTelling({ files }: Listing, prompt: string): string | undefined {
   const named = readable.find(({ path }) => prompt.includes(path.split('/').at(-1) ?? path))
   if (named) return named.path
   for (const pattern of TELLING) {
-    const found = readable.find(({ path }) => pattern.test(path))
-    if (found) return found.path
+    const match = readable.find(({ path }) => pattern.test(path))
+    if (match) return match.path
   }
   return undefined
 }
@@ -81,9 +81,9 @@ function describeFile(read: FinishedCall | undefined): string | undefined {
   return `${read.arguments.path} begins like this:\n\n${quote(read.output.trimEnd(), 8)}`
 }
 
-function describeMachine(asked: FinishedCall | undefined): string | undefined {
-  if (!asked) return undefined
-  const { exitCode, outcome, output } = readCommandResult(asked.output)
+function describeMachine(machine: FinishedCall | undefined): string | undefined {
+  if (!machine) return undefined
+  const { exitCode, outcome, output } = readCommandResult(machine.output)
   if (exitCode !== 0) return `Asking the machine where we are failed (${outcome}).`
   const [folder, system, node] = output.split('\n')
   return `The tools run in ${folder}, on ${system} with Node ${node}.`

@@ -2,7 +2,7 @@ import type { Exchange } from '../conversation.ts'
 import type { Skill } from '../skill.ts'
 import { describeCall } from '../tool-outputs.ts'
 
-/** Tells what happened earlier in the conversation. */
+/** Lists the prompts and calls of the conversation so far. */
 export const recall: Skill = {
   matches: (prompt) =>
     /\bwhat (did|have) you (just )?(do|done|did)\b|\bwhat (just )?happened\b|\b(which|what) (calls|commands|tools) (did|have|were)\b/i.test(
@@ -16,8 +16,8 @@ export const recall: Skill = {
 }
 
 function describe({ prompt, calls, isFinished }: Exchange): string {
-  const made = calls.map((made, index) => `  ${index + 1}. ${describeCall(made)}`)
-  const lines = made.length > 0 ? made : ['  no tool was used']
+  const entries = calls.map((call, index) => `  ${index + 1}. ${describeCall(call)}`)
+  const lines = entries.length > 0 ? entries : ['  no tool was used']
   return [`You asked: ${prompt.trim()}`, ...lines, ...(isFinished ? [] : ['  (unfinished)'])].join(
     '\n',
   )

@@ -1,7 +1,7 @@
 import type { Skill } from '../skill.ts'
 import { describeCall } from '../tool-outputs.ts'
 
-/** Said while the work goes on. */
+/** Stops a task that is in progress. */
 export const stop: Skill = {
   matches: (prompt) =>
     /^\s*(please\s+)?(stop|cancel|abort|halt|never ?mind)\b.{0,20}$/i.test(prompt),
@@ -9,7 +9,7 @@ export const stop: Skill = {
   nextStep({ earlier }) {
     const before = earlier.at(-1)
     if (!before || before.isFinished) return { text: 'Nothing was going on that could be stopped.' }
-    const done = before.calls.map((made) => `- ${describeCall(made)}`).join('\n')
+    const done = before.calls.map((call) => `- ${describeCall(call)}`).join('\n')
     return { text: `Stopped. ${done ? `Until then:\n\n${done}` : 'Nothing had been done yet.'}` }
   },
 }

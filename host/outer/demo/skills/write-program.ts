@@ -3,7 +3,7 @@ import { lastCall, type Skill } from '../skill.ts'
 import { call } from '../step.ts'
 import { failureOf, quote, readCommandResult } from '../tool-outputs.ts'
 
-/** Writes a small program, runs it and reports what it really printed. */
+/** Writes a small program, runs it and reports its real output. */
 export const writeProgram: Skill = {
   matches: (prompt) =>
     /\b(write|create|make|build|generate|code)\b[\s\S]*\b(programs?|scripts?|code|app|tool)\b|\bprimes?\b|\bfibonacci\b/i.test(
@@ -44,30 +44,30 @@ interface Program {
   path: string
   prints: string
   source: string
-  /** Where it differs from what was asked. */
+  /** Tells how the program differs from the request. */
   note: string
 }
 
-/** So that neither the run nor the answer gets long. */
+/** Bounds the length of the run and of the answer. */
 const MAX_COUNT = 1000
 const MAX_VALUE = 10_000
 
 function programFor(prompt: string): Program {
   const isFibonacci = /fibonacci/i.test(prompt)
   const isKnown = isFibonacci || /prime/i.test(prompt)
-  const asked = extentIn(isKnown ? prompt : '') ?? { count: 10 }
-  const extent = bounded(asked)
+  const requested = extentIn(isKnown ? prompt : '') ?? { count: 10 }
+  const extent = bounded(requested)
   const noun = isFibonacci ? 'Fibonacci numbers' : 'primes'
   const prints = describe(extent, noun)
   const loop = isFibonacci ? fibonacciLoop(extent) : primesLoop(extent)
   return {
-    // A name that nobody's own file is likely to have: what is there is replaced.
+    // An unlikely name for a user's file, since an existing file is replaced.
     path: `codexbox-${isFibonacci ? 'fibonacci' : 'primes'}.mjs`,
     prints,
     source: `// Prints ${prints}. Written by the codexbox demo.\nconst numbers = []\n${loop}\nconsole.log(numbers.join(' '))\n`,
     note: [
       isKnown ? '' : 'The only programs this script can write print primes or Fibonacci numbers. ',
-      describe(asked, noun) === prints ? '' : 'That would be a long list, so I stop earlier. ',
+      describe(requested, noun) === prints ? '' : 'That would be a long list, so I stop earlier. ',
     ].join(''),
   }
 }
