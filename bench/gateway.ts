@@ -1,13 +1,13 @@
 /**
- * What the gateway adds to an answer of 50 events, to its last byte: the requests of a conversation straight to a
- * server, by way of the gateway's socket, and by way of a relay that does nothing but pass bytes on, in
- * turns, each end in a process of its own.
+ * Measures the latency that the gateway adds to a response of 50 events, up to its last byte. Sends the requests of
+ * a conversation alternately to a server directly, through the gateway's socket, and through a relay that only
+ * copies bytes. Client, server, gateway and relay are separate processes.
  *
  *     ./node_modules/.bin/tsx bench/gateway.ts [rounds]
  *
- * The server answers at once and over plain HTTP, so all that is left of the time is what we add. All of
- * it runs as plain JavaScript, as it does once it is installed: tsx names every function anew each time
- * it is made, which takes 0.02 ms of a request.
+ * The server answers at once and over plain HTTP, so the rest of the time is the gateway's. The code runs
+ * bundled as JavaScript, as when installed: tsx sets the name of each function on every creation, which
+ * takes 0.02 ms of a request.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -51,15 +51,15 @@ async function serveGateway(responsesUrl: string) {
   process.once('disconnect', () => void gateway.close().then(() => process.exit()))
 }
 
-/** The least that anything between the two can cost. */
+/** The lower bound for any process between client and server. */
 async function serveRelay(url: string) {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-bench-'))
   const socketPath = join(folder, 'relay.sock')
   const agent = new http.Agent({ keepAlive: true })
   const server = http.createServer((request, response) => {
-    const outgoing = http.request(url, { method: 'POST', agent }, (answer) => {
-      response.writeHead(answer.statusCode ?? 0, answer.headers)
-      answer.pipe(response)
+    const outgoing = http.request(url, { method: 'POST', agent }, (upstream) => {
+      response.writeHead(upstream.statusCode ?? 0, upstream.headers)
+      upstream.pipe(response)
     })
     request.pipe(outgoing)
   })
@@ -78,10 +78,10 @@ async function compare(rounds: number) {
   const host = fork(file, ['gateway', url])
   const [socketPath, capability] = await firstMessage<[string, string]>(host)
   const relay = fork(file, ['relay', url])
-  const ways = {
-    direct: asker(url, {}),
-    relay: asker(url, { socketPath: await firstMessage<string>(relay) }),
-    gateway: asker(url, { socketPath, capability }),
+  const clients = {
+    direct: clientOf(url, {}),
+    relay: clientOf(url, { socketPath: await firstMessage<string>(relay) }),
+    gateway: clientOf(url, { socketPath, capability }),
   }
 
   for (const [name, bytes, count] of [
@@ -92,18 +92,18 @@ async function compare(rounds: number) {
     const times = { direct: [] as number[], relay: [] as number[], gateway: [] as number[] }
     for (let round = -Math.min(200, count); round < count; round++) {
       const body = bodies[(round + count) % bodies.length] ?? ''
-      for (const way of ['direct', 'relay', 'gateway'] as const) {
-        const took = await ways[way](body)
-        // The first ones warm up.
-        if (round >= 0) times[way].push(took)
+      for (const route of ['direct', 'relay', 'gateway'] as const) {
+        const elapsedMs = await clients[route](body)
+        // Negative rounds warm up.
+        if (round >= 0) times[route].push(elapsedMs)
       }
     }
-    const [direct, relayed, ours] = [times.direct, times.relay, times.gateway].map(median)
+    const [direct, viaRelay, viaGateway] = [times.direct, times.relay, times.gateway].map(median)
     console.log(`${name} of request, ${count} rounds, median ms to the last byte:`)
-    console.log(`  direct ${ms(direct)}, relay ${ms(relayed)}, gateway ${ms(ours)}`)
-    console.log(`  ratio of gateway to direct ${((ours ?? 0) / (direct ?? 1)).toFixed(2)}`)
+    console.log(`  direct ${ms(direct)}, relay ${ms(viaRelay)}, gateway ${ms(viaGateway)}`)
+    console.log(`  ratio of gateway to direct ${((viaGateway ?? 0) / (direct ?? 1)).toFixed(2)}`)
     console.log(
-      `  added: relay ${ms((relayed ?? 0) - (direct ?? 0))}, gateway ${ms((ours ?? 0) - (direct ?? 0))}, ` +
+      `  added: relay ${ms((viaRelay ?? 0) - (direct ?? 0))}, gateway ${ms((viaGateway ?? 0) - (direct ?? 0))}, ` +
         `of that checking the body ${ms(policyMs(bodies))}`,
     )
   }
@@ -112,13 +112,13 @@ async function compare(rounds: number) {
   upstream.kill()
 }
 
-interface Way {
+interface Route {
   socketPath?: string
   capability?: string
 }
 
-/** Asks over one kept connection; resolves with the ms to the last byte. */
-function asker(url: string, { socketPath, capability }: Way) {
+/** Sends requests over one keep-alive connection; resolves with the ms to the last byte. */
+function clientOf(url: string, { socketPath, capability }: Route) {
   const agent = new http.Agent({ keepAlive: true })
   return async (body: string): Promise<number> => {
     const startedAt = performance.now()
@@ -158,5 +158,5 @@ function ms(value: number | undefined): string {
 }
 
 function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 }

@@ -1,7 +1,7 @@
 /**
- * What a container's way to the gateway adds to an answer of 50 events, to its last byte: a mounted socket,
- * and the relay over the engine's exec. The base is a container with a network that asks the server itself.
- * One container asks all three in turns; gateway, relay and engine are the real ones.
+ * Measures the latency that a container's connection to the gateway adds to a response of 50 events, up to its last
+ * byte: by a mounted socket, and by the relay over the engine's exec. The baseline is a request over the container's
+ * network. One container alternates between all three; gateway, relay and engine are real.
  *
  *     ./node_modules/.bin/tsx bench/relay.ts [rounds]
  *
@@ -24,7 +24,7 @@ import { firstMessage, openBenchGateway, requestsOf, serveUpstream } from './sce
 
 const [, file = '', role = '', argument = ''] = process.argv
 
-/** What runs in the container: asks in turns, and prints of each way the median and the 99th of a hundred. */
+/** The container's script: alternates between the routes, and prints the median and 99th percentile of each. */
 const ASKER = `
 if (process.argv[2] === 'relay') return require('${inside.workspace}/agent.cjs')
 const http = require('node:http')
@@ -49,7 +49,7 @@ require('readline').createInterface({ input: process.stdin }).once('line', async
       if (round >= 0) times[name].push(performance.now() - startedAt)
     }
   }
-  const at = (all, part) => all.sort((one, other) => one - other)[Math.floor(all.length * part)]
+  const at = (all, part) => all.sort((a, b) => a - b)[Math.floor(all.length * part)]
   console.log(JSON.stringify(names.map((name) => [name, at(times[name], 0.5), at(times[name], 0.99)])))
   process.exit()
 })
@@ -60,7 +60,7 @@ async function compare(rounds: number) {
   const upstream = fork(file, ['upstream', await bridgeAddress(docker)])
   const url = await firstMessage<string>(upstream)
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-bench-'))
-  // For the relay, which is somebody else.
+  // Readable for the relay, which runs as another user.
   chmodSync(folder, 0o755)
   writeFileSync(join(folder, 'asker.cjs'), ASKER)
   copyFileSync(agentFile, join(folder, 'agent.cjs'))
@@ -95,16 +95,16 @@ async function compare(rounds: number) {
   }
 }
 
-function report(measured: [name: string, median: number, late: number][], rounds: number) {
+function report(measured: [name: string, median: number, p99: number][], rounds: number) {
   const [, base = 0] = measured[0] ?? []
   console.log(
     `8 KB of request, ${rounds} rounds, ms to the last byte, median (99 %), added to direct:`,
   )
-  for (const [name, median, late] of measured) {
+  for (const [name, median, p99] of measured) {
     const added = median - base
     const ratio = (added / base).toFixed(2)
     console.log(
-      `  ${name.padEnd(15)} ${median.toFixed(3)} (${late.toFixed(3)})  +${added.toFixed(3)}, ${ratio} of direct`,
+      `  ${name.padEnd(15)} ${median.toFixed(3)} (${p99.toFixed(3)})  +${added.toFixed(3)}, ${ratio} of direct`,
     )
   }
 }

@@ -5,14 +5,14 @@ import type { AddressInfo } from 'node:net'
 import { GATEWAY_PATH, type Gateway, openGateway } from '../host/gateway/gateway.ts'
 import { budgetOf } from '../host/gateway/run-budget.ts'
 
-/** What all benches ask, and who answers: the same for each, so that their figures can be compared. */
+/** The policy of all benches: the same requests and server, so that their figures can be compared. */
 export const runPolicy = {
   conversationId: 'bench',
   model: 'bench-model',
   form: { lite: false, webSearch: false },
 }
 
-/** Answers each request with 50 events at once, over plain HTTP; tells the process that has forked this one where. */
+/** Answers each request with 50 events at once, over plain HTTP; sends its URL to the parent process. */
 export async function serveUpstream(address = '127.0.0.1'): Promise<void> {
   const event = `event: response.output_text.delta\ndata: ${JSON.stringify({
     type: 'response.output_text.delta',
@@ -35,7 +35,7 @@ export async function serveUpstream(address = '127.0.0.1'): Promise<void> {
   process.send?.(`http://${address}:${(server.address() as AddressInfo).port}${GATEWAY_PATH}`)
 }
 
-/** The real gateway, to that server, for as many requests as a bench may send. */
+/** The real gateway in front of that server, with a budget for any bench. */
 export function openBenchGateway(responsesUrl: string): Promise<Gateway> {
   return openGateway(
     {
@@ -50,19 +50,19 @@ export function openBenchGateway(responsesUrl: string): Promise<Gateway> {
   )
 }
 
-/** What a process of a bench has to say. */
+/** The first IPC message of a child process. */
 export async function firstMessage<T>(child: ChildProcess): Promise<T> {
   const [message] = await once(child, 'message')
   return message as T
 }
 
 /**
- * The requests of a conversation, about `bytes` long, each with a turn more than the one before: a call and
- * what it brought. Whoever asks on begins with the first again.
+ * Five consecutive requests of a conversation, about `bytes` long: each adds a turn, which is a call with its
+ * output. Callers cycle through them.
  */
 export function requestsOf(bytes: number): string[] {
   const turns = Math.round(bytes / JSON.stringify(turn(0)).length)
-  return [-2, -1, 0, 1, 2].map((more) => requestOf(Math.max(1, turns + more)))
+  return [-2, -1, 0, 1, 2].map((offset) => requestOf(Math.max(1, turns + offset)))
 }
 
 function requestOf(turns: number): string {

@@ -1,6 +1,6 @@
 /**
- * How long a container takes to its first event, from the call of `run`, in this checkout and in another one: in
- * turns, so that both have the same machine. Each start has a container of its own, on a repository.
+ * Measures the time from the call of `run` to the container's first event, in this checkout and in another:
+ * alternately, so that load on the machine affects both. Each start has its own container, on a repository.
  *
  *     ./node_modules/.bin/tsx bench/start.ts [rounds] [folder of the other checkout]
  *
@@ -14,13 +14,13 @@ import { pathToFileURL } from 'node:url'
 import type * as Codexbox from '../host/index.ts'
 import { packageRoot } from '../host/package-root.ts'
 
-const [, , rounds = '20', other] = process.argv
+const [, , rounds = '20', otherCheckout] = process.argv
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'codexbox-bench-')))
 const workspace = join(folder, 'work')
 mkdirSync(workspace)
 execFileSync('git', ['init', '-q', workspace])
-// An ordinary user's, where tools are apart by their user alone.
+// Owned by an ordinary user: for root, tools are isolated by their user alone.
 if (process.getuid?.() === 0) {
   execFileSync('chown', ['-R', '1000:1000', workspace])
   chownSync(folder, 1000, 1000)
@@ -46,16 +46,16 @@ async function msToFirstEvent({ openConversation }: typeof Codexbox): Promise<nu
 const load = (checkout: string): Promise<typeof Codexbox> =>
   import(pathToFileURL(join(checkout, 'dist/host/index.js')).href)
 
-const median = (all: number[]) => all.toSorted((one, two) => one - two)[all.length >> 1] ?? 0
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 
 try {
-  const checkouts = [packageRoot, ...(other ? [realpathSync(other)] : [])]
+  const checkouts = [packageRoot, ...(otherCheckout ? [realpathSync(otherCheckout)] : [])]
   const modules = await Promise.all(checkouts.map(load))
   const times = modules.map((): number[] => [])
-  // The first of each is not counted.
+  // Round -1 warms up.
   for (let round = -1; round < Number(rounds); round++) {
     const order = [...modules.entries()]
-    // Each goes first as often as the other: what one leaves behind is still being removed when the next starts.
+    // Both go first equally often: the removal of one container overlaps with the next start.
     if (round % 2) order.reverse()
     for (const [index, module] of order) {
       const ms = await msToFirstEvent(module)
@@ -67,9 +67,10 @@ try {
     const all = times[index] ?? []
     console.log(`  ${median(all).toFixed(1)} (${Math.min(...all).toFixed(1)})  ${checkout}`)
   }
-  const [here = [], there = []] = times
-  const differences = here.map((ms, index) => ms - (there[index] ?? 0))
-  if (other) console.log(`  ${median(differences).toFixed(1)} between the two, median of the pairs`)
+  const [own = [], other = []] = times
+  const differences = own.map((ms, index) => ms - (other[index] ?? 0))
+  if (otherCheckout)
+    console.log(`  ${median(differences).toFixed(1)} between the two, median of the pairs`)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
