@@ -8,7 +8,7 @@
  * Needs a container engine whose network is on this machine, and the tools image.
  */
 import { fork } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -19,6 +19,7 @@ import { startRelay } from '../host/engine/relay.ts'
 import { inside } from '../host/engine/sandbox-policy.ts'
 import { bridgeAddress } from '../host/outer/doctor/attack/bridge-relay.ts'
 import { agentFile } from '../host/package-root.ts'
+import { holdSource, releaseSources } from '../host/workspace/mount-source.ts'
 import { socketAddress } from '../shared/socket-address.ts'
 import { firstMessage, openBenchGateway, requestsOf, serveUpstream } from './scene.ts'
 
@@ -64,19 +65,20 @@ async function compare(rounds: number) {
   chmodSync(folder, 0o755)
   writeFileSync(join(folder, 'asker.cjs'), ASKER)
   copyFileSync(agentFile, join(folder, 'agent.cjs'))
+  const workspace = holdSource(realpathSync(folder))
   const gateway = await openBenchGateway(url)
   const name = `codexbox-bench-${process.pid}`
   const { socketFolder } = gateway
   const agent = await dockerEngine(docker, readConfig().image, source).start({
     name,
     agentFile: join(folder, 'asker.cjs'),
-    workspace: folder,
+    workspace,
     socketFolder,
     network: 'open',
     user: { uid: 1000, gid: 1000 },
   })
   try {
-    await startRelay(docker, docker.getContainer(name), { socketFolder, where: source })
+    await startRelay(docker, docker.getContainer(name), { socketFolder, engineLabel: source })
     const capability = gateway.grant('bench')
     const ways = {
       direct: { url, capability },
@@ -91,6 +93,7 @@ async function compare(rounds: number) {
     await agent.stop(0)
     await gateway.close()
     upstream.kill()
+    releaseSources([workspace])
     rmSync(folder, { recursive: true })
   }
 }
