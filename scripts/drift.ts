@@ -27,7 +27,7 @@ if (values.help) {
     const client = values.client ? await clientAt(values.client) : await newestClient()
     const differences = await compareAll(client, {
       isWanted: (name) =>
-        positionals.length === 0 || positionals.some((one) => name.startsWith(one)),
+        positionals.length === 0 || positionals.some((prefix) => name.startsWith(prefix)),
       update: values.update,
       say: (line) => console.log(line),
     })

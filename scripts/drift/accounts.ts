@@ -3,7 +3,7 @@ import type { Credentials } from './recording.ts'
 
 export const ACCOUNT = 'account-1'
 
-/** Tokens as the issuer gives them; nobody has signed them. */
+/** Tokens in the issuer's format, unsigned. */
 export function grant(account: string, leftMs = 60 * 60_000, refresh = 'rt_fake_1') {
   const claims = {
     'https://api.openai.com/auth': {
@@ -26,17 +26,17 @@ export function grant(account: string, leftMs = 60 * 60_000, refresh = 'rt_fake_
 
 const DAY_MS = 24 * 60 * 60_000
 
-/** The file in which the official client keeps a sign-in. */
+/** The contents of the official client's auth.json. */
 export function signIn(account: string, credentials: Partial<Credentials>) {
   const { leftMs, opaque, lastRefreshDaysAgo = 0, without } = credentials
-  const granted = grant(account, leftMs, 'rt_fake_0')
-  const access_token = opaque ? 'opaque-token' : granted.access_token
+  const tokens = grant(account, leftMs, 'rt_fake_0')
+  const access_token = opaque ? 'opaque-token' : tokens.access_token
   const refreshed = Date.now() - 120_000 - lastRefreshDaysAgo * DAY_MS
   return {
     auth_mode: 'chatgpt',
     OPENAI_API_KEY: null,
     tokens: {
-      ...granted,
+      ...tokens,
       access_token,
       ...(without === 'account_id' ? {} : { account_id: account }),
     },
@@ -44,9 +44,15 @@ export function signIn(account: string, credentials: Partial<Credentials>) {
   }
 }
 
-const NONE = 'NO_CONSTRAINT'
+const NO_CONSTRAINT = 'NO_CONSTRAINT'
 export const USUAL_ACCOUNTS = {
-  accounts: [{ id: ACCOUNT, workspace_backend_origin: NONE, account_routing_override: NONE }],
+  accounts: [
+    {
+      id: ACCOUNT,
+      workspace_backend_origin: NO_CONSTRAINT,
+      account_routing_override: NO_CONSTRAINT,
+    },
+  ],
 }
 
 function jwt(claims: Record<string, unknown>): string {

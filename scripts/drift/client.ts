@@ -7,31 +7,34 @@ import { ACCOUNT, signIn } from './accounts.ts'
 import type { ClientRun, Credentials } from './recording.ts'
 import { AUTHORITY } from './service.ts'
 
-/** The official client, or what stands for it in a test. */
+/** The official client, or a test's stand-in. */
 export interface OfficialClient {
-  /** `codex-cli 0.171.0`. */
+  /** Such as `codex-cli 0.171.0`. */
   version: string
   command: string
-  /** In front of every argument. */
+  /** Arguments before all others. */
   prefix: readonly string[]
 }
 
-/** A home and a workspace for one client, both temporary. */
-export interface Place {
+/** The temporary home and workspace of one client. */
+export interface ClientFolders {
   home: string
   workspace: string
   remove(): void
 }
 
-export interface Ended {
+export interface ClientResult {
   exitCode: number | null
   stdout: string[]
 }
 
-/** A client that takes longer than this hangs. */
-const PATIENCE_MS = 90_000
+/** After this time a client counts as hung. */
+const CLIENT_TIMEOUT_MS = 90_000
 
-export function makePlace(run: Pick<ClientRun, 'config' | 'files'>, origin: string): Place {
+export function makeFolders(
+  run: Pick<ClientRun, 'config' | 'files'>,
+  origin: string,
+): ClientFolders {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-drift-'))
   const [home, workspace] = [join(folder, 'home'), join(folder, 'work')]
   for (const path of [home, workspace]) mkdirSync(path)
@@ -49,23 +52,23 @@ export function makePlace(run: Pick<ClientRun, 'config' | 'files'>, origin: stri
 }
 
 /** Signs the client in, as the recording says. */
-export function writeSignIn({ home }: Place, credentials: Partial<Credentials> = {}): void {
+export function writeSignIn({ home }: ClientFolders, credentials: Partial<Credentials> = {}): void {
   if (credentials.signedOut) return
   const file = signIn(ACCOUNT, credentials)
   writeFileSync(join(home, 'auth.json'), JSON.stringify(file, null, 2), { mode: 0o600 })
 }
 
-/** Runs the client to its end. `onLine` sees each line of its output as it comes. */
+/** Runs the client until it exits. `onLine` gets each line of stdout and stderr. */
 export async function runClient(
   { command, prefix }: OfficialClient,
   args: readonly string[],
-  { home, workspace }: Place,
+  { home, workspace }: ClientFolders,
   proxyUrl: string,
   onLine: (line: string) => void = () => {},
-): Promise<Ended> {
+): Promise<ClientResult> {
   const child = spawn(command, [...prefix, ...args], {
     cwd: workspace,
-    // Nothing of this machine's settings, and no way but to the service that stands here.
+    // None of this machine's settings, and no route but to the loopback service.
     env: {
       PATH: process.env.PATH,
       HOME: home,
@@ -80,7 +83,7 @@ export async function runClient(
   const readers = [child.stdout, child.stderr].map((stream) => createInterface({ input: stream }))
   readers[0]?.on('line', (line) => stdout.push(line))
   for (const reader of readers) reader.on('line', onLine)
-  const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
+  const timer = setTimeout(() => child.kill('SIGKILL'), CLIENT_TIMEOUT_MS)
   const exitCode = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', resolve)

@@ -14,10 +14,10 @@ import { playChecks, type SmallChecks } from './small-checks.ts'
 
 export interface CompareOptions {
   isWanted(name: string): boolean
-  /** Writes what was seen in the place of what was recorded. */
+  /** Overwrites the recordings with the new observations. */
   update: boolean
   say(line: string): void
-  /** Default: those of test/fixtures. */
+  /** Default: the recordings in test/fixtures. */
   recorded?: readonly Recording[]
 }
 
@@ -25,44 +25,46 @@ interface Background {
   about: string
   client: string
   seen: string[]
-  /** Of each of them. */
+  /** By request. */
   headers: Record<string, Record<string, string>>
 }
 
 /**
- * Plays everything that was recorded and is wanted to `client`; how many differences there are, each said.
- * @throws Error when nothing of that is wanted: no difference would say nothing then
+ * Plays the wanted recordings to `client` and reports each difference. Resolves with their number.
+ * @throws Error when no recording is wanted: zero differences would then prove nothing
  */
 export async function compareAll(client: OfficialClient, options: CompareOptions): Promise<number> {
   const { isWanted, update, say, recorded = recordings() } = options
   let scenarios = 0
-  let found = 0
+  let total = 0
   const report = (name: string, lines: readonly string[], played = 1) => {
     scenarios += played
-    found += lines.length
+    total += lines.length
     for (const line of lines) say(`${name}: ${line}`)
   }
-  const { client: was } = recorded[0] ?? {}
-  say(`${client.version}, held against recordings of ${was?.version ?? 'an unknown version'}`)
+  const { client: recordedClient } = recorded[0] ?? {}
+  say(
+    `${client.version}, held against recordings of ${recordedClient?.version ?? 'an unknown version'}`,
+  )
   const beyondRuns = [BACKGROUND, ...signIns(), 'matrix-errors', 'small-checks', 'models']
   if (![...recorded.map(({ name }) => name), ...beyondRuns].some(isWanted)) {
     throw new Error('there is no recording of that name')
   }
   const models = await bundledModels(client)
-  const of = client.version
+  const { version } = client
 
   const played = await inParallel(
-    recorded.filter(({ name }) => isWanted(name) || (isBeside(name) && isWanted(BACKGROUND))),
+    recorded.filter(({ name }) => isWanted(name) || (hasBackground(name) && isWanted(BACKGROUND))),
     async (recording) => {
       const play = async () => {
         const observed = await playRecording(client, recording, models)
-        const now = { ...reduce(recording, observed), client: { ...recording.client, version: of } }
-        // A new version alone is no difference.
+        const now = { ...reduce(recording, observed), client: { ...recording.client, version } }
+        // The version itself is not compared.
         const then = { ...recording, client: now.client }
         return { recording, now, observed, lines: differences(then, now) }
       }
       const first = await play()
-      // Much of it is a matter of time; what is different for a reason is so again.
+      // Many differences are timing; a real one occurs again.
       return first.lines.length > 0 ? play() : first
     },
   )
@@ -72,12 +74,12 @@ export async function compareAll(client: OfficialClient, options: CompareOptions
   }
   report('docs/conformance.md', docDifferences(played.map(({ now }) => now)), 0)
 
-  const beside = played.find(({ recording }) => isBeside(recording.name))?.observed
-  if (beside && isWanted(BACKGROUND)) {
+  const observed = played.find(({ recording }) => hasBackground(recording.name))?.observed
+  if (observed && isWanted(BACKGROUND)) {
     const then = fixture<Background>('recordings/background-requests.json')
-    const headers = backgroundOf(beside.seen)
-    const now = { ...then, client: of, seen: Object.keys(headers), headers }
-    report(BACKGROUND, differences({ ...then, client: of }, now))
+    const headers = backgroundOf(observed.seen)
+    const now = { ...then, client: version, seen: Object.keys(headers), headers }
+    report(BACKGROUND, differences({ ...then, client: version }, now))
     if (update) writeFixture('recordings/background-requests.json', now)
   }
 
@@ -85,41 +87,42 @@ export async function compareAll(client: OfficialClient, options: CompareOptions
     const then = fixture<SignIn>(`sign-in/${name}.json`)
     const now = await playSignIn(client, name, then)
     report(signInName(name), differences(comparable(then), comparable(now)))
-    if (update) writeFixture(`sign-in/${name}.json`, { ...masked(now), client: of, date: today() })
+    if (update)
+      writeFixture(`sign-in/${name}.json`, { ...masked(now), client: version, date: today() })
   }
 
   if (isWanted('matrix-errors')) {
     const then = fixture<Matrix>('recordings/matrix-errors.json')
-    const now = { ...(await playMatrix(client, then, models)), client: of }
-    report('matrix-errors', differences({ ...then, client: of }, now))
+    const now = { ...(await playMatrix(client, then, models)), client: version }
+    report('matrix-errors', differences({ ...then, client: version }, now))
     scenarios += Object.values(then).flatMap((rows) => (Array.isArray(rows) ? rows : [])).length - 1
     if (update) writeFixture('recordings/matrix-errors.json', now)
   }
   if (isWanted('small-checks')) {
     const then = fixture<SmallChecks>('recordings/small-checks.json')
-    const now = { ...(await playChecks(client, then, models)), client: of }
-    report('small-checks', differences({ ...then, client: of }, now))
+    const now = { ...(await playChecks(client, then, models)), client: version }
+    report('small-checks', differences({ ...then, client: version }, now))
     scenarios += then.checks.length - 1
     if (update) writeFixture('recordings/small-checks.json', now)
   }
   if (isWanted('models')) {
     const bundled = bundledIn(models, client.command)
     report('models', compareModels(bundled), 0)
-    if (update) writeFixture('models.json', { client: of, ...bundled })
+    if (update) writeFixture('models.json', { client: version, ...bundled })
   }
 
-  say(`${scenarios} scenarios played, ${found} differences.`)
-  return found
+  say(`${scenarios} scenarios played, ${total} differences.`)
+  return total
 }
 
 const BACKGROUND = 'background-requests'
-/** The run whose requests beside those for answers are compared. */
-const isBeside = (name: string) => name.startsWith('02-')
+/** The recording whose background requests are compared. */
+const hasBackground = (name: string) => name.startsWith('02-')
 
 const signInName = (name: string) => `sign-in/${name}`
 const signIns = () => Object.keys(SIGN_INS).map(signInName)
 
-/** The client's own list, for the service to answer with. */
+/** The client's built-in list, for the service's response. */
 async function bundledModels({ command, prefix }: OfficialClient): Promise<unknown> {
   const { stdout } = await promisify(execFile)(
     command,
@@ -129,7 +132,7 @@ async function bundledModels({ command, prefix }: OfficialClient): Promise<unkno
   return JSON.parse(stdout)
 }
 
-/** As it may stand in a file: no token, not even one that nobody signed. */
+/** Without tokens: a fixture holds none, not even unsigned ones. */
 function masked(signIn: SignIn): SignIn {
   const text = JSON.stringify(signIn).replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<FAKE_JWT id>')
   return JSON.parse(text)

@@ -1,32 +1,34 @@
 /**
- * Where two values differ, one line each: the place, what was recorded, what was seen. The order of
- * headers, and of the fields of a body, is that of the wire and counts.
+ * The differences of two values, one line each: path, recorded value, observed value. The order of
+ * headers and of body fields is part of the wire format and is compared too.
  */
-export function differences(recorded: unknown, seen: unknown, place = ''): string[] {
-  if (isObject(recorded) && isObject(seen)) {
-    const names = [...new Set([...Object.keys(recorded), ...Object.keys(seen)])]
+export function differences(recorded: unknown, observed: unknown, path = ''): string[] {
+  if (isObject(recorded) && isObject(observed)) {
+    const names = [...new Set([...Object.keys(recorded), ...Object.keys(observed)])]
     const inside = names.flatMap((name) => {
-      const at = place === '' ? name : `${place}.${name}`
-      return differences(recorded[name], seen[name], at)
+      const at = path === '' ? name : `${path}.${name}`
+      return differences(recorded[name], observed[name], at)
     })
-    const [one, other] = [recorded, seen].map((value) => Object.keys(value).join(', '))
-    // With the same names in another order there is nothing else to say.
-    const isOnWire = /\b(headers|body)$/.test(place)
-    return isOnWire && inside.length === 0 && one !== other
-      ? [line(`${place} (order)`, one, other)]
+    const [recordedOrder, observedOrder] = [recorded, observed].map((value) =>
+      Object.keys(value).join(', '),
+    )
+    // The order is reported only if the names are the same.
+    const isOnWire = /\b(headers|body)$/.test(path)
+    return isOnWire && inside.length === 0 && recordedOrder !== observedOrder
+      ? [line(`${path} (order)`, recordedOrder, observedOrder)]
       : inside
   }
-  if (Array.isArray(recorded) && Array.isArray(seen)) {
-    const length = Math.max(recorded.length, seen.length)
+  if (Array.isArray(recorded) && Array.isArray(observed)) {
+    const length = Math.max(recorded.length, observed.length)
     return Array.from({ length }, (_, index) =>
-      differences(recorded[index], seen[index], `${place}[${index}]`),
+      differences(recorded[index], observed[index], `${path}[${index}]`),
     ).flat()
   }
-  return Object.is(recorded, seen) ? [] : [line(place, recorded, seen)]
+  return Object.is(recorded, observed) ? [] : [line(path, recorded, observed)]
 }
 
-function line(place: string, recorded: unknown, seen: unknown): string {
-  return `${place}: ${shown(recorded)} → ${shown(seen)}`
+function line(path: string, recorded: unknown, observed: unknown): string {
+  return `${path}: ${shown(recorded)} → ${shown(observed)}`
 }
 
 function shown(value: unknown): string {

@@ -11,18 +11,20 @@ import type { Recording } from './recording.ts'
 
 const FILE = join(import.meta.dirname, '../../docs/conformance.md')
 
-/** Where docs/conformance.md, or `page`, says another thing of the official client than was seen now. */
-export function docDifferences(seen: readonly Recording[], page?: string): string[] {
+/** Rows of docs/conformance.md, or of `page`, that contradict the observations of the official client. */
+export function docDifferences(observed: readonly Recording[], page?: string): string[] {
   const rows = rowsOf(page ?? readFileSync(FILE, 'utf8'))
-  const runs = seen.flatMap((recording) => {
-    const said = rows.filter(({ name }) => name === recording.name).map(({ theirs }) => theirs)
+  const runs = observed.flatMap((recording) => {
+    const documented = rows
+      .filter(({ name }) => name === recording.name)
+      .map(({ theirs }) => theirs)
     const facts = sentence(recording.credentials ? credentialsOf(recording) : theirFacts(recording))
-    // What is said of a WebSocket stands in front.
-    return said.some((theirs) => `; ${theirs}`.endsWith(`; ${facts}`))
+    // A row may begin with a remark about WebSockets.
+    return documented.some((theirs) => `; ${theirs}`.endsWith(`; ${facts}`))
       ? []
-      : [difference(recording.name, said, facts)]
+      : [difference(recording.name, documented, facts)]
   })
-  const requests = seen
+  const requests = observed
     .filter(({ name, sent }) => sent && REQUESTS_COMPARED.includes(name))
     .flatMap(({ name, sent }) =>
       sent ? requestDifferences(rows, name.replace(/-.*/, ''), sent) : [],
@@ -55,16 +57,16 @@ function requestDifferences(
   sent: NonNullable<Recording['sent']>,
 ): string[] {
   const fields = fieldsOf(sent)
-  const ofThis = rows.filter(
+  const ownRows = rows.filter(
     ({ about }) => about === 'in all' || about.split(/[ ,]+/).includes(number),
   )
-  const said = new Map(ofThis.map(({ name, theirs }) => [name, theirs]))
-  const names = new Set([...fields.keys(), ...said.keys()])
+  const documented = new Map(ownRows.map(({ name, theirs }) => [name, theirs]))
+  const names = new Set([...fields.keys(), ...documented.keys()])
   return [...names].flatMap((name) => {
-    const [theirs = 'none', now = 'none'] = [said.get(name), fields.get(name)]
+    const [theirs = 'none', now = 'none'] = [documented.get(name), fields.get(name)]
     return theirs === now ? [] : [difference(`${number}: ${name}`, [theirs], now)]
   })
 }
 
-const difference = (name: string, said: readonly string[], now: string) =>
-  `${name}: "${said.join('" or "') || 'no row'}" → "${now}"`
+const difference = (name: string, documented: readonly string[], now: string) =>
+  `${name}: "${documented.join('" or "') || 'no row'}" → "${now}"`

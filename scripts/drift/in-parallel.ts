@@ -1,10 +1,10 @@
-/** A client mostly waits; more of them at once would make it wait for the processor. */
-const AT_ONCE = 4
+/** Clients mostly wait; with more of them the processor would affect their timing. */
+const CONCURRENCY = 4
 
-/** What `work` makes of each, in their order, a few at a time. */
+/** Maps `all` with bounded concurrency; results are in the order of `all`. */
 export async function inParallel<T, R>(
   all: readonly T[],
-  work: (one: T) => Promise<R>,
+  work: (item: T) => Promise<R>,
 ): Promise<R[]> {
   const results: R[] = []
   let next = 0
@@ -14,6 +14,6 @@ export async function inParallel<T, R>(
       results[index] = await work(all[index] as T)
     }
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker))
   return results
 }

@@ -3,7 +3,7 @@ import type { OfficialClient } from './client.ts'
 import { inParallel } from './in-parallel.ts'
 import { isModelRequest, playRecording } from './play.ts'
 
-/** What the client did about one bad answer followed by good ones. */
+/** The client's reaction to one bad response followed by good ones. */
 export interface Matrix {
   client: string
   status: Row<{ status: number; body: unknown }>[]
@@ -14,21 +14,21 @@ export interface Matrix {
 }
 type Row<T> = T & { requests: number }
 
-/** The matrix as it would be recorded of this client. */
+/** Records the matrix with this client. */
 export async function playMatrix(
   client: OfficialClient,
   recorded: Matrix,
   models: unknown,
 ): Promise<Matrix> {
-  const played = async <R extends { requests: number; gap_ms?: number }>(
+  const playRows = async <R extends { requests: number; gap_ms?: number }>(
     rows: readonly R[],
     exchangeOf: (row: R) => Exchange,
   ): Promise<R[]> =>
     inParallel(rows, async (row) => {
-      const first = await playedOnce(row, exchangeOf)
-      return JSON.stringify(first) === JSON.stringify(row) ? first : playedOnce(row, exchangeOf)
+      const first = await playRow(row, exchangeOf)
+      return JSON.stringify(first) === JSON.stringify(row) ? first : playRow(row, exchangeOf)
     })
-  const playedOnce = async <R extends { requests: number; gap_ms?: number }>(
+  const playRow = async <R extends { requests: number; gap_ms?: number }>(
     row: R,
     exchangeOf: (row: R) => Exchange,
   ): Promise<R> => {
@@ -38,13 +38,13 @@ export async function playMatrix(
       { client: { args: [['-m', 'gpt-5.5', 'Say hello.']] }, exchanges },
       models,
     )
-    const asked = seen.filter(isModelRequest)
-    const gap = (asked[1]?.at ?? 0) - (asked[0]?.at ?? 0)
+    const requests = seen.filter(isModelRequest)
+    const gap = (requests[1]?.at ?? 0) - (requests[0]?.at ?? 0)
     const { gap_ms } = row
     return {
       ...row,
-      requests: asked.length,
-      ...(gap_ms === undefined ? {} : { gap_ms: nearly(gap_ms, gap) }),
+      requests: requests.length,
+      ...(gap_ms === undefined ? {} : { gap_ms: recordedIfClose(gap_ms, gap) }),
     }
   }
   const limit = (fields: object): Exchange => ({
@@ -55,24 +55,24 @@ export async function playMatrix(
   })
   return {
     ...recorded,
-    status: await played(recorded.status, ({ status, body }) => ({ status, body })),
-    failed_code: await played(recorded.failed_code, ({ code, message }) =>
+    status: await playRows(recorded.status, ({ status, body }) => ({ status, body })),
+    failed_code: await playRows(recorded.failed_code, ({ code, message }) =>
       failedAnswer(code, message),
     ),
-    try_again_hint: await played(recorded.try_again_hint, ({ code, message }) =>
+    try_again_hint: await playRows(recorded.try_again_hint, ({ code, message }) =>
       failedAnswer(code, message),
     ),
-    usage_limit_plan: await played(recorded.usage_limit_plan, ({ plan_type }) =>
+    usage_limit_plan: await playRows(recorded.usage_limit_plan, ({ plan_type }) =>
       limit({ plan_type }),
     ),
-    usage_limit_reset: await played(recorded.usage_limit_reset, ({ requests: _, ...reset }) =>
+    usage_limit_reset: await playRows(recorded.usage_limit_reset, ({ requests: _, ...reset }) =>
       limit({ plan_type: 'pro', ...reset }),
     ),
   }
 }
 
-/** What was recorded, if the wait was that one: no two are the same, on a busy machine least of all. */
-function nearly(recordedMs: number, seenMs: number): number {
+/** The recorded wait if the observed one is close to it: no two waits are equal, least on a busy machine. */
+function recordedIfClose(recordedMs: number, seenMs: number): number {
   const isSame = seenMs > recordedMs * 0.8 - 40 && seenMs < recordedMs * 1.3 + 800
   return isSame ? recordedMs : Math.round(seenMs)
 }

@@ -3,12 +3,12 @@ import { builtInModels } from '../../host/models/built-in-models.ts'
 import { readModels } from '../../host/models/model-entry.ts'
 import { differences } from './differences.ts'
 
-/** The list of models of a client, as far as it says how a model is asked. */
+/** A client's list of models, with the fields that affect requests. */
 export interface BundledModels {
   models: Record<string, unknown>[]
 }
 
-const WORTH_KEEPING = [
+const FIELDS = [
   'slug',
   'display_name',
   'visibility',
@@ -28,18 +28,18 @@ const WORTH_KEEPING = [
 ]
 
 /**
- * The list that the client has built in, without its texts. The oldest client that may ask a model is in
- * its program, but not in what it says.
+ * The client's built-in list, without its prompts. `minimal_client_version` is only in the executable,
+ * not in the printed list.
  */
-export function bundledIn(said: unknown, program: string): BundledModels {
+export function bundledIn(printed: unknown, program: string): BundledModels {
   const text = readFileSync(program, 'latin1')
-  const { models } = said as BundledModels
+  const { models } = printed as BundledModels
   return {
     models: models.map((model) => {
       const { supported_reasoning_levels: levels, upgrade, service_tiers: tiers } = model
-      const kept = WORTH_KEEPING.map((name) => [name, model[name]] as const)
+      const fields = FIELDS.map((name) => [name, model[name]] as const)
       return {
-        ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+        ...Object.fromEntries(fields.filter(([, value]) => value !== undefined)),
         supported_reasoning_levels: (levels as { effort: string }[]).map(({ effort }) => effort),
         service_tiers: (tiers as { id: string }[]).map(({ id }) => id),
         upgrade: (upgrade as { model: string } | null)?.model ?? null,
@@ -49,7 +49,7 @@ export function bundledIn(said: unknown, program: string): BundledModels {
   }
 }
 
-/** Where our own built-in list differs from it. */
+/** The differences between codexbox's built-in list and the client's. */
 export function compareModels(bundled: unknown): string[] {
   return differences(bySlug(builtInModels), bySlug(readModels(bundled)), 'models')
 }

@@ -9,15 +9,15 @@ const run = promisify(execFile)
 const PACKAGE = '@openai/codex'
 
 /**
- * The newest official client for this machine, from npm, in a folder that goes with this process.
- * @throws Error when the registry cannot be reached, or has none for this machine
+ * Downloads the newest official client for this machine from npm, into a folder that is removed at exit.
+ * @throws Error when the registry cannot be reached, or has no client for this machine
  */
 export async function newestClient(): Promise<OfficialClient> {
   const folder = mkdtempSync(join(tmpdir(), 'codexbox-client-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const { stdout } = await npm(['view', `${PACKAGE}@latest`, 'version'], folder)
   const version = stdout.trim()
-  // The program itself is in a package for each kind of machine.
+  // The executable is in a separate package for each platform.
   const packed = await npm(
     ['pack', `${PACKAGE}@${version}-${process.platform}-${process.arch}`],
     folder,
@@ -29,7 +29,7 @@ export async function newestClient(): Promise<OfficialClient> {
   return clientAt(join(vendor, target, 'bin', process.platform === 'win32' ? 'codex.exe' : 'codex'))
 }
 
-/** The client that is a file here already. */
+/** A client that is already on this machine. */
 export async function clientAt(command: string, prefix: string[] = []): Promise<OfficialClient> {
   const { stdout } = await run(command, [...prefix, '--version'])
   return { version: stdout.trim(), command, prefix }
@@ -37,12 +37,12 @@ export async function clientAt(command: string, prefix: string[] = []): Promise<
 
 async function npm(args: string[], cwd: string) {
   try {
-    // Its errors are told whatever level the npm that runs us has handed on.
-    const told = [...args, '--loglevel=error']
-    return await run('npm', told, { cwd, shell: process.platform === 'win32' })
+    // An npm that runs this script passes on its log level, which may hide errors.
+    const withErrors = [...args, '--loglevel=error']
+    return await run('npm', withErrors, { cwd, shell: process.platform === 'win32' })
   } catch (error) {
-    const said = String((error as { stderr?: string }).stderr ?? error)
-    const code = /npm error code (\w+)/.exec(said)?.[1] ?? 'it failed'
+    const stderr = String((error as { stderr?: string }).stderr ?? error)
+    const code = /npm error code (\w+)/.exec(stderr)?.[1] ?? 'it failed'
     throw new Error(`the official client cannot be had from npm (${code}). Is there a network?`)
   }
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import zlib from 'node:zlib'
 
-/** The text of a body, without its coding. @throws Error for one that cannot be read here */
+/** Decodes the content encoding of a body. @throws Error when this machine cannot decode it */
 export function plainBody(body: Buffer, coding: string | undefined): string {
   if (!coding) return body.toString()
   if (coding === 'gzip') return zlib.gunzipSync(body).toString()
@@ -9,7 +9,7 @@ export function plainBody(body: Buffer, coding: string | undefined): string {
   throw new Error(`a body is encoded as ${coding}`)
 }
 
-/** Since Node 22.15; before, the program of that name does it. */
+/** Built in since Node 22.15; the fallback is the program `zstd`. */
 const { zstdDecompressSync } = zlib as { zstdDecompressSync?: (body: Buffer) => Buffer }
 
 function unzstd(body: Buffer): Buffer {

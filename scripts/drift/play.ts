@@ -3,24 +3,30 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RecordedExchange } from '../../test/conformance/replay.ts'
 import { sse } from '../../test/fakes/model-server.ts'
 import { ACCOUNT, grant, USUAL_ACCOUNTS } from './accounts.ts'
-import { type Ended, makePlace, type OfficialClient, runClient, writeSignIn } from './client.ts'
+import {
+  type ClientResult,
+  makeFolders,
+  type OfficialClient,
+  runClient,
+  writeSignIn,
+} from './client.ts'
 import type { Recording } from './recording.ts'
 import {
   type Answerer,
   headerOf,
   type LoopbackService,
-  type Seen,
   startLoopbackService,
+  type WireRequest,
 } from './service.ts'
 import { webSocketAnswers } from './web-socket.ts'
 
-/** What the client did on the answers of a recording. */
+/** The client's reaction to the answers of a recording. */
 export interface Observed {
-  seen: readonly Seen[]
-  runs: Ended[]
+  seen: readonly WireRequest[]
+  runs: ClientResult[]
 }
 
-export const isModelRequest = ({ method, path }: Seen) =>
+export const isModelRequest = ({ method, path }: WireRequest) =>
   method === 'POST' && path.endsWith('/responses')
 
 /** Plays the server's side of a recording to the client. */
@@ -31,7 +37,7 @@ export async function playRecording(
 ): Promise<Observed> {
   const { args, websocket, atOnce } = recording.client
   const answers = answersOf(recording, models, () => {
-    if (recording.credentials?.renewedByAnother) writeSignIn(place, { leftMs: 2 * 60 * 60_000 })
+    if (recording.credentials?.renewedByAnother) writeSignIn(folders, { leftMs: 2 * 60 * 60_000 })
   })
   const frames = webSocketAnswers(recording.exchanges)
   const service: LoopbackService = await startLoopbackService({
@@ -41,25 +47,25 @@ export async function playRecording(
       return websocket ?? { status: 426 }
     },
   })
-  const place = makePlace(recording.client, service.proxyUrl)
+  const folders = makeFolders(recording.client, service.proxyUrl)
   try {
-    writeSignIn(place, recording.credentials)
-    const run = (each: readonly string[]) =>
-      runClient(client, ['exec', ...SWITCHES, ...each], place, service.proxyUrl)
-    const runs: Ended[] = atOnce ? await Promise.all(args.map(run)) : []
-    if (!atOnce) for (const each of args) runs.push(await run(each))
+    writeSignIn(folders, recording.credentials)
+    const run = (runArgs: readonly string[]) =>
+      runClient(client, ['exec', ...SWITCHES, ...runArgs], folders, service.proxyUrl)
+    const runs: ClientResult[] = atOnce ? await Promise.all(args.map(run)) : []
+    if (!atOnce) for (const runArgs of args) runs.push(await run(runArgs))
     const sent = frames.seen.map((body) => ({ ...UPGRADED, body }))
     return { seen: [...service.seen, ...sent], runs }
   } finally {
     await service.close()
-    place.remove()
+    folders.remove()
   }
 }
 
 const SWITCHES = ['--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox', '--json']
 
-/** A frame, as the request that it is in the place of. */
-const UPGRADED: Omit<Seen, 'body'> = {
+/** The request that a WebSocket frame stands for. */
+const UPGRADED: Omit<WireRequest, 'body'> = {
   method: 'POST',
   host: 'chatgpt.com',
   path: '/backend-api/codex/responses',
@@ -72,20 +78,20 @@ function answersOf(
   models: unknown,
   beforeFirst: () => void,
 ): Answerer['request'] {
-  const waiting = exchanges.flatMap(({ repeat = 1, ...one }) =>
-    Array.from({ length: repeat }, () => one),
+  const queue = exchanges.flatMap(({ repeat = 1, ...exchange }) =>
+    Array.from({ length: repeat }, () => exchange),
   )
   const accounts = credentials?.accountAnswers ?? []
   const tokens = [...(credentials?.tokenAnswers ?? [])]
-  let asked = 0
+  let accountChecks = 0
   let isFirst = true
-  return async (seen, response) => {
-    const { path } = seen
+  return async (request, response) => {
+    const { path } = request
     if (path.includes('/codex/models'))
       return json(response, 200, models, { etag: '"models-etag-1"' })
     if (path.endsWith('/accounts/check')) {
-      const answer = accounts[asked] ?? accounts.at(-1)
-      asked++
+      const answer = accounts[accountChecks] ?? accounts.at(-1)
+      accountChecks++
       return json(response, answer?.status ?? 200, answer?.json ?? USUAL_ACCOUNTS)
     }
     if (path.endsWith('/oauth/token')) {
@@ -93,11 +99,11 @@ function answersOf(
       await sleep(credentials?.tokenDelayMs ?? 0)
       return json(response, answer?.status ?? 200, answer?.json ?? grant(ACCOUNT))
     }
-    // A page of the service's that the client can do without.
-    if (!isModelRequest(seen)) return json(response, 404, {})
+    // The client does not depend on other endpoints.
+    if (!isModelRequest(request)) return json(response, 404, {})
     if (isFirst) beforeFirst()
     isFirst = false
-    const exchange = waiting.shift()
+    const exchange = queue.shift()
     if (!exchange) return json(response, 400, { detail: 'The recording holds no more answers.' })
     return answer(response, exchange)
   }
@@ -124,9 +130,9 @@ async function answer(response: ServerResponse, exchange: RecordedExchange): Pro
     if (byteByByte) await sleep(1)
   }
   if (fault !== 'cut') return void response.end()
-  // What has been written must arrive before the connection goes.
+  // The written bytes must arrive before the connection closes.
   await sleep(20)
   response.destroy()
 }
 
-export const isUpgrade = (seen: Seen) => headerOf(seen, 'upgrade') !== undefined
+export const isUpgrade = (request: WireRequest) => headerOf(request, 'upgrade') !== undefined

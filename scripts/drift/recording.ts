@@ -4,38 +4,38 @@ import type { Recording as Played, RecordedCredentials } from '../../test/confor
 
 export const FIXTURES = join(import.meta.dirname, '../../test/fixtures')
 
-/** How the official client was run, so that it can be run again. */
+/** How to run the official client. */
 export interface ClientRun {
-  /** Behind `exec` and the switches of every run; one list for each thing that the user says. */
+  /** Arguments after `exec` and the common switches; one list for each prompt of the user. */
   args: string[][]
-  /** Its config.toml. `{origin}` stands for a server on this machine that is not the service. */
+  /** Its config.toml. `{origin}` is replaced by a local server that is not the service. */
   config?: string
-  /** What lies in its workspace: text, or bytes in base64. */
+  /** Files in its workspace: text, or bytes in base64. */
   files?: Record<string, string | { base64: string }>
-  /** Whether the service lets it have a WebSocket. Default: 426. */
+  /** Whether the service accepts a WebSocket upgrade. Default: refused with 426. */
   websocket?: true | { status: number; body?: unknown }
-  /** Whether its runs are begun together. */
+  /** Whether its runs start concurrently. */
   atOnce?: true
 }
 
-/** A sign-in that is not as it should be, beside what recordings have. */
+/** The credentials of a recording, with defects of the sign-in. */
 export interface Credentials extends RecordedCredentials {
   without?: 'account_id' | 'last_refresh'
-  /** How long the token endpoint takes. */
+  /** Delay of the token endpoint. */
   tokenDelayMs?: number
-  /** The first renewal that was asked for. */
+  /** The client's first renewal request. */
   refresh?: { headers: Record<string, string>; body: unknown }
 }
 
-/** A recording with what is needed to make it anew. */
+/** A recording, with the data needed to record it again. */
 export interface Recording extends Played {
   client: ClientRun & { version?: string }
   credentials?: Credentials
-  /** What its `--json` said, by type. */
+  /** The types of the events that `--json` printed. */
   said: string[]
 }
 
-/** Whole runs, by their file. The other recordings are collections, with players of their own. */
+/** The recordings of complete runs, one per file. The other files are collections, with their own players. */
 export function recordings(): Recording[] {
   return readdirSync(join(FIXTURES, 'recordings'))
     .filter((file) => /^\d/.test(file))
@@ -46,7 +46,7 @@ export function fixture<T>(path: string): T {
   return JSON.parse(readFileSync(join(FIXTURES, path), 'utf8'))
 }
 
-/** In the layout of the fixtures, where an event of a stream has a line, and what is short has one. */
+/** In the layout of the fixtures: one line for each stream event and for each short value. */
 export function writeFixture(path: string, value: unknown): void {
   writeFileSync(join(FIXTURES, path), `${laidOut(value)}\n`)
 }

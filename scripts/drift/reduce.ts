@@ -3,9 +3,9 @@ import { type Outline, outline } from '../../test/conformance/outline.ts'
 import type { RecordedExchange, SentRequest } from '../../test/conformance/replay.ts'
 import { isModelRequest, type Observed } from './play.ts'
 import type { Credentials, Recording } from './recording.ts'
-import { headerOf, type Seen } from './service.ts'
+import { headerOf, type WireRequest } from './service.ts'
 
-/** Values that are different each time, or say who asks: their place counts alone. */
+/** Headers whose values vary or identify the client: only their position is compared. */
 const VARIES = new Set([
   'version',
   'x-codex-window-id',
@@ -18,15 +18,15 @@ const VARIES = new Set([
   'chatgpt-account-id',
   'originator',
   'user-agent',
-  // Public, as it is in every client, and a key all the same.
+  // The same public key in every client; a fixture holds no key at all.
   'statsig-api-key',
 ])
 const OF_THE_CONNECTION = new Set(['host', 'connection', 'content-length', 'transfer-encoding'])
 
-/** The recording as it would be made of what was seen now; its script and its words stay. */
+/** Updates a recording with the observations; its script and its description stay. */
 export function reduce(recording: Recording, { seen, runs }: Observed): Recording {
   const requests = seen.filter(isModelRequest)
-  // A message that warms a WebSocket has no exchange of its own.
+  // A message that warms up a WebSocket has no exchange.
   const answered = requests.filter(
     ({ body }) => (body as { generate?: boolean }).generate !== false,
   )
@@ -37,15 +37,17 @@ export function reduce(recording: Recording, { seen, runs }: Observed): Recordin
     outcome: isDone ? 'done' : 'failed',
     requests: requests.length,
     ...waitsOf(waits, requests, exchanges),
-    said: runs.flatMap(({ stdout }) => stdout.map(saidIn)),
+    said: runs.flatMap(({ stdout }) => stdout.map(eventTypeOf)),
     ...(sent && requests[0] ? { sent: sentIn(requests[0]) } : {}),
-    ...(credentials ? { credentials: { ...credentials, ...asked(seen, credentials) } } : {}),
+    ...(credentials
+      ? { credentials: { ...credentials, ...authRequestsIn(seen, credentials) } }
+      : {}),
     exchanges: exchanges.map((exchange, index) => reducedExchange(exchange, answered, index)),
   }
 }
 
-/** The type of an event, and that of the item in it. */
-function saidIn(line: string): string {
+/** The type of an event, and the type of its item. */
+function eventTypeOf(line: string): string {
   try {
     const { type, item } = JSON.parse(line) as { type: string; item?: { type: string } }
     return item ? `${type} ${item.type}` : type
@@ -54,7 +56,7 @@ function saidIn(line: string): string {
   }
 }
 
-export function headersOf({ headers }: Seen): Record<string, string> {
+export function headersOf({ headers }: WireRequest): Record<string, string> {
   return Object.fromEntries(
     headers
       .map(([name, value]) => [name.toLowerCase(), value] as const)
@@ -63,7 +65,7 @@ export function headersOf({ headers }: Seen): Record<string, string> {
   )
 }
 
-function sentIn(request: Seen): SentRequest {
+function sentIn(request: WireRequest): SentRequest {
   const { input, ...body } = request.body as { input: Item[] }
   const varies = ['tools', 'prompt_cache_key', 'client_metadata']
   return {
@@ -77,18 +79,18 @@ function sentIn(request: Seen): SentRequest {
   }
 }
 
-/** The role of the one item that only a developer can send says nothing. */
+/** Drops the role of items other than messages: it is always the developer's. */
 const plain = (item: Outline): Outline => (item.type === 'message' ? item : { type: item.type })
 
-function asked(seen: readonly Seen[], recorded: Credentials) {
-  const times = (end: string) => seen.filter(({ path }) => path.endsWith(end)).length
-  const tokenRequests = times('/oauth/token')
-  // A client that asks again and again, as long as it starts, does so as often as the machine lets it.
+function authRequestsIn(seen: readonly WireRequest[], recorded: Credentials) {
+  const countOf = (end: string) => seen.filter(({ path }) => path.endsWith(end)).length
+  const tokenRequests = countOf('/oauth/token')
+  // A client that retries in a loop during its start sends a number of requests that depends on the machine.
   const isNear = recorded.tokenRequests > 10 && Math.abs(recorded.tokenRequests - tokenRequests) < 6
   const [refresh] = seen.filter(({ path }) => path.endsWith('/oauth/token'))
   return {
     tokenRequests: isNear ? recorded.tokenRequests : tokenRequests,
-    accountChecks: times('/accounts/check'),
+    accountChecks: countOf('/accounts/check'),
     ...(refresh ? { refresh: { headers: headersOf(refresh), body: masked(refresh.body) } } : {}),
   }
 }
@@ -103,32 +105,32 @@ const masked = (body: unknown) =>
 
 function reducedExchange(
   exchange: RecordedExchange,
-  requests: readonly Seen[],
+  requests: readonly WireRequest[],
   index: number,
 ): RecordedExchange {
   const request = requests[index]
   const { echoed, conversation } = exchange
-  const inputOf = (one: Seen | undefined) =>
-    ((one?.body as { input?: Item[] })?.input ?? []) as Item[]
+  const inputOf = (request: WireRequest | undefined) =>
+    ((request?.body as { input?: Item[] })?.input ?? []) as Item[]
   const input = inputOf(request)
-  if (conversation) return { ...exchange, conversation: input.filter(isSaid).map(outline) }
+  if (conversation) return { ...exchange, conversation: input.filter(isConversation).map(outline) }
   if (!echoed) return exchange
   const first = inputOf(requests[0])
-  // Over a WebSocket only what is new is sent.
-  const isWhole = input.length > first.length
-  return { ...exchange, echoed: (isWhole ? input.slice(first.length) : input).map(outline) }
+  // Over a WebSocket the client sends only new items.
+  const isComplete = input.length > first.length
+  return { ...exchange, echoed: (isComplete ? input.slice(first.length) : input).map(outline) }
 }
 
-/** What the client puts in front of every conversation is not a part of it. */
-function isSaid({ type, role, content }: Item): boolean {
+/** False for the items that the client puts before every conversation. */
+function isConversation({ type, role, content }: Item): boolean {
   if (type === 'additional_tools' || role === 'developer') return false
   return !(role === 'user' && /<environment_context>|AGENTS\.md/.test(JSON.stringify(content)))
 }
 
-/** By the first of the waits: the figures themselves differ from run to run. */
+/** Classifies the first wait: exact times differ from run to run. */
 function waitsOf(
   recorded: Recording['waits'],
-  requests: readonly Seen[],
+  requests: readonly WireRequest[],
   exchanges: readonly RecordedExchange[],
 ): Pick<Recording, 'waits'> {
   const [first, second] = requests
@@ -140,14 +142,18 @@ function waitsOf(
   return waitMs >= 100 && waitMs < 5000 ? { waits: 'growing' } : {}
 }
 
-/** What is asked beside answers, once each: `GET host/path` with its headers. */
-export function backgroundOf(seen: readonly Seen[]): Record<string, Record<string, string>> {
-  const found = new Map<string, Record<string, string>>()
-  for (const one of seen) {
-    if (isModelRequest(one) || headerOf(one, 'upgrade') || one.path.endsWith('/oauth/token'))
+/** The background requests, each once: `GET host/path` with its headers. */
+export function backgroundOf(seen: readonly WireRequest[]): Record<string, Record<string, string>> {
+  const background = new Map<string, Record<string, string>>()
+  for (const request of seen) {
+    if (
+      isModelRequest(request) ||
+      headerOf(request, 'upgrade') ||
+      request.path.endsWith('/oauth/token')
+    )
       continue
-    const name = `${one.method} ${one.host}${one.path.split('?')[0]}`
-    if (!found.has(name)) found.set(name, headersOf(one))
+    const name = `${request.method} ${request.host}${request.path.split('?')[0]}`
+    if (!background.has(name)) background.set(name, headersOf(request))
   }
-  return Object.fromEntries([...found].sort(([a], [b]) => a.localeCompare(b)))
+  return Object.fromEntries([...background].sort(([a], [b]) => a.localeCompare(b)))
 }

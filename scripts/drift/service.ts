@@ -8,61 +8,65 @@ import type { Duplex } from 'node:stream'
 import { plainBody } from './plain-body.ts'
 import { FIXTURES } from './recording.ts'
 
-/** A request of the client as it was on the wire. */
-export interface Seen {
+/** A client's request as sent on the wire. */
+export interface WireRequest {
   method: string
   host: string
   /** With the query. */
   path: string
   /** In the order and spelling of the wire. */
   headers: [name: string, value: string][]
-  /** Without its coding; parsed where it is JSON. */
+  /** Decoded; parsed if it is JSON. */
   body: unknown
   /** Milliseconds of `performance.now()`. */
   at: number
 }
 
 export interface Answerer {
-  /** Answers each request that is no upgrade. */
-  request(seen: Seen, response: http.ServerResponse): Promise<void>
-  /** Takes the socket of an upgrade, or says how it is refused. */
-  upgrade(seen: Seen, socket: Duplex, key: string): { status: number; body?: unknown } | undefined
+  /** Answers a request that is no upgrade. */
+  request(received: WireRequest, response: http.ServerResponse): Promise<void>
+  /** Takes over the socket of an upgrade, or returns the refusal. */
+  upgrade(
+    received: WireRequest,
+    socket: Duplex,
+    key: string,
+  ): { status: number; body?: unknown } | undefined
 }
 
 export interface LoopbackService {
-  /** For HTTPS_PROXY: every name leads here. */
+  /** For HTTPS_PROXY: the proxy answers for every host. */
   readonly proxyUrl: string
-  /** Everything that was asked, in its order. */
-  readonly seen: readonly Seen[]
+  /** All requests, in order. */
+  readonly seen: readonly WireRequest[]
   close(): Promise<void>
 }
 
-/** The authority that its certificates are of. */
+/** The CA certificate of the service's certificates. */
 export const AUTHORITY = join(FIXTURES, 'net/service-authority.pem')
 
 /**
- * All hosts of the service at once, on this machine: a proxy that opens no tunnel, but is whatever
- * host is asked for. Without a tunnel it answers as well, as a server of somebody else's.
+ * Stands in for all hosts of the service, on this machine: a proxy that opens no tunnels but answers
+ * itself as the requested host. Requests without CONNECT are answered as well, as by a foreign server.
  */
 export async function startLoopbackService(answerer: Answerer): Promise<LoopbackService> {
-  const seen: Seen[] = []
+  const seen: WireRequest[] = []
   const sockets = new Set<Socket>()
 
   const onRequest: http.RequestListener = async (request, response) => {
     try {
-      const one = await see(request)
-      seen.push(one)
-      await answerer.request(one, response)
+      const received = await receive(request)
+      seen.push(received)
+      await answerer.request(received, response)
     } catch {
-      // The client has left, or sends what cannot be read: the comparison shows it.
+      // The client disconnected or sent an unreadable body: the comparison shows it.
       response.destroy()
     }
   }
   const onUpgrade = async (request: http.IncomingMessage, socket: Duplex) => {
     socket.on('error', () => {})
-    const one = { ...head(request), body: undefined }
-    seen.push(one)
-    const refusal = answerer.upgrade(one, socket, request.headers['sec-websocket-key'] ?? '')
+    const received = { ...head(request), body: undefined }
+    seen.push(received)
+    const refusal = answerer.upgrade(received, socket, request.headers['sec-websocket-key'] ?? '')
     if (!refusal) return
     const body = refusal.body === undefined ? '' : JSON.stringify(refusal.body)
     const fields = ['content-type: application/json', `content-length: ${Buffer.byteLength(body)}`]
@@ -102,19 +106,19 @@ export async function startLoopbackService(answerer: Answerer): Promise<Loopback
 }
 
 function head({ method = '', url = '', headers, rawHeaders }: http.IncomingMessage) {
-  const pairs = rawHeaders.flatMap((name, index): Seen['headers'] =>
+  const pairs = rawHeaders.flatMap((name, index): WireRequest['headers'] =>
     index % 2 === 0 ? [[name, rawHeaders[index + 1] ?? '']] : [],
   )
   const host = headers.host?.replace(/:443$/, '') ?? ''
   return { method, host, path: url, headers: pairs, at: performance.now() }
 }
 
-async function see(request: http.IncomingMessage): Promise<Seen> {
-  const one = head(request)
+async function receive(request: http.IncomingMessage): Promise<WireRequest> {
+  const wireHead = head(request)
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk)
   const text = plainBody(Buffer.concat(chunks), request.headers['content-encoding'])
-  return { ...one, body: parsed(text) }
+  return { ...wireHead, body: parsed(text) }
 }
 
 function parsed(text: string): unknown {
@@ -125,5 +129,5 @@ function parsed(text: string): unknown {
   }
 }
 
-export const headerOf = ({ headers }: Seen, name: string): string | undefined =>
+export const headerOf = ({ headers }: WireRequest, name: string): string | undefined =>
   headers.find(([key]) => key.toLowerCase() === name)?.[1]

@@ -1,10 +1,10 @@
 import { ACCOUNT, grant } from './accounts.ts'
-import { makePlace, type OfficialClient, runClient, writeSignIn } from './client.ts'
+import { makeFolders, type OfficialClient, runClient, writeSignIn } from './client.ts'
 import { json } from './play.ts'
 import { headersOf } from './reduce.ts'
-import { type Seen, startLoopbackService } from './service.ts'
+import { startLoopbackService, type WireRequest } from './service.ts'
 
-/** A sign-in of the official client, as it was recorded. */
+/** A recorded sign-in of the official client. */
 export interface SignIn {
   client: string
   exitCode: number
@@ -13,7 +13,7 @@ export interface SignIn {
   exchanges: (Request & { answer: { status: number; json: unknown } })[]
 }
 
-/** A call of its callback server, and what that answered. */
+/** A request to the client's callback server, and its response. */
 interface Visit {
   name: string
   url: string
@@ -28,7 +28,7 @@ interface Request {
   body: unknown
 }
 
-/** How each recording of test/fixtures/sign-in is made. */
+/** How to make each recording of test/fixtures/sign-in. */
 export const SIGN_INS: Record<string, { args: string[]; config?: string; isSignedIn?: true }> = {
   browser: { args: ['login'] },
   'browser-refused': { args: ['login'] },
@@ -43,28 +43,28 @@ export const SIGN_INS: Record<string, { args: string[]; config?: string; isSigne
   logout: { args: ['logout'], isSignedIn: true },
 }
 
-/** The recording as it would be made of this client. */
+/** Records the sign-in with this client. */
 export async function playSignIn(
   client: OfficialClient,
   name: string,
   recorded: SignIn,
 ): Promise<SignIn> {
   const { args, config, isSignedIn } = SIGN_INS[name] ?? { args: ['login'] }
-  const sent: Seen[] = []
+  const sent: WireRequest[] = []
   const service = await startLoopbackService({
     upgrade: () => ({ status: 426 }),
-    request: async (seen, response) => {
+    request: async (request, response) => {
       const answer = recorded.exchanges[sent.length]?.answer
-      sent.push(seen)
+      sent.push(request)
       json(response, answer?.status ?? 400, answer ? withTokens(answer.json) : {})
     },
   })
-  const place = makePlace(config ? { config } : {}, service.proxyUrl)
+  const folders = makeFolders(config ? { config } : {}, service.proxyUrl)
   let authorizeUrl: string | undefined
   let visits: Promise<Visit[]> = Promise.resolve([])
   try {
-    if (isSignedIn) writeSignIn(place)
-    const { exitCode } = await runClient(client, args, place, service.proxyUrl, (line) => {
+    if (isSignedIn) writeSignIn(folders)
+    const { exitCode } = await runClient(client, args, folders, service.proxyUrl, (line) => {
       const url = /https:\/\/\S+\/oauth\/authorize\?\S+/.exec(line)?.[0]
       if (!url || authorizeUrl) return
       authorizeUrl = url
@@ -76,36 +76,37 @@ export async function playSignIn(
       exitCode: exitCode ?? -1,
       ...(authorizeUrl ? { authorizeUrl } : {}),
       ...(browser.length > 0 ? { browser } : {}),
-      exchanges: sent.map((seen, index) => ({
-        method: seen.method,
-        path: seen.path,
-        headers: realHeaders(seen),
-        body: seen.body,
+      exchanges: sent.map((request, index) => ({
+        method: request.method,
+        path: request.path,
+        headers: realHeaders(request),
+        body: request.body,
         answer: recorded.exchanges[index]?.answer ?? { status: 400, json: {} },
       })),
     }
   } finally {
     await service.close()
-    place.remove()
+    folders.remove()
   }
 }
 
-/** In a sign-in who asks is a part of what is compared. */
-function realHeaders(seen: Seen): Record<string, string> {
-  const real = new Map(seen.headers.map(([name, value]) => [name.toLowerCase(), value]))
+/** With the unmasked values: a sign-in's comparison includes the client's identity. */
+function realHeaders(request: WireRequest): Record<string, string> {
+  const real = new Map(request.headers.map(([name, value]) => [name.toLowerCase(), value]))
   return Object.fromEntries(
-    Object.keys(headersOf(seen)).map((name) => [name, real.get(name) ?? '']),
+    Object.keys(headersOf(request)).map((name) => [name, real.get(name) ?? '']),
   )
 }
 
 async function visitAll(recorded: SignIn, authorizeUrl: string): Promise<Visit[]> {
   const { searchParams } = new URL(authorizeUrl)
-  const theirs = new URL(recorded.authorizeUrl ?? authorizeUrl).searchParams.get('state') ?? ''
+  const recordedState =
+    new URL(recorded.authorizeUrl ?? authorizeUrl).searchParams.get('state') ?? ''
   const { port } = new URL(searchParams.get('redirect_uri') ?? 'http://127.0.0.1:1455')
   const visits: Visit[] = []
   for (const { name, url } of recorded.browser ?? []) {
-    const before = visits.at(-1)?.location
-    const next = new URL(before ?? url.replace(theirs, searchParams.get('state') ?? ''))
+    const redirect = visits.at(-1)?.location
+    const next = new URL(redirect ?? url.replace(recordedState, searchParams.get('state') ?? ''))
     next.port = port
     const answer = await fetch(next, { redirect: 'manual' })
     await answer.text()
@@ -120,7 +121,7 @@ async function visitAll(recorded: SignIn, authorizeUrl: string): Promise<Visit[]
   return visits
 }
 
-/** Where the recording has a mask, the client needs a token that it can read. */
+/** Replaces the masks of a recording by tokens that the client can parse. */
 function withTokens(answer: unknown): unknown {
   const { id_token, access_token } = grant(ACCOUNT)
   const text = JSON.stringify(answer)
@@ -129,7 +130,7 @@ function withTokens(answer: unknown): unknown {
   return JSON.parse(text)
 }
 
-/** Without what is new each time: random values by their length, tokens, ports, versions. */
+/** Normalises values that vary: random values become their length; tokens, ports and versions are masked. */
 export function comparable({ client: _, ...signIn }: SignIn & { date?: unknown }): unknown {
   const { date: __, ...rest } = signIn
   const { exchanges, browser, authorizeUrl } = rest

@@ -5,46 +5,46 @@ import { isModelRequest, isUpgrade, type Observed, playRecording } from './play.
 import type { ClientRun, Credentials } from './recording.ts'
 import { headerOf } from './service.ts'
 
-/** Single looks, whose outcome is a sentence. */
+/** Single checks; each outcome is a sentence. */
 export interface SmallChecks {
   client: string
   checks: { name: string; set_up: string; seen: string }[]
 }
 
-/** The checks as they would be recorded of this client. One without a player keeps what it says. */
+/** Records the checks with this client. A check without a player keeps its recorded outcome. */
 export async function playChecks(
   client: OfficialClient,
   recorded: SmallChecks,
   models: unknown,
 ): Promise<SmallChecks> {
-  const play = (about: Scene) =>
+  const play = (scenario: Scenario) =>
     playRecording(
       client,
       {
-        client: { args: [['-m', 'gpt-5.5', 'Say hello.']], ...about.run },
-        exchanges: about.exchanges ?? [textAnswer()],
-        ...(about.credentials
-          ? { credentials: { tokenRequests: 0, accountChecks: 0, ...about.credentials } }
+        client: { args: [['-m', 'gpt-5.5', 'Say hello.']], ...scenario.run },
+        exchanges: scenario.exchanges ?? [textAnswer()],
+        ...(scenario.credentials
+          ? { credentials: { tokenRequests: 0, accountChecks: 0, ...scenario.credentials } }
           : {}),
       },
       models,
     )
   const checks = await inParallel(recorded.checks, async (check) => {
-    const look = async () => (await PLAYERS[check.name]?.(play)) ?? check.seen
-    const seen = await look()
-    return { ...check, seen: seen === check.seen ? seen : await look() }
+    const outcome = async () => (await PLAYERS[check.name]?.(play)) ?? check.seen
+    const seen = await outcome()
+    return { ...check, seen: seen === check.seen ? seen : await outcome() }
   })
   return { ...recorded, checks }
 }
 
-interface Scene {
+interface Scenario {
   run?: Partial<ClientRun>
   exchanges?: Exchange[]
   credentials?: Partial<Credentials>
 }
-type Play = (scene: Scene) => Promise<Observed>
+type Play = (scenario: Scenario) => Promise<Observed>
 
-const asks = ({ seen }: Observed, end: string) =>
+const countRequests = ({ seen }: Observed, end: string) =>
   seen.filter(({ path }) => path.endsWith(end)).length
 const turnOf = ({ runs }: Observed) =>
   runs.at(-1)?.exitCode === 0 ? 'turn succeeds' : 'turn fails'
@@ -61,7 +61,7 @@ const call = (id: string): Exchange =>
       arguments: '{"cmd":"true"}',
     },
   ])
-const stated = (state: string, exchange: Exchange): Exchange => ({
+const withTurnState = (state: string, exchange: Exchange): Exchange => ({
   ...exchange,
   headers: { 'x-codex-turn-state': state },
 })
@@ -70,28 +70,34 @@ const PLAYERS: Record<string, (play: Play) => Promise<string>> = {
     const outcomes: string[] = []
     for (const seconds of [290, 298, 303, 312]) {
       const played = await play({ credentials: { leftMs: seconds * 1000 } })
-      outcomes.push(asks(played, '/oauth/token') > 0 ? 'refresh' : 'no refresh')
+      outcomes.push(countRequests(played, '/oauth/token') > 0 ? 'refresh' : 'no refresh')
     }
     return outcomes.join(' / ')
   },
   'no-account-id': async (play) => {
     const played = await play({ credentials: { without: 'account_id' } })
-    const isNamed = modelRequests(played).some((one) => headerOf(one, 'chatgpt-account-id'))
+    const isNamed = modelRequests(played).some((request) => headerOf(request, 'chatgpt-account-id'))
     return [
-      asks(played, '/accounts/check') === 0 ? 'accounts/check is not called' : 'it is called',
+      countRequests(played, '/accounts/check') === 0
+        ? 'accounts/check is not called'
+        : 'it is called',
       isNamed ? 'an account is named' : 'no chatgpt-account-id header',
       turnOf(played),
     ].join('; ')
   },
   'no-last-refresh': async (play) => {
     const played = await play({ credentials: { without: 'last_refresh' } })
-    const times = asks(played, '/oauth/token')
-    return `loads; ${turnOf(played)}; ${times === 0 ? 'no refresh' : `${times} refresh`}`
+    const refreshes = countRequests(played, '/oauth/token')
+    return `loads; ${turnOf(played)}; ${refreshes === 0 ? 'no refresh' : `${refreshes} refresh`}`
   },
   'turn-state': async (play) => {
-    const exchanges = [stated('A', call('1')), stated('B', call('2')), stated('C', textAnswer())]
+    const exchanges = [
+      withTurnState('A', call('1')),
+      withTurnState('B', call('2')),
+      withTurnState('C', textAnswer()),
+    ]
     const states = modelRequests(await play({ exchanges })).map(
-      (one) => headerOf(one, 'x-codex-turn-state') ?? 'nothing',
+      (request) => headerOf(request, 'x-codex-turn-state') ?? 'nothing',
     )
     return `requests carry: ${states.join(', ')}`
   },
@@ -133,7 +139,7 @@ const PLAYERS: Record<string, (play: Play) => Promise<string>> = {
     const played = await play({ run: { websocket: { status: 401, body: {} } } })
     return (
       'reload, refresh and repeat as for HTTP, once per retry ' +
-      `(${asks(played, '/oauth/token')} refreshes), then HTTP fallback ${fallbackOf(played)}`
+      `(${countRequests(played, '/oauth/token')} refreshes), then HTTP fallback ${fallbackOf(played)}`
     )
   },
   'websocket-403': async (play) => {
@@ -153,14 +159,14 @@ const PLAYERS: Record<string, (play: Play) => Promise<string>> = {
       exchanges: Array.from({ length: 3 }, () => textAnswer()),
       credentials: { leftMs: 60_000, tokenDelayMs: 400 },
     })
-    const asked = played.seen.filter(({ path }) => path.endsWith('/oauth/token'))
+    const refreshes = played.seen.filter(({ path }) => path.endsWith('/oauth/token'))
     const tokens = new Set(
-      asked.map(({ body }) => (body as { refresh_token?: string }).refresh_token),
+      refreshes.map(({ body }) => (body as { refresh_token?: string }).refresh_token),
     )
-    if (asked.length !== 3 || tokens.size !== 1) {
-      return `${asked.length} refresh requests with ${tokens.size} refresh tokens`
+    if (refreshes.length !== 3 || tokens.size !== 1) {
+      return `${refreshes.length} refresh requests with ${tokens.size} refresh tokens`
     }
-    // How near they are to each other depends on the machine.
+    // The time between them depends on the machine.
     return 'three refresh requests with the same refresh token within 3 ms; the last answer stays in auth.json'
   },
 }

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { RecordedExchange } from '../../test/conformance/replay.ts'
 
 export interface WebSocketAnswers {
-  /** What the client sent, each message parsed. */
+  /** The client's messages, parsed. */
   readonly seen: unknown[]
   /** Takes over the socket of an upgrade (RFC 6455). */
   take(socket: Duplex, key: string): undefined
@@ -11,21 +11,21 @@ export interface WebSocketAnswers {
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
-/** The service's end of a WebSocket, which answers each message with the next exchange. */
+/** The service's side of a WebSocket: answers each message with the next exchange. */
 export function webSocketAnswers(exchanges: readonly RecordedExchange[]): WebSocketAnswers {
-  const waiting = [...exchanges]
+  const queue = [...exchanges]
   const seen: unknown[] = []
 
-  const onMessage = (text: string, send: (message: unknown) => void) => {
+  const onMessage = (text: string, send: (event: unknown) => void) => {
     const message = JSON.parse(text) as { generate?: boolean }
     seen.push(message)
-    // A message ahead of the first one warms the connection, and is answered with nothing.
+    // A message before the first turn warms up the connection; the response is empty.
     if (message.generate === false) {
       const response = { id: 'resp_warm', object: 'response', status: 'completed' }
       send({ type: 'response.created', response })
       return send({ type: 'response.completed', response })
     }
-    const { status = 200, events, body, headers } = waiting.shift() ?? {}
+    const { status = 200, events, body, headers } = queue.shift() ?? {}
     if (events) for (const event of events) send(event)
     else send({ type: 'error', status, ...(body as object), ...(headers ? { headers } : {}) })
   }
@@ -51,10 +51,10 @@ export function webSocketAnswers(exchanges: readonly RecordedExchange[]): WebSoc
           if (frame.opcode > 2) continue
           text += frame.payload.toString()
           if (!frame.isFinal) continue
-          const whole = text
+          const message = text
           text = ''
-          onMessage(whole, (message) =>
-            socket.write(frameOf(1, Buffer.from(JSON.stringify(message)))),
+          onMessage(message, (event) =>
+            socket.write(frameOf(1, Buffer.from(JSON.stringify(event)))),
           )
         }
         return undefined
