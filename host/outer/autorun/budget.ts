@@ -1,14 +1,14 @@
-/** What a look may cost. */
+/** Limits of one scan. */
 export interface Limits {
-  /** By the clock. */
+  /** Wall-clock time. */
   ms: number
-  /** Names in folders. */
+  /** Folder entries read. */
   entries: number
-  /** Of contents. */
+  /** Bytes of file contents. */
   bytes: number
-  /** Files and folders that are opened, and steps along links. */
+  /** Opened files and folders, and steps along links. */
   steps: number
-  /** Repositories of git. */
+  /** Git repositories. */
   repositories: number
 }
 
@@ -20,12 +20,12 @@ export const LIMITS: Limits = {
   repositories: 2000,
 }
 
-/** The look has to end here, and says so. */
+/** A limit is reached: the scan ends here. */
 export class CutShortError extends Error {
   override readonly name = 'CutShortError'
 }
 
-/** Counts what costs time and memory, and keeps the one deadline. */
+/** Counts the resources of a scan and checks its deadline. */
 export class Budget {
   readonly limits: Limits
   readonly #left: Limits
@@ -37,7 +37,7 @@ export class Budget {
     this.#deadline = performance.now() + limits.ms
   }
 
-  /** @throws CutShortError when nothing is left of it, or of the time */
+  /** @throws CutShortError when this resource or the time is used up */
   spend(what: Exclude<keyof Limits, 'ms'>, count = 1): void {
     this.#left[what] -= count
     if (this.#left[what] < 0) {

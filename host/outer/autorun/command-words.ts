@@ -1,25 +1,24 @@
 /**
- * What of a command may be the path of a program in the workspace, or of what an interpreter is to run; too many are no
- * harm. The command is one for a shell, or words in quotes that are one themselves (`sh -c '…'`). Takes time in
- * proportion to its length.
+ * Words of a command that may be paths in the workspace, of a program or of an interpreter's script; extra words do no
+ * harm. The command is for a shell, and quoted words may be commands themselves (`sh -c '…'`). Takes linear time.
  */
 export function commandWords(command: string): string[] {
   const found = new Set<string>()
-  // Some are called without a shell, as a whole.
+  // Git runs some values without a shell, as one path.
   if (command.includes('/') && command.length <= MAX_WORD) found.add(command)
   addWords(command, found, MAX_NESTED)
   return [...found]
 }
 
-/** A command in a command in a command. */
+/** Levels of nested commands. */
 const MAX_NESTED = 3
 
-/** A path has no more. */
+/** Maximum length of a path. */
 const MAX_WORD = 4096
 
 function addWords(command: string, found: Set<string>, nested: number): void {
   const [first, ...others] = shellWords(command)
-  // The first one is looked for in the user's PATH if it is no path.
+  // A first word without a slash is resolved by the user's PATH.
   const paths = [...(first?.includes('/') ? [first] : []), ...others]
   for (const path of paths) {
     if (path.length > MAX_WORD) continue
@@ -35,7 +34,7 @@ function addWords(command: string, found: Set<string>, nested: number): void {
   }
 }
 
-/** The words of a command, by the quotes of a shell; what a shell would put in for a variable is left as it is. */
+/** Splits a command by a shell's quoting rules; variables are not expanded. */
 function shellWords(command: string): string[] {
   const words: string[] = []
   let word = ''
@@ -58,12 +57,12 @@ function shellWords(command: string): string[] {
   return [...words, word].filter(Boolean)
 }
 
-/** In double quotes, a backslash stands for itself before anything else. */
+/** In double quotes a backslash escapes only these. */
 const ESCAPED = new Set('$`"\\\n')
 
 const ENDS = new Set(' \t\r\n;|&<>(){}`,!')
 
-/** `DIR/tools/x` may stand for `$DIR/tools/x`, of which we know the end only. */
+/** A word may be `$DIR/tools/x`, of which only the end is known. */
 function withEnds(path: string): string[] {
   const names = path.split('/')
   const count = Math.min(names.length, MAX_ENDS)

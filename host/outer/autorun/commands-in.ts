@@ -1,25 +1,25 @@
 import { gitConfigPairs, type Pair } from './git-config.ts'
 
-// What of a file can run something. Bytes are one character each (latin1), so that no byte is lost. Each of these takes
-// time in proportion to the bytes, whatever they are, and in doubt takes a file as a whole.
+// Functions that return the part of a file that can run commands. Bytes are one character each (latin1), so that no
+// byte is lost. Each function takes linear time on any input, and in doubt returns the complete file.
 
 /**
- * What of a git config can make git run something: all of it but the keys that are known to be harmless. Not the
- * other way round, because git learns to run new things. Undefined when there is nothing.
+ * The part of a git config that can make git run commands: all keys but the known harmless ones. Not a list
+ * of dangerous keys, because new versions of git add more. Undefined when there is none.
  */
 export function gitConfig(bytes: string): string | undefined {
   const { pairs, isBroken } = gitConfigPairs(bytes)
-  // Git refuses such a config as a whole; another program, or a later git, may not.
+  // Git rejects such a config completely; another program, or a later git, may accept it.
   if (isBroken) return bytes
   const found = pairs.filter((pair) => !isHarmless(pair))
   return found.length > 0 ? found.map(({ key, value }) => `${key}=${value}`).join('\n') : undefined
 }
 
-/** Whether git runs nothing because of it. */
+/** Whether the entry makes git run no command. */
 export function isHarmless({ key, value }: Pair): boolean {
   const dot = key.indexOf('.')
   const name = `${key.slice(0, dot)}${key.slice(key.lastIndexOf('.'))}`
-  // An option, a command, or an address that a program of that name is called for.
+  // Values that are an option, a command, or a URL of a remote helper (`helper::address`).
   return HARMLESS.has(name) && !/^[!-]|::/.test(value)
 }
 
@@ -51,8 +51,8 @@ const HARMLESS = new Set(
 )
 
 /**
- * The lines of a `.gitattributes` that may choose a program of the config: all but those with nothing but known names,
- * because any other may stand for `filter=…` (a macro), also by attributes of the user's own.
+ * The lines of a `.gitattributes` that may select a program of the config: all but lines with known names only. Any
+ * other name may be a macro for `filter=…`, even one from the user's own attributes.
  */
 export function attributes(bytes: string): string | undefined {
   const found = bytes.split('\n').filter(mayChooseProgram)
@@ -64,7 +64,7 @@ function mayChooseProgram(line: string): boolean {
   return !pattern.startsWith('#') && words.some((word) => word !== '' && !isPlainAttribute(word))
 }
 
-/** It may have spaces in it. One with an unknown escape or without an end is to git a pattern up to a space. */
+/** A quoted pattern may contain spaces. Git reads one with an unknown escape or no end as unquoted, up to a space. */
 const QUOTED_PATTERN = /^(\xef\xbb\xbf)?[ \t\r]*"(\\[abfnrtv"\\]|\\[0-3][0-7]{2}|[^"\\\0])*"/
 
 function isPlainAttribute(word: string): boolean {
@@ -82,7 +82,7 @@ const PLAIN_ATTRIBUTES = new Set(
   ).split(' '),
 )
 
-/** A build script has any name. */
+/** A build script may have any name. */
 export const cargo = linesWith('build', 'proc-macro', 'proc_macro', 'plugin')
 
 export const pythonTools = linesWith(
@@ -99,7 +99,7 @@ export const pythonTools = linesWith(
 
 export const pom = (bytes: string) => wholeIf(bytes, '<plugin', '<extension', '<parent')
 
-/** What make runs even where it is only asked what it would do. */
+/** Parts that make runs even in a dry run. */
 export const makefile = (bytes: string) =>
   wholeIf(bytes, 'shell', '!=', 'MAKE', 'eval', 'include', 'load', '\t+')
 
@@ -107,8 +107,8 @@ export const msbuild = (bytes: string) =>
   wholeIf(bytes, 'Exec', 'UsingTask', 'Import', 'Target', 'BuildEvent', 'Analyzer', 'Sdk Name')
 
 /**
- * What of a package.json runs or loads something without being named. Tools have their configs in it, so that it is all
- * but what is known to be none.
+ * The part of a package.json that runs or loads code without being called by name: all fields but the known harmless
+ * ones, since any tool may have its config in it.
  */
 export const packageJson = (bytes: string) =>
   jsonParts(bytes, ({ scripts, ...others }) => ({
@@ -128,7 +128,7 @@ const LIFECYCLE = [
   'pnpm:devPreinstall',
 ]
 
-/** What a package is, has in it and depends on. */
+/** Fields for description, contents and dependencies. */
 const DESCRIBING = new Set(
   (
     'name version private description keywords homepage bugs license licenses author contributors maintainers ' +
@@ -139,7 +139,7 @@ const DESCRIBING = new Set(
   ).split(' '),
 )
 
-/** Composer's own events; other scripts run by their name. */
+/** Composer's event scripts; other scripts run only by name. */
 export const composerJson = (bytes: string) =>
   jsonParts(bytes, ({ scripts }) =>
     only(
@@ -153,7 +153,7 @@ export const tsPlugins = (bytes: string) => wholeIf(bytes, 'plugins', '\\u')
 
 function linesWith(...words: string[]): (bytes: string) => string | undefined {
   return (bytes) => {
-    // Most have none.
+    // A fast check: most files contain none of the words.
     if (!words.some((word) => bytes.includes(word))) return undefined
     const found = bytes.split('\n').filter((line) => words.some((word) => line.includes(word)))
     return found.map((line) => line.trim()).join('\n')
@@ -172,7 +172,7 @@ function jsonParts(
     const found = Object.entries(choose(Object(JSON.parse(bytes))))
     return found.length > 0 ? JSON.stringify(found.sort()) : undefined
   } catch {
-    // Perhaps a program that is less strict, or bears more brackets in brackets, can read it.
+    // A program that is less strict, or allows deeper nesting, may accept it.
     return bytes
   }
 }

@@ -1,7 +1,7 @@
 /**
- * A path of a git config as git expands it (git-config(1), "pathname"). `homes` are the home folders, by `~` and
- * `~name`. Undefined where git knows more than we do: the home of another user, the folder that git is installed in.
- * Paths are bytes, one character each (latin1).
+ * Expands a path of a git config as git does (git-config(1), "pathname"). `homes` are the home folders, by `~` and
+ * `~name`. Undefined for paths that only git can expand: another user's home, git's installation folder. Paths are
+ * bytes, one character each (latin1).
  */
 export function expandConfigPath(
   value: string,
@@ -14,5 +14,5 @@ export function expandConfigPath(
   return home === undefined ? undefined : home + path.slice(start.length)
 }
 
-/** Git leaves out what is not there, where this stands in front. */
+/** The prefix of paths that git ignores when missing. */
 const OPTIONAL = ':(optional)'

@@ -1,9 +1,9 @@
-/** More no index has: a few bytes can stand for any number of bits. */
+/** No index has more; a few bytes can encode any number of bits. */
 const MAX_BITS = 4_000_000
 
 /**
- * The bits that are set in a bitmap as git compresses it (EWAH), in their order, and where it ends in `bytes`.
- * Undefined when it is none, or one without bounds. Format: git's `gitformat-bitmap`, appendix A.
+ * The set bits of git's compressed bitmap (EWAH), in order, and the offset of its end in `bytes`. Undefined when it is
+ * invalid or exceeds the limit. Format: git's `gitformat-bitmap`, appendix A.
  */
 export function bitsOfEwah(
   bytes: Buffer,

@@ -8,30 +8,30 @@ export interface Found {
   why: string
 }
 
-/** What tells the content of a place from another one, by place. */
+/** Identifies each finding's content, by path. */
 export type States = Record<string, string>
 
-/** More of one kind are only counted as unread, so that those of one kind leave room for the others. */
+/** Further files of one kind count as unread, so that they leave room for other kinds. */
 const MAX_OF_KIND = 5000
 
-/** What a look has found. */
+/** The result of a scan. */
 export class Findings {
   readonly found = new Map<string, Found & { states: Set<string> }>()
-  /** What was not read to its end, with the reason. */
+  /** Incompletely read paths, with the reason. */
   readonly unread = new Map<string, string>()
-  /** Files that tools cannot write, which another name leads to that they can. */
+  /** Read-only files with a hard link that tools may be able to write. */
   readonly hardLinks = new Set<string>()
-  /** Whether the look has ended before it was through. */
+  /** Whether the scan ended early. */
   isCutShort = false
   readonly #counts = new Map<Kind, number>()
-  /** What was not read of the workspace as a whole: one reason for each thing, so that none takes the place of another. */
+  /** Reasons of the workspace as a whole: all are kept, so that none replaces another. */
   readonly #ofWhole = new Map<string, string>()
 
   note({ kind, why }: Place, path: string, state: string): void {
     const key = `${kind} ${path}`
     const known = this.found.get(key)
     if (known) {
-      // It may count for several reasons, such as attributes for the file and for what the index has of it.
+      // A path may have several findings, such as attributes in the file and in the index.
       known.states.add(state)
       return
     }
@@ -55,10 +55,10 @@ export class Findings {
     this.unread.set('.', [...this.#ofWhole.values()].join('; '))
   }
 
-  /** What the next look is compared with; what was not read as well, to tell what is new of it. */
+  /** The input of the next comparison; includes unread paths, to recognise new ones. */
   get states(): States {
     return Object.fromEntries([
-      // In whichever order they were come by.
+      // Sorted: the order of discovery must not count as a change.
       ...[...this.found].map(([key, { states }]) => [key, [...states].sort().join(' ')]),
       ...[...this.unread].map(([path, reason]) => [`unread ${path}`, reason]),
     ])

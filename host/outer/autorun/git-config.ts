@@ -1,4 +1,4 @@
-/** A key with its section in front: `section.key` or `section.sub section.key`; all but the sub section in small letters. */
+/** A key with its section: `section.key` or `section.sub section.key`; lower case except the subsection. */
 export interface Pair {
   key: string
   value: string
@@ -6,13 +6,13 @@ export interface Pair {
 
 export interface GitConfig {
   pairs: Pair[]
-  /** Whether git would refuse it, or the name of a section is too long for us. `pairs` is what stands before that. */
+  /** Whether git would reject the config, or a section name is too long. `pairs` holds the entries before that. */
   isBroken: boolean
 }
 
 /**
- * Reads a git config, by the grammar of git-config(1) and as git itself is seen to read it. `bytes` has one character a
- * byte (latin1). Takes time in proportion to its length.
+ * Reads a git config, by the grammar of git-config(1) and by git's observed behaviour. `bytes` has one character a
+ * byte (latin1). Takes linear time.
  */
 export function gitConfigPairs(bytes: string): GitConfig {
   const reader = new Reader(bytes)
@@ -20,19 +20,19 @@ export function gitConfigPairs(bytes: string): GitConfig {
   return { pairs: reader.pairs, isBroken }
 }
 
-/** Whether git reads another config because of it, perhaps under a condition. */
+/** Whether the entry includes another config, perhaps under a condition. */
 export const isInclude = ({ key }: Pair) => /^include(if\..*)?\.path$/s.test(key)
 
 const END = ''
 
-/** It stands in front of each of its keys, so that a long one would take time by the square. */
+/** The section name is copied into each key: a long one would take quadratic time. */
 const MAX_SECTION = 4096
 
 class Reader {
   readonly pairs: Pair[] = []
   readonly #bytes: string
   #at: number
-  /** Ends with a dot. */
+  /** With a trailing dot. */
   #section = ''
 
   constructor(bytes: string) {
@@ -41,7 +41,7 @@ class Reader {
     this.#at = bytes.startsWith('\xef\xbb\xbf') ? 3 : 0
   }
 
-  /** False where git would give up. */
+  /** False when git would reject the config. */
   readAll(): boolean {
     for (let char = this.#next(); char !== END; char = this.#next()) {
       if (isSpace(char)) continue
@@ -53,7 +53,7 @@ class Reader {
     return true
   }
 
-  /** A line may end as in DOS. */
+  /** Reads CRLF as LF. */
   #next(): string {
     const char = this.#bytes[this.#at++] ?? END
     if (char !== '\r' || this.#bytes[this.#at] !== '\n') return char
@@ -109,7 +109,7 @@ class Reader {
     if (!hasValue && char !== '\n' && char !== END) return false
     const value = hasValue ? this.#readValue() : ''
     if (value === undefined) return false
-    // To git these are texts of C, which end with a zero.
+    // Git treats keys and values as C strings.
     const [key = ''] = `${this.#section}${name.toLowerCase()}`.split('\0', 1)
     this.pairs.push({ key, value: value.split('\0', 1)[0] ?? '' })
     return true
@@ -138,7 +138,7 @@ class Reader {
       }
       if (char === '\\') {
         char = this.#next()
-        // The line goes on.
+        // A line continuation.
         if (char === '\n' || char === END) continue
         const meant = ESCAPES[char]
         if (meant === undefined) return undefined

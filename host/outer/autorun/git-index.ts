@@ -1,29 +1,29 @@
 import { bitsOfEwah } from './ewah.ts'
 
-/** What of a git index decides what git runs in a folder. Names are bytes, one character each (latin1). */
+/** The entries of a git index that affect what git runs. Names are bytes, one character each (latin1). */
 export interface GitIndex {
-  /** Repositories of their own (submodules): git asks each for its state, wherever it lies and whatever is ignored. */
+  /** Submodules: git runs a status in each, at any path, even an ignored one. */
   gitlinks: string[]
-  /** Folders that stand for all that is in them (a sparse index). */
+  /** Folders that stand for all their files (a sparse index). */
   folders: string[]
-  /** `.gitattributes`, which git reads from here where that is no file; with the id of the content and the side of a merge. */
+  /** `.gitattributes`, read from the index if the file is missing; with object id and merge stage. */
   attributes: [name: string, content: string][]
-  /** Folders as the caller asked for, of those that files of the repository are in. */
+  /** Folders with tracked files that the caller's `wanted` selected. */
   wanted: string[]
-  /** Why it cannot be said what else git would find. */
+  /** Why the list may be incomplete. */
   unread?: string
 }
 
 interface Options {
-  /** The bytes of the file that a split index is based on. */
+  /** Reads the shared index file of a split index. */
   shared?: (id: string) => Buffer | undefined
-  /** Which folder is wanted of a folder that files are in: it, or one above it. */
+  /** Selects a folder, or a parent of it, to be listed in `GitIndex.wanted`. */
   wanted?: (folder: string) => string | undefined
 }
 
 /**
- * Reads an index of version 2, 3 or 4 as git does: gitformat-index(5). How long an id is stands in the config; both
- * ways are tried, and what either finds counts. Takes time in proportion to the bytes.
+ * Reads an index of version 2, 3 or 4 as git does: gitformat-index(5). The config determines the length of object
+ * ids; both lengths are tried, and the results of both count. Takes linear time.
  */
 export function readGitIndex(
   index: Buffer,
@@ -56,10 +56,10 @@ const NAME_BITS = 0xfff
 const EXTENDED = 0x4000
 const SIDE_BITS = 0x3000
 
-/** Longer ones no file system has; a name made of names before it could grow without end. */
+/** No file system allows longer paths. Prefix compression could otherwise grow names without bound. */
 const MAX_NAME_BYTES = 4096
 
-/** More is taken for an attack: names that are made of others can be many times as long as the index. */
+/** More counts as an attack: prefix-compressed names can be many times as long as the index. */
 const MAX_FOUND = 10_000
 
 const MISFIT = 'its parts do not fit together'
@@ -71,14 +71,14 @@ class Reading {
   readonly #index: Buffer
   readonly #idBytes: number
   readonly #wanted: (folder: string) => string | undefined
-  /** The folder of the entry before, with the slash at its end. */
+  /** The folder of the previous entry, with a trailing slash. */
   #folder = Buffer.alloc(0)
   readonly #name = Buffer.alloc(MAX_NAME_BYTES)
   #nameBytes = 0
-  /** Of the name before. */
+  /** Bytes shared with the previous name. */
   #kept = 0
   #at = HEADER_BYTES
-  /** Of a split index: where the entries without a name are, which are those of the shared index with another content. */
+  /** Offsets of entries without a name: in a split index, they replace entries of the shared index. */
   readonly #nameless: number[] = []
 
   constructor(
@@ -99,13 +99,13 @@ class Reading {
       })
       this.#readExtensions(shared)
     } catch (error) {
-      // Beyond the end: Node says so.
+      // RangeError: Node's error for a read beyond the end.
       if (!(error instanceof UnreadError || error instanceof RangeError)) throw error
       this.found.unread = error instanceof UnreadError ? error.message : 'it ends too early'
     }
   }
 
-  /** Of each entry: where it is, and its number. */
+  /** Calls `meet` with the offset and the number of each entry. */
   #eachEntry(meet: (start: number, number: number) => void): void {
     const index = this.#index
     if (index.length < HEADER_BYTES + this.#idBytes) throw new UnreadError('it is too short')
@@ -131,21 +131,21 @@ class Reading {
     let at = flagsAt + (flags & EXTENDED ? 4 : 2)
     let kept = 0
     if (version === 4) [kept, at] = this.#prefix(at)
-    // As git does it: a name ends where its flags say, and a longer one at the next zero.
+    // As in git: the flags hold the length of a name, and a longer name ends at the next zero.
     let length = (flags & NAME_BITS) - kept
     if ((flags & NAME_BITS) === NAME_BITS) length = index.indexOf(0, at) - at
     if (length < 0 || at + length >= index.length) throw new UnreadError('it ends too early')
-    // Git would take what stands behind it for a part of it.
+    // Without a zero, git would read the following bytes as part of the name.
     if (index[at + length] !== 0) throw new UnreadError('it has a name that does not end')
     if (kept + length > MAX_NAME_BYTES) throw new UnreadError('it has a name that is too long')
     index.copy(this.#name, kept, at, at + length)
     this.#nameBytes = kept + length
     this.#kept = kept
-    // Before version 4, entries are filled up to a multiple of eight, with at least one zero.
+    // Before version 4, entries are padded to a multiple of eight, with at least one zero.
     this.#at = version === 4 ? at + length + 1 : start + ((at - start + length + 8) & ~7)
   }
 
-  /** Version 4 says how much of the name before is dropped. How much is kept, and where the rest begins. */
+  /** Version 4: reads how many bytes of the previous name to drop. Returns the length kept and the suffix's offset. */
   #prefix(at: number): [kept: number, next: number] {
     let next = at
     let byte = this.#index.readUInt8(next++)
@@ -159,7 +159,7 @@ class Reading {
     return [this.#nameBytes - dropped, next]
   }
 
-  /** What the name that was read last has at `start` in `index`. */
+  /** Records the last read name, with the entry at `start` in `index`. */
   #meet(index: Buffer, start: number): void {
     this.#meetFolder()
     const { gitlinks, folders, attributes } = this.found
@@ -169,7 +169,7 @@ class Reading {
     if (gitlinks.length + folders.length + attributes.length >= MAX_FOUND) {
       throw new UnreadError(`it names more than ${MAX_FOUND} repositories`)
     }
-    // To git it ends with a zero.
+    // Git treats names as C strings.
     const [name = ''] = this.#name.toString('latin1', 0, this.#nameBytes).split('\0', 1)
     if (type === GITLINK) gitlinks.push(name)
     else if (type === FOLDER) folders.push(name.replace(/\/$/, ''))
@@ -181,7 +181,7 @@ class Reading {
     }
   }
 
-  /** Entries are in the order of their names, so that most are in the folder of the one before. */
+  /** Entries are sorted by name, so most are in the folder of the previous one. */
   #meetFolder(): void {
     const length = this.#name.lastIndexOf('/', this.#nameBytes - this.#name.length - 1) + 1
     if (this.#folder.equals(this.#name.subarray(0, length))) return
@@ -201,8 +201,8 @@ class Reading {
   }
 
   /**
-   * Threads of git begin to read entries at these places, and none of them knows the name before: it must come to the
-   * same as reading one entry after the other.
+   * Git's threads start to read entries at these offsets without the previous name. The result must equal a sequential
+   * read.
    */
   #checkBlocks(table: Buffer): void {
     const blocks = new Map<number, number>()
@@ -220,7 +220,7 @@ class Reading {
     if (blocks.size > 0) throw new UnreadError(MISFIT)
   }
 
-  /** Where git takes the entries to end, if it finds this at its fixed place. */
+  /** Git takes the end of the entries from this extension, if it is at its fixed offset. */
   #checkEndOfEntries(end: number): void {
     const at = this.#index.length - this.#idBytes - (12 + this.#idBytes)
     if (at < HEADER_BYTES || this.#index.toString('latin1', at, at + 4) !== 'EOIE') return
@@ -241,7 +241,7 @@ class Reading {
       if (name === 'link') isBased = this.#readLink(data, shared)
       else if (name === 'IEOT') this.#checkBlocks(data)
       else if (name !== 'sdir' && !/^[A-Z]/.test(name)) {
-        // What begins with a capital letter changes nothing for who does not know it.
+        // Extensions with a capital first letter are optional: a reader may ignore them.
         throw new UnreadError(`it has the unknown part ${JSON.stringify(name)}`)
       }
       at = from + bytes
@@ -252,8 +252,8 @@ class Reading {
   }
 
   /**
-   * A split index: an id, which entries of the shared one are gone, and which have another content. Whether there is a
-   * shared one.
+   * A split index: the shared index's id, and bitmaps of its deleted and replaced entries. Returns whether there is a
+   * shared index.
    */
   #readLink(data: Buffer, shared: (id: string) => Buffer | undefined): boolean {
     const id = data.toString('hex', 0, this.#idBytes)
@@ -261,13 +261,13 @@ class Reading {
     const bytes = shared(id)
     if (!bytes) throw new UnreadError(`the sharedindex.${id} that it is based on cannot be read`)
     const base = new Reading(bytes, this.#idBytes, this.#wanted)
-    // One that is based on another again, git refuses.
+    // Git refuses a shared index that is itself split.
     base.readAll(() => undefined)
     const bitmaps = data.subarray(this.#idBytes)
     const { gitlinks, folders, attributes, wanted, unread } = base.found
     if (unread) throw new UnreadError(`of the sharedindex.${id} that it is based on, ${unread}`)
     if (bitmaps.length > 0 || this.#nameless.length > 0) base.#replace(bitmaps, this)
-    // Those that are gone count as well, which can only be too many.
+    // Deleted entries count as well: the list may only be too long.
     this.found.gitlinks.push(...gitlinks)
     this.found.folders.push(...folders)
     this.found.attributes.push(...attributes)
@@ -275,11 +275,11 @@ class Reading {
     return true
   }
 
-  /** Meets the entries again that have another content, which is that of the nameless ones of `by`. */
+  /** Records the replaced entries again, with the contents of the nameless entries of `by`. */
   #replace(bitmaps: Buffer, by: Reading): void {
     const deleted = bitsOfEwah(bitmaps, 0)
     const replaced = deleted && bitsOfEwah(bitmaps, deleted.end)?.bits
-    // Also where none counts: what git fills its memory with is nothing that was read.
+    // Checked even when no such entry counts: with bad bitmaps git's entries differ from those read here.
     if (replaced?.length !== by.#nameless.length) throw new UnreadError(MISFIT)
     let nth = 0
     this.#eachEntry((_start, number) => {

@@ -19,39 +19,39 @@ import { bytesOf, digest } from './tree.ts'
 /** Git reads no larger `.git` file. */
 const MAX_DOT_GIT_BYTES = 1024 * 1024
 
-/** Of 700 000 files, about. */
+/** The index of about 700 000 files. */
 const MAX_INDEX_BYTES = 64 * 1024 * 1024
 
-/** What the user's own configs say, and which of them lie in the workspace (absolute paths). */
+/** The entries of the user's configs, and the absolute paths of configs in the workspace. */
 export interface UserConfig {
   pairs: readonly Pair[]
   files: readonly string[]
-  /** The home folders that a path has `~` or `~name` for. */
+  /** Home folders by `~` or `~name`. */
   homes: Readonly<Record<string, string>>
-  /** The folder with the files of a repository outside that has those of the workspace (absolute). */
+  /** The work tree of an outside repository that contains the workspace (absolute). */
   top?: string | undefined
 }
 
-/** Who goes through the folders. */
+/** The scan that walks the folders. */
 interface Searcher {
-  /** Has the files of a folder, which may be a link, noted as such places. */
+  /** Records the files of a folder, or of a link to one, as such places. */
   enter(path: string, place: Place): void
-  /** Has a folder looked into, whatever its name. */
+  /** Scans a folder even if its name is left out. */
   search(path: string): void
-  /** The same, with all that is left out in other folders. */
+  /** The same, and leaves out no subfolder. */
   searchAll(path: string): void
-  /** The folder that the search leaves out, of this one and those above it. */
+  /** The left-out folder among this one and its parents. */
   leftOut(path: string): string | undefined
 }
 
 interface Configs {
-  /** By the path and the folder of each; the path. */
+  /** Keyed by path and folder; the value is the path. */
   paths: Map<string, string>
-  /** Those that lead out of the workspace. */
+  /** Files with a path out of the workspace. */
   outside: Set<string>
 }
 
-/** Finds what git runs of the repositories in a workspace, by reading what git reads. */
+/** Finds the files that git runs for the repositories in a workspace, by reading the files that git reads. */
 export class GitScan {
   readonly #look: Look
   readonly #user: UserConfig
@@ -68,7 +68,7 @@ export class GitScan {
     this.#to = to
   }
 
-  /** What is called `.git` in the folder `top`: a repository, or what leads to one. */
+  /** Scans `.git` in the folder `top`: a repository, or a file or link that points to one. */
   lookAtDotGit(top: string): void {
     const path = below(top, '.git')
     if (this.#look.kindOf(path) === 'folder') {
@@ -90,8 +90,8 @@ export class GitScan {
   }
 
   /**
-   * What is named in the workspace by configs that do not lie there: for a repository that has its files, or for those
-   * that lie anywhere else.
+   * Scans the workspace files that outside configs name: for an outside repository that contains the workspace, or for
+   * repositories anywhere else.
    */
   lookAtOuter(): void {
     this.#lookAtNamedByUser(this.#user.top ?? '')
@@ -101,7 +101,7 @@ export class GitScan {
     for (const pair of this.#ofUser()) this.#lookAtNamed(pair, below(top, '.git'), new Set([top]))
   }
 
-  /** The repository that the folder `path` is, for files in `top`; without it, the config says where they are. */
+  /** Scans the repository `path` with the work tree `top`; without `top`, the config names the work tree. */
   lookAtRepository(path: string, top?: string): void {
     const key = `${path}\0${top}`
     if (this.#seen.has(key)) return
@@ -136,7 +136,7 @@ export class GitScan {
     this.#lookAtIndex(path, tops)
   }
 
-  /** Where the path leads that a file of a repository holds. */
+  /** Resolves the path in a file of a repository. */
   #ledBy(file: string): { path?: string | undefined; isOutside?: boolean } {
     const bytes = this.#look.read(file, MAX_DOT_GIT_BYTES)
     if (!bytes) return {}
@@ -145,7 +145,7 @@ export class GitScan {
     return { path, isOutside: this.#look.leadsOut(from, written) }
   }
 
-  /** From where relative paths of a config count. */
+  /** The base folders of a config's relative paths. */
   #topsOf(path: string, top: string | undefined, pairs: readonly Pair[]): Set<string> {
     const tops = new Set([path])
     if (top !== undefined) tops.add(top)
@@ -157,8 +157,8 @@ export class GitScan {
   }
 
   /**
-   * Adds a config, with those that it includes under whatever condition. What it includes is looked for in `folder`, by
-   * which git opens it, wherever links lead from there.
+   * Adds a config and its includes, under any condition. Relative includes are resolved against `folder`, the folder of
+   * the path that git opens, even if the config is a link.
    */
   #addConfig(path: string, configs: Configs, folder = parentOf(path)): void {
     const key = `${path}\0${folder}`
@@ -198,7 +198,7 @@ export class GitScan {
 
   #ofUser(): readonly Pair[] {
     if (this.#userPairs) return this.#userPairs
-    // What they include outside is among the pairs.
+    // The user's pairs already hold the entries of outside includes.
     const configs: Configs = { paths: new Map(), outside: new Set() }
     for (const file of this.#user.files) {
       const path = this.#look.resolve('', file)
@@ -208,7 +208,7 @@ export class GitScan {
     return this.#userPairs
   }
 
-  /** The path that a config names, where that can be known. */
+  /** The path in a config's value; undefined if it cannot be expanded. */
   #expanded({ value }: Pair, at: string): string | undefined {
     const path = expandConfigPath(value, this.#user.homes)
     if (path === undefined) {
@@ -217,11 +217,11 @@ export class GitScan {
     return path
   }
 
-  /** What a line of a config names in the workspace: hooks, attributes, programs. */
+  /** Scans the workspace files that a config entry names: hooks, attributes, programs. */
   #lookAtNamed(pair: Pair, gitDir: string, tops: ReadonlySet<string>): void {
     const { key, value } = pair
     if (REMOTE_KEY.test(key)) this.#lookAtRemote(pair, gitDir, tops)
-    // An alias is called by its name.
+    // An alias runs only when called by name.
     if (isHarmless(pair) || isInclude(pair) || key.startsWith('alias.')) return
     for (const top of tops) {
       if (NAMING_NO_PROGRAM.has(key)) {
@@ -233,14 +233,14 @@ export class GitScan {
         else this.#look.lookAt(path, ATTRIBUTES)
       } else {
         for (const word of commandWords(value)) {
-          // In a repository itself commands run only where there are no files; it has files of any name.
+          // Git runs commands in the git folder only without a work tree; that folder has files of any name.
           if (top !== gitDir || word.includes('/')) this.#lookAtProgram(word, top)
         }
       }
     }
   }
 
-  /** What each new repository or clone begins with. */
+  /** Scans the template that git copies into each new repository or clone. */
   #lookAtTemplate(path: string): void {
     this.#to.enter(below(path, 'hooks'), HOOK)
     this.#look.lookAt(below(path, 'config'), CONFIG)
@@ -252,7 +252,7 @@ export class GitScan {
     const written = this.#expanded({ key, value: pathOfUrl(value) }, gitDir)
     if (written === undefined) return
     for (const top of tops) {
-      // Git tries both.
+      // Git tries both names.
       for (const end of ['', '.git']) {
         const path = this.#look.resolve(top, `${written}${end}`)
         if (path === undefined || this.#look.kindOf(path) !== 'folder') continue
@@ -307,7 +307,7 @@ export class GitScan {
     }
     for (const [name, content] of attributes) {
       const path = below(top, name)
-      // Nor does git follow a link there.
+      // Git does not follow a link here, either.
       if (['nothing', 'link'].includes(this.#look.kindOf(path))) {
         this.#look.findings.note(ATTRIBUTES, path, `in the index: ${digest(bytesOf(content))}`)
       }
@@ -317,7 +317,7 @@ export class GitScan {
 
 const NAMING_NO_PROGRAM = new Set(['core.hookspath', 'core.attributesfile', 'init.templatedir'])
 
-/** Of a value that names a repository, or another remote. */
+/** Keys whose value names a repository or another remote. */
 const REMOTE_KEY = /^(remote\..*\.(push)?url|remote\.pushdefault|branch\..*\.(push)?remote)$/s
 
 const FILE_URL = 'file://'
@@ -333,7 +333,7 @@ const GITDIR = 'gitdir: '
 
 const UNREAD_OUTSIDE = 'it leads outside, and what the git config there names is not known'
 
-/** As git takes it: to the first zero, without the ends of lines behind it. */
+/** The text up to the first zero, without trailing line ends, as git reads it. */
 function lineOf(bytes: Buffer): string {
   const zero = bytes.indexOf(0)
   let end = zero < 0 ? bytes.length : zero

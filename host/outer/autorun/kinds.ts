@@ -1,4 +1,4 @@
-/** What runs a file, the most dangerous first: the fewer things a person has to do for it, the earlier. */
+/** What runs a file, the most dangerous first: a kind that needs less action by the user comes earlier. */
 export const KINDS = {
   git: 'git runs commands from it, also for `git status`',
   hook: 'git runs it at a commit, merge, checkout or push',
@@ -15,5 +15,5 @@ export const KINDS = {
 
 export type Kind = keyof typeof KINDS
 
-/** By weight: what is named first, and cut last. */
+/** By severity: the first is listed first and dropped last. */
 export const kindsByWeight = Object.keys(KINDS) as readonly Kind[]

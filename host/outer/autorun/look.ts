@@ -4,13 +4,13 @@ import type { Place } from './places.ts'
 import { type Resolved, resolveLink } from './resolve-link.ts'
 import { type Content, digest, Tree } from './tree.ts'
 
-/** Larger files are told apart by size and times, and named as not read. */
+/** Larger files are compared by size and times, and reported as unread. */
 const MAX_BYTES = 1024 * 1024
 
-/** What tools cannot write in a container, and so only by another name of it. */
+/** Paths that are read-only in the container: tools can change them only through a hard link. */
 const PINNED = /^\.git(\/config(\.worktree)?|\/(hooks|modules|worktrees)\/.*)?$/s
 
-/** What a look at a workspace is made of. Paths are below the workspace, bytes as latin1. */
+/** The shared state of one scan. Paths are relative to the workspace, bytes as latin1. */
 export class Look {
   readonly findings = new Findings()
   readonly tree: Tree
@@ -25,7 +25,7 @@ export class Look {
     return this.#budget
   }
 
-  /** Notes what is at `path`, or at the end of the links there, as a place. Its bytes, if it is a file that was read. */
+  /** Records the file at `path`, links followed, as a finding. Returns its bytes, if it was read. */
   lookAt(path: string, place: Place, maxBytes = MAX_BYTES): Buffer | undefined {
     const { content, state, at } = this.#follow(path, maxBytes)
     if (at !== undefined && 'names' in content && content.names > 1 && PINNED.test(at)) {
@@ -54,7 +54,7 @@ export class Look {
     return undefined
   }
 
-  /** What is at `path`, links followed, without noting anything but that it cannot be read. */
+  /** Reads the file at `path`, links followed. Records only that it cannot be read. */
   read(path: string, maxBytes: number): Buffer | undefined {
     const { content, at } = this.#follow(path, maxBytes)
     if (content.kind === 'unread') this.findings.noteUnread(path, content.reason)
@@ -69,8 +69,8 @@ export class Look {
   }
 
   /**
-   * Where a path that is written in the folder `base` leads: below the workspace, without links. Undefined when that
-   * is outside, where tools cannot write.
+   * Resolves a path relative to the folder `base`: the result is relative to the workspace, without links. Undefined
+   * when it is outside, where tools cannot write.
    */
   resolve(base: string, written: string): string | undefined {
     const end = this.resolveLinks(pathFrom(base, written))
@@ -94,12 +94,12 @@ export class Look {
     }
   }
 
-  /** `state` is that of the links on the way; `at` where they end. */
+  /** `state`: the links on the path; `at`: their target. */
   #follow(path: string, maxBytes: number): { content: Content; state: string; at?: string } {
     const content = this.tree.read(path, maxBytes)
     if (content.kind !== 'link' && content.kind !== 'nothing')
       return { content, state: '', at: path }
-    // It is a link, or there may be one above it.
+    // The path is a link, or one of its parents may be.
     const end = this.resolveLinks(path)
     const target = content.kind === 'link' ? content.target : ''
     this.#noteIfOfReader(end, path, target)
@@ -110,7 +110,7 @@ export class Look {
     if (end.path === path) return { content, state: '' }
     const behind = this.tree.read(end.path, maxBytes)
     return {
-      // A link is something also where it leads to nothing yet.
+      // A dangling link counts: its target may be created later.
       content: behind.kind === 'nothing' ? content : behind,
       state: `link ${target} ${end.path}`,
       at: end.path,

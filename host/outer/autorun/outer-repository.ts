@@ -5,16 +5,16 @@ import { bytesOf } from './tree.ts'
 /** Git reads no larger `.git` file. */
 const MAX_BYTES = 1024 * 1024
 
-/** A repository that has the files of a workspace and does not lie in it. Paths are bytes, one character each (latin1). */
+/** A repository outside a workspace that contains its files. Paths are bytes, one character each (latin1). */
 export interface OuterRepository {
-  /** The folder with its files: the workspace, or one above it. */
+  /** Its work tree: the workspace or a parent. */
   top: string
   configs: string[]
 }
 
 /**
- * Where git finds it for a linked worktree, a submodule, or a folder of a larger repository. `folder` is the workspace, as
- * text and without links. Ask before tools are at work there: a `.git` of theirs may lead anywhere.
+ * Finds it as git does for a linked worktree, a submodule, or a folder of a larger repository. `folder` is the
+ * workspace, as text and without links. Call it before tools run there: they may write a `.git` that points anywhere.
  */
 export function outerRepository(folder: string): OuterRepository | undefined {
   const workspace = Buffer.from(folder).toString('latin1')
@@ -32,7 +32,7 @@ function repositoryOf(folder: string): string | undefined {
   const path = `${folder === '/' ? '' : folder}/.git`
   const pointer = lineIn(path)
   if (pointer?.startsWith(GITDIR)) return resolve(folder, pointer.slice(GITDIR.length))
-  // An empty folder of that name is none.
+  // Git ignores an empty `.git` folder.
   return existsSync(bytesOf(`${path}/HEAD`)) ? path : undefined
 }
 

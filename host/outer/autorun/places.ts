@@ -3,8 +3,7 @@ import { fold } from './fold.ts'
 import type { Kind } from './kinds.ts'
 
 /**
- * How it is known that the program does so: tests run it (`trial`), its manual was read and says so (`manual`), or neither
- * yet.
+ * The evidence for a row: tests run the program (`trial`), its manual says so (`manual`), or neither yet.
  */
 export type ShownBy = 'trial' | 'manual' | 'neither'
 
@@ -16,20 +15,20 @@ export interface Place {
   shownBy: ShownBy
   /** Where this is documented. */
   source: string
-  /** What of the bytes can run something; undefined when nothing does. Absent: all of it. */
+  /** The part of the content that can run commands; undefined when there is none. Absent: all of it. */
   commandsIn?: ((bytes: string) => string | undefined) | undefined
 }
 
 type Row = [
   kind: Kind,
   program: string,
-  /** Goes on from "… runs it when ", or what else a kind does. */
+  /** Continues the sentence "… runs it when "; the verb depends on the kind. */
   when: string,
   shownBy: ShownBy,
   source: string,
   /**
-   * Names, separated by spaces: of a file in any folder, of a folder of which every file counts (with a slash at the
-   * end), the end of a path, all names with an ending (`*.x`). Braces stand for alternatives.
+   * Patterns, separated by spaces: a file name in any folder; a folder of which every file counts (with a trailing
+   * slash); the end of a path; a wildcard (`*.x`). Braces are alternatives.
    */
   names: string,
   commandsIn?: (bytes: string) => string | undefined,
@@ -49,7 +48,7 @@ const JS = '{js,mjs,cjs,ts,mts,cts}'
 const GIT_DOCS = 'https://git-scm.com/docs'
 const GITHUB = 'https://github.com'
 
-/** One line a program. Where several rows fit a name, the first holds. */
+/** The first matching row wins. */
 // biome-ignore format: a table is read by its rows
 const ROWS: readonly Row[] = [
   ['git', 'git', 'a file is compared, staged or checked out that it names', 'trial', `${GIT_DOCS}/gitattributes`, '.gitattributes', commandsIn.attributes],
@@ -293,7 +292,7 @@ const repository = (why: string, source: string, only?: Place['commandsIn']): Pl
   commandsIn: only,
 })
 
-/** A config of git, whatever it is called. */
+/** A git config with any file name. */
 export const CONFIG = repository(
   'git runs commands from it, also for `git status`',
   'git-config',
@@ -304,9 +303,9 @@ export const ATTRIBUTES = repository(
   'gitattributes',
   commandsIn.attributes,
 )
-/** A program that a config names, and that lies in the workspace. */
+/** A program in the workspace that a git config names. */
 export const PROGRAM = repository('git runs it, as a config of git names it', 'git-config')
-/** An old way to name remotes, which git still follows. */
+/** The legacy files for remotes, which git still reads. */
 export const REMOTE = repository(
   'git pushes to the address in it, and runs the hooks of a repository there',
   'gitrepository-layout',
@@ -328,13 +327,13 @@ export const WAY_OUT: Place = {
   source: 'https://man7.org/linux/man-pages/man7/symlink.7.html',
 }
 
-/** The name of a program, with dots and slashes any. */
+/** A program's name, which may contain dots and slashes: any path. */
 const MERGE_STRATEGY = repository(
   'git runs the program that it names when a rebase or cherry-pick is continued',
   'git-merge',
 )
 
-/** In a repository of git, beside its hooks. */
+/** Files in a repository's git folder, besides its hooks. */
 export const REPOSITORY_FILES: Readonly<Record<string, Place>> = {
   commondir: REPOSITORY_ELSEWHERE,
   'info/attributes': ATTRIBUTES,
@@ -352,7 +351,7 @@ export const REPOSITORY_FILES: Readonly<Record<string, Place>> = {
   },
 }
 
-/** By name, by the end of a path (one slash or two), by ending. */
+/** Keyed by file name, or by the end of a path with one or two slashes. */
 const files = new Map<string, Place>()
 const folders = new Map<string, Place>()
 const endings: [start: string, end: string, place: Place][] = []
@@ -377,14 +376,14 @@ function addTo(places: Map<string, Place>, name: string, place: Place): void {
   if (!places.has(fold(name))) places.set(fold(name), place)
 }
 
-/** What braces stand for: of `a{b,c}` it is `ab` and `ac`. */
+/** Expands braces: `a{b,c}` to `ab` and `ac`. */
 function alternatives(text: string): string[] {
   const [, before, among, after] = /^([^{]*)\{([^}]*)\}(.*)$/.exec(text) ?? []
   if (among === undefined) return [text]
   return among.split(',').flatMap((one) => alternatives(`${before}${one}${after}`))
 }
 
-/** The place that the file of that name in the folder `path` is. */
+/** The place for the file `fileName` in the folder `path`. */
 export function placeOfFile(fileName: string, path: string): Place | undefined {
   const name = fold(fileName)
   const place = files.get(name) ?? atEnd(files, name, fold(path))
@@ -393,32 +392,32 @@ export function placeOfFile(fileName: string, path: string): Place | undefined {
   return undefined
 }
 
-/** The place that the folder `name` in the folder `path` is, of which every file counts. */
+/** The place for the folder `name` in the folder `path`, of which every file counts. */
 export function placeOfFolder(name: string, path: string): Place | undefined {
   return folders.get(fold(name)) ?? atEnd(folders, fold(name), fold(path))
 }
 
-/** Whether the folder `name` in the folder `path`, of which every file counts, has copies of the project in it. */
+/** Whether the folder `name` in the folder `path`, of which every file counts, contains copies of the project. */
 export function hasCopies(name: string, path: string): boolean {
   return fold(`${path.slice(path.lastIndexOf('/') + 1)}/${name}`) === COPIES
 }
 
-/** Where Claude Code makes a worktree for each task: https://code.claude.com/docs/en/worktrees */
+/** Claude Code makes a worktree for each task here: https://code.claude.com/docs/en/worktrees */
 const COPIES = '.claude/worktrees'
 
-/** Whether the folder `name` in the folder `path` is on the way to a file that is a place by the end of its path. */
+/** Whether the folder `name` in the folder `path` may contain a file that matches by the end of its path. */
 export function leadsToPlace(name: string, path: string): boolean {
   return ways.has(fold(`${path.slice(path.lastIndexOf('/') + 1)}/${name}`))
 }
 
 const ways = new Set([...files.keys()].filter((name) => name.split('/').length > 2).map(parentOf))
 
-/** Every row once, for tests and documents. */
+/** Every row once, for tests and docs. */
 export const allPlaces: readonly Place[] = [
   ...new Set([...files.values(), ...folders.values(), ...endings.map(([, , place]) => place)]),
 ]
 
-/** Of the names that are ends of paths, the last parts: most names are none. */
+/** The last components of the path patterns: a fast check, since most names match none. */
 const lastParts = new Set(
   [...files.keys(), ...folders.keys()]
     .filter((name) => name.includes('/'))

@@ -5,15 +5,15 @@ import { type Kind, kindsByWeight } from './kinds.ts'
 /** The event `planted` without its type. */
 export type AutorunReport = AutorunChanges & { paths: { kind: Kind }[]; kinds: { kind: Kind }[] }
 
-/** More are counted only: whoever reads it has to look anyway. */
+/** Further files are only counted: the user has to check them anyway. */
 const MAX_LISTED = 50
 
-/** Bytes of a path that are shown, of its beginning and of its end. */
+/** Bytes shown of the begin and of the end of a path. */
 const MAX_SHOWN = 1000
 
 /**
- * What is new or different since `before`. What was not read is said each time, unless only news are wanted. Undefined
- * when there is nothing to say.
+ * Reports files that are new or changed since `before`. Unread files are reported each time, or with `onlyNews` only
+ * when new. Undefined when the report would be empty.
  */
 export function reportOf(
   before: States,
@@ -30,7 +30,7 @@ export function reportOf(
   return byWeight([...changed, ...unread])
 }
 
-/** A look that has come to nothing is a report as well. */
+/** The report of a failed scan. */
 export const unreadReport = (why: string): AutorunReport => ({
   paths: [{ path: '.', why, kind: 'unread' }],
   kinds: [{ kind: 'unread', count: 1 }],
@@ -42,7 +42,7 @@ function byWeight(all: readonly Found[]): AutorunReport | undefined {
   const groups = kindsByWeight
     .map((kind) => eachReasonFirst(all.filter((found) => found.kind === kind).sort(upperFirst)))
     .filter((group) => group.length > 0)
-  // Each kind has one, however many there are of the others; the rest goes by weight.
+  // Each kind gets at least one entry; the rest goes by severity.
   let room = MAX_LISTED - groups.length
   const listed = groups.flatMap((group) => {
     const taken = group.slice(0, 1 + room)
@@ -56,7 +56,7 @@ function byWeight(all: readonly Found[]): AutorunReport | undefined {
   }
 }
 
-/** Many files of one reason must not push away the one of another. */
+/** The first file of each reason comes first, so that many files of one reason do not displace another. */
 function eachReasonFirst(sorted: readonly Found[]): Found[] {
   const firsts = new Map(sorted.toReversed().map((found) => [reasonOf(found), found]))
   const first = new Set(firsts.values())
@@ -66,18 +66,18 @@ function eachReasonFirst(sorted: readonly Found[]): Found[] {
   ]
 }
 
-/** What follows the first words of why something is unread may be of its own making, such as where it leads. */
+/** The first words of an unread file's reason are ours; a tool may have chosen the rest, such as a link's target. */
 function reasonOf({ kind, why }: Found): string {
   return kind === 'unread' ? why.split(' ', 3).join(' ') : why
 }
 
-/** What is said of the workspace as a whole goes before all. */
+/** Findings of the workspace as a whole come first, then shorter paths. */
 function upperFirst(one: Found, other: Found): number {
   const depth = (path: string) => (path === '.' ? 0 : path.split('/').length)
   return depth(one.path) - depth(other.path) || (one.path < other.path ? -1 : 1)
 }
 
-/** Bytes as text; those that are none as `\xff`. */
+/** Bytes as UTF-8; if invalid, non-ASCII bytes are shown as `\xff`. */
 export function shownName(bytes: string): string {
   const tooLong = bytes.length > MAX_SHOWN * 2
   const cut = tooLong ? `${bytes.slice(0, MAX_SHOWN)}...${bytes.slice(-MAX_SHOWN)}` : bytes

@@ -11,28 +11,28 @@ import type { Budget } from './budget.ts'
 import { fold } from './fold.ts'
 import { bytesOf, MAX_DEPTH } from './tree.ts'
 
-/** Where a path leads once its links are followed; `path` is below the workspace, without links. */
+/** The target of a path after its links; `path` is relative to the workspace, without links. */
 export type Resolved =
-  /** `dependsOnReader`: it goes through the folders of whichever process opens it, and so perhaps into the workspace. */
+  /** `dependsOnReader`: the path goes through folders of the opening process, so it may lead into the workspace. */
   | { status: 'outside'; dependsOnReader: boolean }
   | { status: 'nowhere' }
-  /** Too deep to be followed. */
+  /** Deeper than `MAX_DEPTH`. */
   | { status: 'unknown' }
   | { status: 'inside'; path: string }
 
-/** As many as Linux follows. */
+/** Linux's limit. */
 const MAX_LINKS = 40
 
 const NO_FOLDER = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENAMETOOLONG'])
 
-/** What lies below is the reader's: its own open files and folders; on macOS any file, by its number. */
+/** Paths below these depend on the opening process: its open files and folders; on macOS any file, by inode number. */
 const OF_READER = /^\/(proc|dev\/(fd\/[^/]+|std(in|out|err))|\.vol)$/
 
 /**
- * Follows the links of a path as the system would, but looks at nothing outside `root`: a look may mount a file
- * system or wait for one. A way out of the root may lead in again, since the folders above it are known by name.
- * Past the end of what is there, the rest of the path is gone by its words: a folder may be made there later. `path` is
- * below the root, or absolute. Paths are bytes, one character each (latin1); `root` is text, without links.
+ * Follows the links of a path as the system would, but reads nothing outside `root`: an access may mount a file system
+ * or block on one. A path may leave the root and enter it again, since the names of the root's parents are known.
+ * Behind a missing component the path is resolved lexically: a folder may be created there later. `path` is relative to
+ * the root, or absolute. Paths are bytes, one character each (latin1); `root` is text, without links.
  */
 export function resolveLink(root: string, path: string, budget: Budget): Resolved {
   const walk = new Walk(root, budget)
@@ -45,13 +45,13 @@ export function resolveLink(root: string, path: string, budget: Budget): Resolve
 
 class Walk {
   readonly #budget: Budget
-  /** The names of the folders that lead to the root. */
+  /** The components of the root's path. */
   readonly #root: readonly string[]
   #names: string[] = []
-  /** One more than names, as far as the folders are there. */
+  /** The root and the folders of `#names`, as far as they exist. */
   readonly #held: HeldFolder[]
   #links = 0
-  /** Where it is while it is not below the root, by words. */
+  /** The lexical path while outside the root. */
   #outside: string[] | undefined
 
   constructor(root: string, budget: Budget) {
@@ -76,7 +76,7 @@ class Walk {
         continue
       }
       if (this.#held.length > MAX_DEPTH) return { status: 'unknown' }
-      // Most are folders.
+      // Tried first: most components are folders.
       const target = this.#into(name) ? undefined : this.#linkAt(name)
       if (target === undefined) {
         this.#names.push(name)
@@ -116,14 +116,14 @@ class Walk {
     return this.#held[this.#names.length]
   }
 
-  /** Whether it is a folder, which is held then. */
+  /** Opens a folder and steps into it. False when it is no folder. */
   #into(name: string): boolean {
     if (!this.#folder) return false
     try {
       this.#held.push(holdIn(this.#folder, bytesOf(name)))
       return true
     } catch (error) {
-      // Anything else, such as too many open files, must not pass for a name that is not there.
+      // Any other error, such as too many open files, must not count as a missing folder.
       if (!NO_FOLDER.has(systemCodeOf(error) ?? '')) throw error
       return false
     }
@@ -134,7 +134,7 @@ class Walk {
     try {
       return readlinkSync(pathIn(this.#folder, bytesOf(name)), 'latin1')
     } catch {
-      // A file, or nothing; what comes behind it is not there.
+      // A file, or missing: the following components do not exist.
       return undefined
     }
   }

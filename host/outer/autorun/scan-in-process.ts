@@ -7,15 +7,15 @@ import { LIMITS } from './budget.ts'
 import { MAX_ANSWER_LENGTH, type ScanOrder, type ScanReport } from './scan-protocol.ts'
 
 export type ScanResult =
-  /** `states` is for the next look. */
+  /** `states` is the input of the next scan. */
   | { status: 'looked'; report: ScanReport; states: string }
-  /** `reason` is for a person. */
+  /** `reason` is shown to the user. */
   | { status: 'failed'; reason: string }
 
-/** By which who asked for a look ends it. No AbortSignal: the first one of a process takes milliseconds. */
+/** Lets the caller stop a scan. No AbortSignal: the first one in a process takes milliseconds. */
 export class Stop {
   isStopped = false
-  /** Called once, when it is stopped. */
+  /** Called once, by `stop`. */
   onStop = () => {}
 
   stop(): void {
@@ -24,20 +24,20 @@ export class Stop {
   }
 }
 
-/** Longer than a look's own deadline, for a process may start slowly; it is ended then. */
+/** Kill timeout. Longer than the scan's own deadline, since the process may start slowly. */
 const LIMIT_MS = LIMITS.ms + 3000
 
 /**
- * Starts the process for the next look ahead of it. The event loop waits for some milliseconds, as for each process that
- * is started: at a moment when nobody else does.
+ * Starts the process of the next scan in advance. Spawning blocks the event loop for some milliseconds: call it when no
+ * other work waits for that.
  */
 export function prepareScan(): void {
   if (!idle && existsSync(scanFile)) idle = new Scanner()
 }
 
 /**
- * Looks at a workspace in a process of its own, because a look has to be ended whatever it is at: a thread that waits
- * for a file system cannot be, and keeps its process from ending. Never rejects. `before`: the states of an earlier look.
+ * Scans a workspace in a separate process, because a scan must be stoppable at any point: a thread that waits for a
+ * file system cannot be stopped, and keeps its process alive. Never rejects. `before`: the states of an earlier scan.
  */
 export async function scanInProcess(
   order: ScanOrder,
@@ -48,7 +48,7 @@ export async function scanInProcess(
   const scanner = idle ?? new Scanner()
   idle = undefined
   const result = await scanner.scan(order, before, stop)
-  // One is kept for the next look, without keeping us.
+  // One idle process stays for the next scan, unreferenced, so that this process can exit.
   if (result.status === 'looked' && !idle) idle = scanner
   else scanner.end()
   return result
@@ -64,15 +64,15 @@ class Scanner {
 
   constructor() {
     this.#child = spawn(process.execPath, [...HEAP, scanFile], {
-      // Not in the workspace, nor with what the environment has node load.
+      // Outside the workspace, and without NODE_OPTIONS and the like.
       cwd: '/',
       env: passedOn(process.env),
       stdio: ['pipe', 'pipe', 'ignore'],
-      // Out of reach of Ctrl-C, which is for us.
+      // In its own process group: Ctrl-C is for the host.
       detached: true,
       windowsHide: true,
     })
-    // How it ended says more.
+    // The exit status is more informative.
     this.#child.stdin?.on('error', () => {})
     this.#child.stdout?.on('error', () => {})
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#receive(text))
@@ -111,11 +111,11 @@ class Scanner {
     this.#child.kill('SIGKILL')
   }
 
-  /** The first async iterator of a process takes milliseconds, and this none. */
+  /** A listener, since the first async iterator in a process takes milliseconds. */
   #receive(text: string): void {
     this.#received += text
     if (this.#received.length > MAX_ANSWER_LENGTH) this.end()
-    // Each of its two lines ends with the only newline in it.
+    // A response is two lines, and ends with a newline.
     if (!text.endsWith('\n')) return
     const [report = '', states] = this.#received.split('\n')
     if (!states) return
@@ -137,7 +137,7 @@ class Scanner {
     }
   }
 
-  /** Whether it keeps this process running. */
+  /** Sets whether the child keeps this process alive. */
   #hold(holds: boolean): void {
     for (const each of [this.#child, this.#child.stdin, this.#child.stdout]) {
       if (each !== this.#child && !(each instanceof Socket)) continue
@@ -147,7 +147,7 @@ class Scanner {
   }
 }
 
-/** Far more than a look needs; what needs more is ended. */
+/** Far more than a scan needs; the process exits beyond it. */
 const HEAP = ['--max-old-space-size=512']
 
 const failed = (reason: string): ScanResult => ({ status: 'failed', reason })
@@ -156,7 +156,7 @@ function passedOn(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(PASSED_ON.flatMap((name) => (env[name] ? [[name, env[name]]] : [])))
 }
 
-/** Where the user's own git configs are. */
+/** Variables that locate the user's git configs. */
 const PASSED_ON = [
   'HOME',
   'XDG_CONFIG_HOME',

@@ -6,20 +6,20 @@ import { scan } from './scan.ts'
 import { MAX_LINE_BYTES, type ScanOrder, type ScanReport } from './scan-protocol.ts'
 import { readUserConfig } from './user-config.ts'
 
-// A process of its own, which looks at workspaces and can be ended at any time: what lies there is not to be trusted,
-// and a look takes as long as it takes. Two lines for each look, an order and the states to compare with; two lines
-// for its answer, the report and the new states. It ends with its input.
+// The scan process. The host can kill it at any time: workspaces are untrusted, and a scan may hang in a file
+// system. Each scan takes two lines of input, the order and the states to compare with, and writes two lines, the
+// report and the new states. The process exits at the end of its input.
 
-/** More make no difference to who reads it. */
+/** More names would not help the user. */
 const MAX_HARD_LINKS = 20
 
-/** What a look that was cut short has not come to is taken to be as it was. */
+/** Files that an incomplete scan did not reach keep their earlier state. */
 const statesAfter = (known: States | null, { isCutShort, states }: Findings): States =>
   isCutShort ? { ...known, ...states } : states
 
 const OUTER = 'repository outside'
 
-/** As it was at the first look, before any tool: outside, nothing is looked at where tools lead. */
+/** The result of the first scan, before any tool ran: tools must not choose which outside paths are read. */
 function outerOf(root: string, known: States | null): OuterRepository | undefined {
   if (!known) return outerRepository(root)
   return JSON.parse(known[OUTER] ?? 'null') ?? undefined

@@ -20,9 +20,9 @@ export interface ScanOptions {
 }
 
 /**
- * Looks at everything in a workspace from which the user's own tools would run something without being told to by
- * name. What is in a workspace is not to be trusted: everything is opened before it is judged, no link is followed
- * out of it, and there are bounds to what a look may cost. What was not read to its end is found as well. Never throws.
+ * Finds the files in a workspace from which the user's own tools run commands without being told to by name. The
+ * contents of a workspace are untrusted: each entry is opened before it is checked, no link is followed out of the
+ * workspace, and a scan has a budget. Incompletely read files are reported as well. Never throws.
  */
 export function scan(root: string, options: ScanOptions = {}): Findings {
   const { user = NOBODY, limits = LIMITS } = options
@@ -32,8 +32,8 @@ export function scan(root: string, options: ScanOptions = {}): Findings {
 const NOBODY: UserConfig = { pairs: [], files: [], homes: {} }
 
 /**
- * Made by tools in great numbers; what is in them runs when it is called by name. Their own files are looked at, the
- * folders in them are not, unless a repository has files there.
+ * Folders of packages and builds, with many files that run only when called by name. Their direct files are scanned,
+ * their subfolders are not, unless a repository has files there.
  */
 const LEFT_OUT = new Set([
   'node_modules',
@@ -52,7 +52,7 @@ const LEFT_OUT = new Set([
   '.pnpm-store',
 ])
 
-/** Of a folder and those above it, the one that is left out. */
+/** The topmost left-out folder among a folder and its parents. */
 function leftOut(path: string): string | undefined {
   const names = path.split('/')
   const at = names.findIndex((name) => LEFT_OUT.has(fold(name)))
@@ -61,27 +61,27 @@ function leftOut(path: string): string | undefined {
 
 interface Folder {
   path: string
-  /** Set where every file in it is a place. */
+  /** Set when every file below counts as this place. */
   inherited?: Place | undefined
-  /** Of one that is left out, only its own files count. */
+  /** Only its direct files are scanned. */
   isLeftOut?: boolean
-  /** Nothing is left out below it: it is git's own, or git has files there. */
+  /** Belongs to git, or has tracked files: no subfolder is left out. */
   isGits?: boolean
-  /** Of a repository, what git has and not what it runs; or another folder that is to pass for that. */
+  /** Named as the object store of a repository, whose contents git does not run; it may be a fake. */
   isObjects?: boolean
 }
 
 class Scan {
   readonly #look: Look
   readonly #git: GitScan
-  /** Still to be looked into, the upper ones first. */
+  /** The queue of folders, breadth first. */
   readonly #folders: Folder[] = []
-  /** Those before all others, or an agent could make so many others that it comes to none of them. */
+  /** Scanned before all others: an agent could otherwise exhaust the budget with other folders. */
   readonly #first: Folder[] = []
   readonly #entered = new Set<string>()
-  /** Those that were looked into with all that is in them. */
+  /** Folders that were scanned with their subfolders. */
   readonly #searched = new Set<string>()
-  /** Those above what a link leads to. */
+  /** Parents of link targets. */
   readonly #above = new Set<string>()
 
   constructor(root: string, user: UserConfig, limits: Limits) {
@@ -114,7 +114,7 @@ class Scan {
     return findings
   }
 
-  /** What cannot be read here is noted; only the end of the whole look is passed on. */
+  /** Notes read errors as findings; rethrows only errors that end the scan. */
   #guard(path: string, act: () => void): void {
     try {
       act()
@@ -155,7 +155,7 @@ class Scan {
     if (names.has('.git')) this.#guard(below(path, '.git'), () => this.#git.lookAtDotGit(path))
     const isRepository = isOfRepository(names)
     if (isRepository) this.#git.lookAtRepository(path)
-    // Git itself puts samples there, which do nothing.
+    // `git init` writes sample hooks, which do not run.
     for (const [at, place] of files) if (!isSample(at, place)) this.#look.lookAt(at, place)
     for (const name of links) this.#guard(below(path, name), () => this.#lookAtLink(name, folder))
     for (const next of inside) {
@@ -186,7 +186,7 @@ class Scan {
     if (place) this.#look.lookAt(at, place)
     if (end.status !== 'inside') return
     if (ofFolder) this.#enter(end.path, ofFolder)
-    // It may lead into what is left out where it is, and make it a folder like any other.
+    // A link may make a left-out folder reachable under another name; scan it like any other.
     else if (isLeftOut || LEFT_OUT.has(fold(name)) || this.#searched.has(end.path)) return
     else if (this.#look.kindOf(end.path) === 'folder') {
       this.#folders.push({ path: end.path })
@@ -194,7 +194,7 @@ class Scan {
     }
   }
 
-  /** What is there counts for who works below, such as a repository; it may be in what is left out. */
+  /** Queues the parents of a link target: their files, such as a `.git`, affect tools below, even if left out. */
   #lookAbove(path: string): void {
     for (let above = parentOf(path); above && !this.#above.has(above); above = parentOf(above)) {
       this.#above.add(above)
@@ -202,7 +202,7 @@ class Scan {
     }
   }
 
-  /** Looks into what may be a link to a folder: the files in it are those that run, wherever they are. */
+  /** Scans a folder, or the target of a link to one: its files run wherever they are. */
   #enter(path: string, inherited: Place | undefined, isGits = true): void {
     const end = this.#look.resolveLinks(path)
     if (end.status !== 'inside') {
@@ -210,7 +210,7 @@ class Scan {
       return
     }
     if (end.path !== path && inherited) this.#look.lookAt(path, inherited)
-    // Some lead back to where they are.
+    // Links may form a cycle.
     const key = `${inherited?.kind} ${isGits} ${end.path}`
     if (this.#entered.has(key)) return
     this.#entered.add(key)
@@ -221,15 +221,15 @@ class Scan {
 }
 
 /**
- * A folder that git takes for a repository even without a `.git`. What it has may be elsewhere, where its
- * `commondir` says, and so the config.
+ * Whether git treats a folder as a repository even without a `.git`. Its objects and config may be elsewhere, at
+ * the path in its `commondir`.
  */
 function isOfRepository(names: ReadonlySet<string>): boolean {
   if (!names.has(fold('HEAD'))) return false
   return names.has('commondir') || (names.has('objects') && names.has('refs'))
 }
 
-/** The folders for objects by the first byte of their names. */
+/** Folders of loose objects: named by the first byte of the object id. */
 const OF_LOOSE_OBJECTS = /^[0-9a-f]{2}$/
 
 const REPOSITORY_NAMES = new Set(['.git', fold('HEAD'), 'commondir', 'objects', 'refs'])

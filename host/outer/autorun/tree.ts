@@ -11,10 +11,10 @@ import {
 } from '../../workspace/open-within.ts'
 import type { Budget } from './budget.ts'
 
-/** What lies deeper is not looked at. Each step is an open file. */
+/** Deeper folders are not scanned. Each level costs an open descriptor. */
 export const MAX_DEPTH = 64
 
-/** A folder lies too deep. */
+/** A folder is deeper than `MAX_DEPTH`. */
 export class TooDeepError extends Error {
   override readonly name = 'TooDeepError'
 }
@@ -24,23 +24,23 @@ export interface Entry {
   kind: 'folder' | 'link' | 'file' | 'other'
 }
 
-/** What is at a path. */
+/** The content of a path. */
 export type Content =
   | { kind: 'nothing' | 'folder' }
   | { kind: 'link'; target: string }
   | { kind: 'file'; bytes: Buffer; isExecutable: boolean; names: number }
-  /** A file that is too large, or one that cannot be read; `state` tells it from another. */
+  /** A file that is too large or cannot be read; `state` identifies its version. */
   | { kind: 'unread'; reason: string; state: string; names: number }
 
 /**
- * Reads in a workspace without following a link or being led out of it: everything is opened before it is judged. Paths
- * are below the root, without links; names and paths are bytes, one character each (latin1), because a name may be no
- * text. All of it is counted.
+ * Reads a workspace without following links or leaving it: an entry is opened before it is checked. Paths are relative
+ * to the root, without links; names and paths are bytes, one character each (latin1), because a name may be no valid
+ * UTF-8. The budget counts every access.
  */
 export class Tree {
   readonly budget: Budget
   readonly root: string
-  /** The folder that was looked into last, with those above it: the next one is often near. */
+  /** The last opened folder with its parents, kept open: the next one is often near. */
   readonly #held: { name: string; folder: HeldFolder }[] = []
 
   constructor(root: string, budget: Budget) {
@@ -74,7 +74,7 @@ export class Tree {
     }
   }
 
-  /** Reads a file of at most `maxBytes`; never throws for what is there. */
+  /** Reads a file of at most `maxBytes`. @throws CutShortError only */
   read(path: string, maxBytes: number): Content {
     let descriptor: number | undefined
     let state = ''
@@ -110,7 +110,7 @@ export class Tree {
     }
   }
 
-  /** Where a link leads; undefined for anything else. */
+  /** The target of a link; undefined for anything else. */
   target(path: string): string | undefined {
     this.budget.spend('steps')
     try {
@@ -157,7 +157,7 @@ export class Tree {
 
   #bytes(descriptor: number, size: number): Buffer {
     this.budget.spend('bytes', size)
-    // Not more than was looked at, however fast it grows.
+    // Reads at most the size of the stat, even if the file grows.
     const bytes = Buffer.allocUnsafe(size)
     let length = 0
     while (length < size) {
@@ -169,7 +169,7 @@ export class Tree {
   }
 }
 
-/** To the system, a name is bytes. */
+/** The bytes of a latin1 name, for system calls. */
 export const bytesOf = (name: string) => Buffer.from(name, 'latin1')
 
 export const digest = (bytes: string | Buffer) =>
@@ -178,7 +178,7 @@ export const digest = (bytes: string | Buffer) =>
     .digest('base64url')
     .slice(0, 24)
 
-/** What is gone, or no folder, holds nothing that could run. */
+/** Errors of a missing file or of a parent that is no folder: no file there can run. */
 const NOTHING = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'])
 
 const stateOf = ({ ino, size, mtimeMs, ctimeMs, mode }: Stats) =>

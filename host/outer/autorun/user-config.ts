@@ -9,16 +9,16 @@ import { bytesOf } from './tree.ts'
 
 const MAX_BYTES = 1024 * 1024
 
-/** As many as git follows, one including the next. */
+/** Git's limit of nested includes. */
 const MAX_DEPTH = 10
 
-/** Where git has its config for the whole machine, by how it was installed. */
+/** Possible paths of git's system config; they depend on the installation. */
 const SYSTEM = ['/etc/gitconfig', '/usr/local/etc/gitconfig', '/opt/homebrew/etc/gitconfig']
 
 /**
- * What the user's own git configs say, and those of a repository outside that has the files of the workspace (`outer`).
- * They may name a program in the workspace, or include a config that lies there; of those only what they include is
- * followed here, and the rest is read as the workspace is. Paths are bytes, one character each (latin1), but for
+ * Reads the user's git configs, and those of a repository outside that contains the workspace (`outer`). They may
+ * name a program in the workspace, or include a config in it. Of a config in the workspace, this function follows
+ * the includes only; the scan of the workspace reads the rest. Paths are bytes, one character each (latin1), except
  * `workspace`.
  */
 export function readUserConfig(
@@ -35,7 +35,7 @@ export function readUserConfig(
 
   const add = (file: string, depth: number): void => {
     const path = realPathOf(file)
-    // What it includes is looked for beside it, by the name by which it is opened.
+    // Relative includes are resolved against the folder of the opened path, before links.
     const key = `${path}\0${dirname(file)}`
     if (seen.has(key) || depth > MAX_DEPTH) return
     seen.add(key)
@@ -46,7 +46,7 @@ export function readUserConfig(
       if (!isInWorkspace) pairs.push(pair)
       const written = isInclude(pair) ? expandConfigPath(pair.value, homes) : undefined
       if (written === undefined) continue
-      // Not joined: `..` behind a link is not what it is by its words.
+      // Not normalised: `..` after a link is the parent of the link's target.
       add(isAbsolute(written) ? written : `${dirname(file)}/${written}`, depth + 1)
     }
   }
@@ -55,7 +55,7 @@ export function readUserConfig(
   return { pairs, files: [...files], homes, top: outer?.top }
 }
 
-/** Those of the machine and of the user, whether they are there or not. */
+/** Possible configs of the machine and of the user; they may not exist. */
 function configFiles(env: NodeJS.ProcessEnv, home: string): string[] {
   const ofMachine = env.GIT_CONFIG_SYSTEM ? [latin1(env.GIT_CONFIG_SYSTEM)] : SYSTEM
   const beside = env.XDG_CONFIG_HOME ? latin1(env.XDG_CONFIG_HOME) : `${home}/.config`
@@ -68,20 +68,20 @@ function configFiles(env: NodeJS.ProcessEnv, home: string): string[] {
 
 const latin1 = (text: string) => Buffer.from(text).toString('latin1')
 
-/** By its name, the user's home is not what the environment says it is. */
+/** `~name` is the home of the password database, not `HOME`. */
 function homeByName(): Record<string, string> {
   try {
     const { username, homedir } = userInfo()
     return { [`~${latin1(username)}`]: latin1(homedir) }
   } catch {
-    // A number without a name.
+    // A user id without a name.
     return {}
   }
 }
 
 function realPathOf(file: string): string {
   try {
-    // Not the other one, which takes `..` by its words.
+    // `native`: the JavaScript version resolves `..` lexically.
     return realpathSync.native(bytesOf(file), 'buffer').toString('latin1')
   } catch {
     return resolve(file)
@@ -94,7 +94,7 @@ function readIfFile(path: string): string | undefined {
     const stats = statSync(file)
     return stats.isFile() && stats.size <= MAX_BYTES ? readFileSync(file, 'latin1') : undefined
   } catch {
-    // Git reads nothing there, either.
+    // Git cannot read it, either.
     return undefined
   }
 }

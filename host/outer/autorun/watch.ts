@@ -5,24 +5,24 @@ import { prepareScan, type ScanResult, Stop, scanInProcess } from './scan-in-pro
 type WatchedRun = Parameters<WorkspaceWatch['runBegins']>[0]
 
 /**
- * Watches what may run by itself on the user's machine; `root` is the workspace, without links. Call it while something
- * else is waited for.
+ * Watches files that can run commands on the user's machine; `root` is the workspace's real path. Call it while other
+ * work is pending, so that starting the process costs no time.
  */
 export function watchAutorun(root: string): WorkspaceWatch {
-  // By then, what is waited for has been asked for.
+  // After the caller's own requests have been sent.
   setImmediate(prepareScan)
   return new Watch(root)
 }
 
 class Watch implements WorkspaceWatch {
   readonly #root: string
-  /** Of the last look; not read here. */
+  /** The states of the last scan, opaque here. */
   #states: string | undefined
-  /** Why there are none, although there was a look. */
+  /** Why the first scan gave no states. */
   #problem: string | undefined
-  /** One look after the other. */
+  /** Serialises the scans. */
   #looks: Promise<unknown> = Promise.resolve()
-  /** Whether a container may be there whose end nobody has looked at. */
+  /** Whether a container may have run since the last scan. */
   #isWorking = false
   #left: AutorunChanges | undefined
 
@@ -38,7 +38,7 @@ class Watch implements WorkspaceWatch {
       this.#left = undefined
     })
     return () => {
-      // What an agent leaves running may plant between two runs: so a later run is compared with the end of the one before.
+      // Processes left by an agent may write between two runs, so a run is compared with the end of the previous one.
       const looked = told.then(() => (this.#states ? undefined : this.#lookBefore(run, stop)))
       this.#looks = Promise.all([this.#looks, looked])
       return looked
@@ -57,7 +57,7 @@ class Watch implements WorkspaceWatch {
   async containerGone(): Promise<AutorunChanges | undefined> {
     if (this.#isWorking) {
       this.#isWorking = false
-      // A run that begins meanwhile waits for it.
+      // A run that begins meanwhile waits for this scan.
       this.#looks = this.#looks.then(() => this.#lookAtLeft())
     }
     await this.#looks
@@ -87,7 +87,7 @@ class Watch implements WorkspaceWatch {
   async #lookNow(options: { onlyNews: boolean }, stop = new Stop()): Promise<ScanResult> {
     const result = await scanInProcess({ root: this.#root, ...options }, this.#states, stop)
     if (result.status === 'looked') this.#states = result.states
-    // A person who does not want to wait does not want to at the end, either.
+    // A user who stopped this scan does not want to wait for the one at the end, either.
     else if (stop.isStopped) this.#isWorking = false
     return result
   }
@@ -104,7 +104,7 @@ class Watch implements WorkspaceWatch {
   }
 }
 
-/** Stopped when the run is interrupted from now on. */
+/** A `Stop` that an interrupt of the run triggers from now on. */
 function stopWith(run: WatchedRun): Stop {
   const stop = new Stop()
   run.whenStopped(() => stop.stop())
