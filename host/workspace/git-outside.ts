@@ -22,16 +22,16 @@ export function gitOutsideNotice(workspace: string): string | undefined {
 
 function repositoryOutside(workspace: string): { is: string; path: string } | undefined {
   const git = join(workspace, '.git')
-  const stats = lstatSync(git, { throwIfNoEntry: false })
-  if (!stats) {
+  const target = linkTargetOf(git)
+  if (target !== undefined) {
+    const path = realPathOf(git)
+    const leadsOut = leavesContainer(target, path, workspace)
+    return leadsOut && path !== git ? { is: 'has a link as its .git', path } : undefined
+  }
+  if (!lstatSync(git, { throwIfNoEntry: false })) {
     const [, ...above] = pathAndAbove(workspace)
     const path = above.find((folder) => existsSync(join(folder, '.git')))
     return path === undefined ? undefined : { is: 'is a folder of a larger repository', path }
-  }
-  if (stats.isSymbolicLink()) {
-    const path = realPathOf(git)
-    const leadsOut = leavesContainer(readlinkSync(git), path, workspace)
-    return leadsOut && path !== git ? { is: 'has a link as its .git', path } : undefined
   }
   const pointer = /^gitdir: (.+)$/m.exec(textIn(workspace, '.git'))?.[1]
   if (pointer === undefined) return borrowedFrom(workspace)
@@ -61,6 +61,15 @@ function kindOf(path: string): string {
   const names = path.split(sep)
   if (names.includes('worktrees')) return 'is a linked worktree'
   return names.includes('modules') ? 'is a submodule' : 'has its repository elsewhere'
+}
+
+/** Undefined for what is no link. Read at once: between two looks a tool may put another file there. */
+function linkTargetOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return undefined
+  }
 }
 
 function realPathOf(path: string): string {

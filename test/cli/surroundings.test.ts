@@ -177,8 +177,8 @@ const commands: Record<string, readonly string[]> = {
   setup: [setup, '--step', 'environment'],
 }
 
-/** Also where it fails: by a `finished` event, or by the sign-in that is not there. */
-const ANSWERED_ON_STDOUT = ['run --json', 'run --session', 'status']
+/** Also where it fails: by a `finished` event, by the sign-in that is not there, or by a list of problems. */
+const ANSWERED_ON_STDOUT = ['run --json', 'run --session', 'status', 'doctor']
 
 type Case = [command: string, faults: readonly (readonly [axis: string, fault: string])[]]
 

@@ -1,8 +1,17 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { gitOutsideNotice } from '../../host/workspace/git-outside.ts'
 
 let root: string
@@ -56,6 +65,25 @@ test.each([
   expect(gitOutsideNotice(at(workspace))).toContain(
     `the workspace ${is}, and the repository (${at(repository)}) is not handed in`,
   )
+})
+
+test('a .git that is a link at one moment and a folder at the next ends nothing', async () => {
+  const swap = `
+    const { renameSync } = require('node:fs')
+    for (;;) {
+      renameSync('.git', 'folder'); renameSync('link', '.git')
+      renameSync('.git', 'link'); renameSync('folder', '.git')
+    }`
+  symlinkSync('elsewhere', at('whole/link'))
+  const swapping = spawn(process.execPath, ['-e', swap], { cwd: at('whole') })
+  await vi.waitFor(() => expect(existsSync(at('whole/folder'))).toBe(true), { interval: 0 })
+
+  const end = performance.now() + 1000
+  while (performance.now() < end) gitOutsideNotice(at('whole'))
+
+  expect(swapping.exitCode).toBeNull()
+  swapping.kill('SIGKILL')
+  await once(swapping, 'exit')
 })
 
 test.each(['main', 'top', 'plain', 'own', 'whole'])(
