@@ -14,7 +14,7 @@ import { type LoopContext, type Outcome, runLoop } from './run-loop.ts'
 import { parseHostLine, parseRunRequest } from './run-request.ts'
 import { WorkerClient } from './worker-client.ts'
 
-/** A long history with images fits; more is refused rather than held in memory. */
+/** Room for a long history with images; a longer line is refused rather than held in memory. */
 const MAX_LINE_BYTES = 256 * 1024 * 1024
 
 /** How long the host may take to answer `secrets.needed`. */
@@ -24,9 +24,9 @@ const SECRETS_MS = 30_000
 const FIRST_LINE_MS = 30_000
 
 /**
- * The brain: talks to the model, never runs a command. Serves one conversation from its first line on
- * stdin until it is told to close, is idle for too long, or stdin ends because the host is gone.
- * `mounts` is what it proves before, when it is asked to. Resolves with the exit code.
+ * The agent process: talks to the model, never runs a command. Serves one conversation from its first
+ * line on stdin until the host sends `close`, the idle time is over, or stdin ends because the host is
+ * gone. `mounts` are the mounts to prove first, if the host asks. Resolves with the exit code.
  */
 export async function serveAgent(
   stdin: AsyncIterable<Buffer>,
@@ -58,11 +58,11 @@ export async function serveAgent(
     const code = error instanceof CodexboxError ? error.code : 'request-invalid'
     try {
       agent?.endTools()
-    } catch (left) {
-      return withoutEnd(left)
+    } catch (stillRunning) {
+      return withoutEnd(stillRunning)
     }
     emit(finishedEarly(code, messageOf(error)))
-    // A run that is still on its way out must not have a second end.
+    // A run that is still ending must not write a second `finished`.
     isOver = true
     return 2
   } finally {
@@ -70,13 +70,13 @@ export async function serveAgent(
   }
 }
 
-/** For whoever reads the log of a host that is not ours. */
+/** For the operator of a host that is not ours. */
 const TOKEN_IN_REACH =
   'The tools run as the same user as the agent, so whatever they run can read the access token from its memory. ' +
   'To keep it from them, start the container as root and name a `worker` in the request, or give a token that ' +
   'is good for this run only.'
 
-/** What a run begins with. */
+/** The fields that start a run. */
 type RunStart = Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'>
 
 class Agent {
@@ -86,7 +86,8 @@ class Agent {
   readonly #left: Promise<number>
   #leaveWith!: (exitCode: number) => void
   #idleTimer: NodeJS.Timeout | undefined
-  readonly #kept = new Acknowledgements()
+  readonly #acknowledgements = new Acknowledgements()
+  /** Messages that came between two runs. */
   readonly #early: string[] = []
   #isClosing = false
   #current: CurrentRun | undefined
@@ -123,7 +124,7 @@ class Agent {
     else this.#leaveWith(0)
   }
 
-  /** Ends the tools at once. @throws Error when something of them cannot be ended */
+  /** Ends the tools at once. @throws Error when one of their processes cannot be ended */
   endTools(): void {
     this.#conversation.worker.endAll()
   }
@@ -136,7 +137,7 @@ class Agent {
 
   async #read(lines: AsyncIterable<string>): Promise<number> {
     for await (const line of lines) this.#take(parseHostLine(line))
-    // Nobody is left to read what we write.
+    // The reader of our output is gone.
     return 0
   }
 
@@ -147,7 +148,7 @@ class Agent {
         this.#start(line)
         break
       case 'message':
-        // One that comes just behind the end of a run is for the next.
+        // A message that arrives just after the end of a run belongs to the next run.
         ;(this.#current?.messages ?? this.#early).push(line.text)
         break
       case 'interrupt':
@@ -157,7 +158,7 @@ class Agent {
         this.#current?.takeSecrets(line.secrets)
         break
       case 'kept':
-        this.#kept.upTo(line.seq)
+        this.#acknowledgements.upTo(line.seq)
         break
       case 'close':
         this.#isClosing = true
@@ -171,14 +172,14 @@ class Agent {
     this.#conversation.worker.cancel()
   }
 
-  #start(beginning: RunStart): void {
+  #start(start: RunStart): void {
     clearTimeout(this.#idleTimer)
-    const current = new CurrentRun(beginning.runId)
+    const current = new CurrentRun(start.runId)
     current.messages.push(...this.#early.splice(0))
     this.#current = current
-    // The first request is on its way by then; a worker that has to be started starts beside it.
+    // After the first request is sent, so that the worker starts while the model answers.
     setImmediate(() => this.#conversation.worker.prepare())
-    void this.#run(current, beginning).then(() => {
+    void this.#run(current, start).then(() => {
       this.#current = undefined
       if (this.#isClosing) this.#leaveWith(0)
       const { idleMs } = this.#conversation.request.limits
@@ -186,15 +187,15 @@ class Agent {
     })
   }
 
-  async #run(current: CurrentRun, beginning: RunStart): Promise<void> {
-    const { prompt, images, secrets } = beginning
+  async #run(current: CurrentRun, start: RunStart): Promise<void> {
+    const { prompt, images, secrets } = start
     const { request, worker } = this.#conversation
     const emit = this.#emitFor(current.runId)
-    const started = performance.now()
+    const startedAt = performance.now()
     emit({ type: 'started', model: request.model, toolsIsolated: worker.isIsolated })
-    // Our own host says it in its own way, and gives away less where it can.
+    // Our own host shows its own warning, and gives out a capability where it can.
     const isRealToken = request.endpoint.socketPath === undefined
-    if (beginning === this.#firstRun && isRealToken && !worker.isIsolated) {
+    if (start === this.#firstRun && isRealToken && !worker.isIsolated) {
       emit({ type: 'notice', message: TOKEN_IN_REACH })
     }
     const end = await this.#withinTime(() =>
@@ -205,8 +206,10 @@ class Agent {
         emit,
         signal: current.abort.signal,
         messages: current.messages,
-        kept: (seq) =>
-          request.confirmsCalls ? this.#kept.reaches(seq, current.abort.signal) : Promise.resolve(),
+        acknowledged: (seq) =>
+          request.confirmsCalls
+            ? this.#acknowledgements.reaches(seq, current.abort.signal)
+            : Promise.resolve(),
         renewSecrets: (signal) => current.secretsWithin(SECRETS_MS, signal),
       }),
     )
@@ -217,7 +220,7 @@ class Agent {
       this.#leaveWith(withoutEnd(error))
       return
     }
-    emit({ ...end, type: 'finished', durationMs: Math.round(performance.now() - started) })
+    emit({ ...end, type: 'finished', durationMs: Math.round(performance.now() - startedAt) })
   }
 
   async #withinTime(run: () => Promise<Outcome>): Promise<Outcome> {
@@ -241,15 +244,15 @@ class Agent {
 }
 
 /**
- * The exit code where a run cannot be said to be over, because something of it still runs: the container ends
- * with this process, and all that is in it.
+ * The exit code when processes of a run cannot be ended, so no `finished` is written: the container ends
+ * with this process, and every process in it.
  */
 function withoutEnd(error: unknown): number {
   console.error(messageOf(error))
   return 3
 }
 
-/** How far the host has come in keeping our events. */
+/** Up to which event the host has acknowledged ours. */
 class Acknowledgements {
   #seq = 0
   readonly #waiting = new Set<() => void>()
@@ -259,7 +262,7 @@ class Acknowledgements {
     for (const check of this.#waiting) check()
   }
 
-  /** Rejects when `signal` is aborted before. */
+  /** Rejects when `signal` is aborted first. */
   reaches(seq: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const check = () => {
@@ -276,7 +279,7 @@ class Acknowledgements {
   }
 }
 
-/** What may be said to a run while it goes on. */
+/** The inputs of a run while it is running. */
 class CurrentRun {
   readonly runId: string
   readonly abort = new AbortController()
@@ -318,7 +321,7 @@ async function firstLine(lines: AsyncGenerator<string>): Promise<string> {
   return value
 }
 
-/** Undefined for any other line. The usual one may be long, and is not read twice. */
+/** Undefined for any other line. A run request may be long, so it is not parsed twice. */
 function parseProofRequest(line: string): ProofRequest | undefined {
   return line.startsWith('{"type":"prove"') ? (JSON.parse(line) as ProofRequest) : undefined
 }

@@ -15,7 +15,7 @@ export interface Ask {
 }
 
 export interface AskListener extends ReplyListener {
-  /** The service has begun to answer, with whatever status. */
+  /** The service has begun to answer, with any status. */
   onHeaders(headers: http.IncomingHttpHeaders): void
 }
 
@@ -26,7 +26,7 @@ export type AskReply = ModelReply & {
 
 /**
  * One request, its answer read to the end. Never rejects: a failure is part of the reply. Silence is
- * one: comments and blank lines can keep a dead stream open for ever, so it is events that count.
+ * a failure: comments and blank lines can keep a dead stream open for ever, so only events count.
  */
 export async function askModel(
   client: ModelClient,

@@ -2,8 +2,9 @@ import { type Stats, statSync } from 'node:fs'
 import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 
 /**
- * That there is a folder for the tools to work in: without one each call would fail, and a model be
- * asked for nothing. What only they may look at is theirs to judge, and one that is read-only is meant so.
+ * Checks that there is a folder for the tools to work in: without one each call would fail, after a
+ * model request that was for nothing. A folder that only the tools may read passes, and so does a
+ * read-only one, which is intended.
  * @throws CodexboxError `workspace-invalid`
  */
 export function checkWorkspace(path: string): void {

@@ -5,14 +5,14 @@ import type { History } from './history.ts'
 import type { ModelFailure } from './model-failure.ts'
 import { userMessage } from './request-body.ts'
 
-/** A request with `more` at its end; what it brings goes to `items` and not into the history. */
+/** A request with `more` at its end; the items of its answer go to `items`, not into the history. */
 export type AskAside = (more: readonly Item[], items: Item[]) => Promise<AskReply>
 
 /**
- * Puts something short in the place of a history that has become too long: what the user said, and
- * one item or message for all the rest. The service folds the rest into a sealed item (`trigger`), or
- * the model writes down what matters (`summary`), for services that do not know the other.
- * Returns the failure when neither could be had; the history is then as it was.
+ * Replaces a history that has become too long by the user's messages, and one item or message for the
+ * rest. The service folds the rest into a sealed item (`trigger`), or the model writes a summary
+ * (`summary`), for services that do not know the trigger.
+ * Returns the failure when neither worked; the history is then unchanged.
  */
 export async function compact(
   { form }: Pick<RunRequest, 'form'>,
@@ -20,15 +20,15 @@ export async function compact(
   ask: AskAside,
 ): Promise<ModelFailure | undefined> {
   let failure: ModelFailure | undefined
-  for (const way of form.compaction === 'trigger' ? [sealed, summarised] : [summarised]) {
-    const result = await way(ask)
+  for (const compactBy of form.compaction === 'trigger' ? [sealed, summarised] : [summarised]) {
+    const result = await compactBy(ask)
     if ('stand-in' in result) {
       const tokens = Math.min(MAX_USER_TOKENS, (form.compactAtTokens ?? MAX_USER_TOKENS * 2) / 2)
       history.replace([...history.userMessages(tokens), result['stand-in']])
       return undefined
     }
     failure = result.failure
-    // Only a service that does not know the trigger is asked the other way.
+    // Only a service that does not know the trigger is asked for a summary.
     if (failure.code !== 'model-refused' && failure.code !== 'model-failed') break
   }
   return failure
@@ -36,7 +36,7 @@ export async function compact(
 
 type Result = { 'stand-in': Item } | { failure: ModelFailure }
 
-/** What the user said is kept as it is, up to this. */
+/** The user's messages stay verbatim up to this size. */
 const MAX_USER_TOKENS = 64_000
 
 async function sealed(ask: AskAside): Promise<Result> {

@@ -2,16 +2,16 @@ import { spawnSync } from 'node:child_process'
 import { lastPid, processesOf, type SeenProcess } from './process-table.ts'
 import type { ExclusiveUser } from './tool-user.ts'
 
-/** How long new ones may keep turning up before all are ended at once. */
+/** How long new processes may keep appearing before all are ended at once. */
 const ONE_BY_ONE_MS = 250
 
-/** By when all have to be gone. Beside a fork bomb this process gets little of the processors. */
+/** By when all have to be gone. Beside a fork bomb this process gets little CPU time. */
 const LIMIT_MS = 10_000
 
-/** How long the helper may take that ends all at once. */
+/** How long the process that ends all at once may take. */
 const AT_ONCE_MS = 2000
 
-/** What is not ended: a process, and the sessions (setsid(2)) of which these processes are the leaders. */
+/** The exceptions: a process, and the sessions (setsid(2)) that the processes `leaders` lead. */
 export interface Spared {
   pid: number | undefined
   leaders: readonly number[]
@@ -20,9 +20,9 @@ export interface Spared {
 const NOTHING: Spared = { pid: undefined, leaders: [] }
 
 /**
- * Ends the processes of the user of the tools, except for the spared ones. Synchronous, so that the agent
- * starts nothing meanwhile. Returns false when new processes were begun faster than they could be ended one by
- * one: then all of that user were ended, the spared ones as well.
+ * Ends the processes of the tools' user, except for the spared ones. Synchronous, so that the agent
+ * starts nothing meanwhile. Returns false when new processes appeared faster than they could be ended one by
+ * one: then all processes of that user were ended, the spared ones as well.
  * @throws Error when some cannot be ended
  */
 export function endProcesses(user: ExclusiveUser, spared: Spared = NOTHING): boolean {
@@ -30,15 +30,15 @@ export function endProcesses(user: ExclusiveUser, spared: Spared = NOTHING): boo
   const isPast = (ms: number) => performance.now() - startedAt > ms
   const ended = new Set<number>()
   let sparing = spared
-  // Looking often takes memory, where that may be what is short.
+  // Reading /proc often takes memory, which may be short.
   for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, 20)) {
     const pidBefore = lastPid()
     const found = processesOf(user.ids.uid).filter(isNotIn(sparing))
-    // A process that changes its number all the time, by fork and exit, may have been missed.
+    // A process that keeps changing its pid, by fork and exit, may have been missed.
     const isSure = lastPid() === pidBefore
     if (found.length === 0) {
       if (isSure) return sparing === spared
-      // It may be a spared session that begins processes, which it can do at any later time as well.
+      // A spared session may be starting the processes, which it can do at any later time as well.
       if (sparing.leaders.length > 0 && isPast(ONE_BY_ONE_MS)) return true
     }
     if (isPast(LIMIT_MS)) {
@@ -58,10 +58,10 @@ export function endProcesses(user: ExclusiveUser, spared: Spared = NOTHING): boo
 }
 
 function isNotIn({ pid, leaders }: Spared) {
-  return (one: SeenProcess, _: number, all: readonly SeenProcess[]) => {
-    const { session } = one
+  return (seen: SeenProcess, _: number, all: readonly SeenProcess[]) => {
+    const { session } = seen
     const isLed = leaders.includes(session) && all.some((other) => other.pid === session)
-    return one.pid !== pid && !isLed
+    return seen.pid !== pid && !isLed
   }
 }
 
@@ -70,14 +70,14 @@ function end(pid: number, ended: Set<number>): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It is gone.
+    // The process is gone.
   }
 }
 
-/** Sends one signal to all of the user. No fork(2) escapes it: it fails in a process that has the signal. */
+/** Sends one signal to all processes of the user. No fork(2) escapes: it fails in a process with a pending SIGKILL. */
 function endAllAtOnce({ ids, prefix }: ExclusiveUser): void {
   const [command = '', ...args] = [...prefix, 'sh', '-c', 'kill -KILL -1']
-  // May fail, and is tried again: where no process is left for it, or where tools halt or kill it.
+  // May fail, and is then repeated: no process number is free for it, or the tools stop or kill it.
   spawnSync(command, args, {
     ...ids,
     cwd: '/',

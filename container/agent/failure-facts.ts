@@ -13,13 +13,13 @@ export interface RefusedResponse {
   body: string
 }
 
-/** What is known about a failure, whatever form it came in. */
+/** What is known about a failure, from a response, an event or a connection. */
 export interface FailureFacts {
   where: Where
   status?: number
-  /** Codes and types by which the service or the system calls it. */
+  /** Codes and types that the service or the system gives it. */
   names: readonly string[]
-  /** All that was said, for looking things up in it. */
+  /** The full text of the error, for pattern matching. */
   text: string
   /** The same in one short line, for a person. */
   said: string
@@ -36,11 +36,11 @@ export interface FailureFacts {
 
 export function factsOfResponse(response: RefusedResponse, now: number): FailureFacts {
   const { status, headers } = response
-  // What is no text, a compressed body for one, is of no use to anybody.
+  // A body that is not text, such as a compressed one, is dropped.
   const isText = !response.body.includes('\uFFFD\uFFFD')
   const body = isText ? response.body.slice(0, MAX_SEARCHED) : ''
   const error = parseError(response.body)
-  // The gateway's own word for a failure that we would have seen ourselves in its place.
+  // Without the gateway this would have been a connection failure of ours.
   if (error.code === UPSTREAM_UNREACHABLE && status !== 401) {
     return factsOfConnection(error.message ?? NO_REASON, 'connecting')
   }
@@ -75,12 +75,12 @@ export function factsOfEvent(event: unknown, now: number): FailureFacts {
 }
 
 /**
- * The error stands in `error`, or its fields in the event itself. One with a status is the refusal
- * that the request would have got, had the stream not begun already, headers and all.
+ * The error stands in `error`, or its fields in the event itself. An event with a status is the refusal
+ * that the request would have got, headers included, had the stream not begun already.
  */
 function factsOfErrorEvent(event: unknown, now: number): FailureFacts {
   const error = field(event, 'error') ?? withoutType(event)
-  // What we would have seen ourselves without a gateway.
+  // Without the gateway this would have been a connection failure of ours.
   const { code, message } = readError(error)
   if (code === UPSTREAM_UNREACHABLE) return factsOfConnection(message ?? NO_REASON, 'reading')
   const status = field(event, 'status') ?? field(event, 'status_code')
@@ -93,7 +93,7 @@ function factsOfErrorEvent(event: unknown, now: number): FailureFacts {
   return factsOfResponse({ status, headers, body: JSON.stringify({ error }) }, now)
 }
 
-/** `error` is the type of the event, and of no failure. */
+/** The type `error` is that of the event, not of the failure. */
 function withoutType(event: unknown): unknown {
   const { type: _, ...error } = Object(event) as Record<string, unknown>
   return error
@@ -115,7 +115,7 @@ function factsOfError(fields: unknown): FailureFacts {
   }
 }
 
-/** `reason`: what was thrown, or a sentence. */
+/** `reason`: the error thrown, or a sentence. */
 export function factsOfConnection(reason: unknown, where: 'connecting' | 'reading'): FailureFacts {
   const text = reasonOf(reason).slice(0, MAX_SEARCHED)
   return {
@@ -127,7 +127,7 @@ export function factsOfConnection(reason: unknown, where: 'connecting' | 'readin
   }
 }
 
-/** What the service said of itself, for whoever is asked for help. */
+/** Ids that the service gave the request, for support. */
 export function traceOf(headers: FailureFacts['headers']): string {
   const ids = [
     label('request', headerOf(headers, 'x-request-id') ?? headerOf(headers, 'x-oai-request-id')),
@@ -156,7 +156,7 @@ export function oneLine(text: string | undefined, length = 500): string {
 
 const NO_REASON = 'the gateway does not say why'
 
-/** No error has its point behind so many characters, and patterns stay fast. */
+/** Enough for any error, and patterns stay fast. */
 const MAX_SEARCHED = 8192
 
 const nothing = { names: [], text: '', said: '', headers: {}, isPage: false } as const
@@ -175,7 +175,7 @@ interface ServiceError {
   resetsAt?: number | undefined
 }
 
-/** The service's own form is `{"error": {...}}`; its gateway's is `{"detail": "..."}`. */
+/** The service's own format is `{"error": {...}}`; its gateway's is `{"detail": "..."}`. */
 function parseError(body: string): ServiceError {
   let json: unknown
   try {
@@ -203,7 +203,7 @@ function readError(error: unknown): ServiceError {
   }
 }
 
-/** Undefined for what is no point in time a date can hold. */
+/** Undefined for a time outside the range of Date. */
 function epochMs(seconds: number): number | undefined {
   const ms = Math.round(seconds * 1000)
   return ms >= 0 && ms <= 8.64e15 ? ms : undefined
@@ -218,7 +218,7 @@ function limitEnd(limits: ReturnType<typeof readLimits>): number | undefined {
   return ends.length > 0 ? Math.max(...ends) : undefined
 }
 
-/** `x-error-json` holds an error in base64, for answers whose body is somebody else's. */
+/** `x-error-json` holds an error in base64, for answers whose body is from another server. */
 function encodedCode(headers: FailureFacts['headers']): string | undefined {
   const encoded = headerOf(headers, 'x-error-json')
   if (!encoded) return undefined

@@ -1,9 +1,9 @@
 import { type FailureFacts, headerOf } from './failure-facts.ts'
 import { type Condition, type FailureRow, failureTable } from './failure-table.ts'
 
-/** The row of the table that a failure is. */
+/** The first row of the table that matches the failure. */
 export function rowOf(facts: FailureFacts): FailureRow {
-  // The last row of each place asks for nothing.
+  // The last row for each `where` has no condition.
   return failureTable.find((row) => fits(row, facts)) as FailureRow
 }
 

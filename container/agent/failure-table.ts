@@ -9,8 +9,8 @@ import { BUDGET_SPENT, POLICY_REFUSED } from '../../shared/gateway-errors.ts'
 export type Where = 'http' | 'failed' | 'incomplete' | 'connecting' | 'reading'
 
 /**
- * - `give-up`: it will not pass within seconds
- * - `retry`: it may
+ * - `give-up`: the failure will last longer than seconds
+ * - `retry`: it may pass within seconds
  * - `ask-for-secrets`: the host may have a newer token; once
  * - `drop-reasoning`: the request may pass without the sealed reasoning of earlier turns; once
  * - `drop-images`: the request may pass without the images of the conversation; once, and not where they are the prompt's
@@ -26,23 +26,23 @@ export type Remedy =
   | 'compact'
   | 'name-client-version'
 
-/** All parts that are given must hold. */
+/** All conditions that are set must hold. */
 export interface Condition {
-  /** Of a refused request, there is no other. `5xx`: all of 500 to 599. */
+  /** Only a refused request has a status. `5xx`: all of 500 to 599. */
   status?: readonly (number | `${number}xx`)[]
   /** The service's `code` or `type` of the error, the reason of an incomplete answer, a system error. */
   named?: readonly string[]
-  /** What the service, or the system, says. */
+  /** Matches the text of the service or the system. */
   text?: RegExp
   /** The parameter the service complains about. */
   param?: RegExp
   header?: readonly [name: string, value: RegExp]
   plan?: RegExp
-  /** A web page stands where JSON belongs. */
+  /** The body is a web page instead of JSON. */
   isPage?: true
   /** The service, or its text, says how long to wait. */
   hasWait?: true
-  /** The limit that stopped the request is one of a model or a feature, and has a name. */
+  /** The limit that stopped the request belongs to a model or a feature, and has a name. */
   hasLimitName?: true
 }
 
@@ -90,7 +90,7 @@ const NO_CODING_ASKED_FOR =
   'No encoding was asked for. A proxy on the way may have added it: check proxy and VPN.'
 const ENOUGH = 'The official client asks up to 30 times; six are enough to be sure.'
 
-/** What can go wrong between us and the model. The first row that fits is the one that counts. */
+/** The failures of requests to the model. The first row that matches counts. */
 export const failureGroups: readonly { title: string; rows: readonly FailureRow[] }[] = [
   {
     title: 'The host',

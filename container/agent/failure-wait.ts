@@ -8,8 +8,8 @@ export function hintedWaitMs(text: string): number | undefined {
     /(\d{1,12}(?:\.\d{1,12})?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])(?:\s*,?\s*(?:and\s+)?(?=\d))?/iy
   part.lastIndex = start.index + start[0].length
   let sumMs: number | undefined
-  for (let found = part.exec(text); found; found = part.exec(text)) {
-    sumMs = (sumMs ?? 0) + Number(found[1]) * unitMs(found[2] ?? '')
+  for (let match = part.exec(text); match; match = part.exec(text)) {
+    sumMs = (sumMs ?? 0) + Number(match[1]) * unitMs(match[2] ?? '')
   }
   return sumMs === undefined ? undefined : Math.min(Math.ceil(sumMs), MAX_WAIT_ASKED_MS)
 }

@@ -4,7 +4,7 @@ import { REFUSED_IMAGE, withoutImages } from '../../shared/without-images.ts'
 /** Characters of JSON that make a token, roughly; the service counts four bytes of output as one. */
 const BYTES_PER_TOKEN = 4
 
-/** What an image costs, whatever the size of its file: about two thousand tokens. */
+/** The cost of an image of any file size: about two thousand tokens. */
 const IMAGE_BYTES = 8000
 /** Of all images together; one request is bounded, and a conversation must not grow past that. */
 const MAX_IMAGES_BYTES = 24 * 1024 * 1024
@@ -19,12 +19,12 @@ const DATA_URL = /data:image\/[^"]+/g
 export class History {
   readonly #head: readonly string[]
   #entries: Entry[]
-  /** What the service counted last, and what has come since. */
+  /** The last count of the service; `#bytesSince` came after it. */
   #counted = 0
   #bytesSince: number
   #droppedImages = 0
 
-  /** `head` stays in front whatever happens: instructions, and what a model wants to have there. */
+  /** `head` always stays in front: the instructions, and the tools where the model expects them there. */
   constructor(head: readonly Item[], items: readonly Item[]) {
     this.#head = head.map((item) => JSON.stringify(item))
     this.#entries = items.map(entryOf)
@@ -57,7 +57,7 @@ export class History {
     if (entry.imageBytes > 0) this.#dropOldImages()
   }
 
-  /** The service has counted everything that is here now. Nothing is no count. */
+  /** The service has counted the current history. Zero means no count. */
   counted(tokens = 0): void {
     if (tokens === 0) return
     this.#counted = tokens
@@ -75,15 +75,15 @@ export class History {
     return `${start},"input":[${input.join(',')}]}`
   }
 
-  /** Gives up all reasoning, which is sealed and cannot be read here; says how much it was. */
+  /** Drops all reasoning, which is sealed and cannot be read here; returns the number of items. */
   dropReasoning(): number {
-    const kept = this.#entries.filter(({ type }) => type !== 'reasoning')
-    const dropped = this.#entries.length - kept.length
-    this.#entries = kept
+    const remaining = this.#entries.filter(({ type }) => type !== 'reasoning')
+    const dropped = this.#entries.length - remaining.length
+    this.#entries = remaining
     return dropped
   }
 
-  /** Puts a note in the place of each image; says how many there were. */
+  /** Replaces each image by a note; returns the number of images. */
   dropImages(): number {
     let dropped = 0
     for (const [index, { encoded, imageBytes }] of this.#entries.entries()) {
@@ -95,20 +95,20 @@ export class History {
     return dropped
   }
 
-  /** What the user said, the newest within `maxTokens`, oldest first. */
+  /** The user's messages, the newest within `maxTokens`, oldest first. */
   userMessages(maxTokens: number): Item[] {
-    const kept: Item[] = []
+    const messages: Item[] = []
     let room = maxTokens * BYTES_PER_TOKEN
     for (const { type, role, encoded, size } of this.#entries.toReversed()) {
       if (type !== 'message' || role !== 'user') continue
       room -= size
       if (room < 0) break
-      kept.unshift(JSON.parse(encoded))
+      messages.unshift(JSON.parse(encoded))
     }
-    return kept
+    return messages
   }
 
-  /** Forgets the older half, so that the rest can be asked about. Calls go with their outputs. */
+  /** Drops the older half, so that the rest can be summed up. Outputs go with their calls. */
   dropOlderHalf(): void {
     const { length } = this.#entries
     const late = this.#entries.slice(Math.ceil(length / 2))
@@ -120,14 +120,14 @@ export class History {
     )
   }
 
-  /** How many items have lost their images since this was last asked; for the user. */
+  /** How many items have lost their images since the last call; for the user. */
   takeDroppedImages(): number {
     const dropped = this.#droppedImages
     this.#droppedImages = 0
     return dropped
   }
 
-  /** The newest images stay, as far as there is room. */
+  /** The newest images stay, up to the limit. */
   #dropOldImages(): void {
     let room = MAX_IMAGES_BYTES
     for (const [index, entry] of [...this.#entries.entries()].toReversed()) {
@@ -153,7 +153,7 @@ interface Entry {
   id: string | undefined
   callId: string | undefined
   encoded: string
-  /** Characters, those of images not counted as such. */
+  /** In characters, with `IMAGE_BYTES` for each image. */
   size: number
   imageBytes: number
 }

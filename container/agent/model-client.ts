@@ -23,7 +23,7 @@ export interface PostOptions {
   signal: AbortSignal
 }
 
-/** Sends requests to the one endpoint this container knows, over one kept connection. */
+/** Sends requests to the one endpoint this container knows, over one keep-alive connection. */
 export class ModelClient {
   readonly #endpoint: RunRequest['endpoint']
   readonly #conversationId: string
@@ -40,18 +40,18 @@ export class ModelClient {
 
   /** Rejects with the system error when the connection fails. */
   async post(options: PostOptions): Promise<ModelStream> {
-    const response = await this.#sendPatiently(options)
-    const { statusCode: status = 0, headers: answered } = response
-    const answer = decodeBody({ status, headers: answered, body: response })
-    // A page where a stream was expected is somebody else's answer, whatever its status.
-    const type = answered['content-type']
+    const response = await this.#sendWithRetry(options)
+    const { statusCode: status = 0, headers } = response
+    const answer = decodeBody({ status, headers, body: response })
+    // A web page instead of a stream comes from a proxy, not from the service, even with status 200.
+    const type = headers['content-type']
     if (status === 200 && !isPageType(type)) {
-      return { status: 'streaming', headers: answered, chunks: chunksOf(eventStream(type, answer)) }
+      return { status: 'streaming', headers, chunks: chunksOf(eventStream(type, answer)) }
     }
     return {
       status: 'refused',
-      headers: answered,
-      response: { status, headers: answered, body: await readRefusal(answer, options) },
+      headers,
+      response: { status, headers, body: await readRefusal(answer, options) },
     }
   }
 
@@ -59,14 +59,14 @@ export class ModelClient {
     this.#agent.destroy()
   }
 
-  /** Repeats what was not sent because too many others wait at the socket (EAGAIN, connect(2)). */
-  async #sendPatiently(options: PostOptions): Promise<http.IncomingMessage> {
-    const until = performance.now() + QUEUE_MS
+  /** Repeats a request that was not sent because the socket's queue is full (EAGAIN, connect(2)). */
+  async #sendWithRetry(options: PostOptions): Promise<http.IncomingMessage> {
+    const deadline = performance.now() + QUEUE_MS
     for (;;) {
       try {
         return await this.#send(options)
       } catch (error) {
-        if (systemCodeOf(error) !== 'EAGAIN' || performance.now() > until) throw error
+        if (systemCodeOf(error) !== 'EAGAIN' || performance.now() > deadline) throw error
         await sleep(QUEUE_PAUSE_MS)
       }
     }
@@ -93,7 +93,7 @@ export class ModelClient {
     return new Promise((resolve, reject) => {
       request.once('response', (response) => {
         resolve(response)
-        // It says more than the reader of the response would be told.
+        // The request's error is more precise than the one the reader of the response would get.
         request.on('error', (error) => response.destroy(error))
       })
       request.on('error', reject)
@@ -104,22 +104,22 @@ export class ModelClient {
   }
 }
 
-/** Others in the container may connect to the host's socket as well, as often as they like. */
+/** Other processes in the container may connect to the host's socket as well, without limit. */
 const QUEUE_MS = 10_000
 const QUEUE_PAUSE_MS = 5
 
-/** How long the rest of a response may take that nobody waits for; a later request has a new connection. */
+/** How long the rest of a response may take after its reader has left; a later request has a new connection. */
 const DRAIN_MS = 1000
 
 async function* chunksOf(response: Readable): AsyncGenerator<Buffer> {
   try {
     yield* response.iterator({ destroyOnReturn: false })
   } finally {
-    // A reader that has seen enough leaves early; read to its end, the connection can be used again.
+    // A reader may leave early. Once the response is drained, the connection can be used again.
     const drain = setTimeout(() => response.destroy(), DRAIN_MS)
     drain.unref()
     response.once('close', () => clearTimeout(drain))
-    response.on('error', () => {}) // Whoever reads has had the error; this is the rest.
+    response.on('error', () => {}) // The reader has had its error; this is about the rest.
     response.resume()
   }
 }
@@ -136,7 +136,7 @@ async function readRefusal(response: Readable, { secrets, signal }: PostOptions)
       if (bytes > MAX_ERROR_BODY_BYTES) break
     }
   } catch (error) {
-    // It is a refusal all the same, with its status and its headers.
+    // Still a refusal, with its status and its headers.
     return signal.aborted ? '' : reasonOf(error)
   }
   return mask(Buffer.concat(chunks).toString('utf8', 0, MAX_ERROR_BODY_BYTES), secrets)

@@ -44,13 +44,12 @@ export function failureOfStream(reason: unknown, hadHeaders: boolean): ModelFail
   return failureOf(factsOfConnection(reason, hadHeaders ? 'reading' : 'connecting'), 0)
 }
 
-/** What the host is told. What the loop does about a failure is its own business. */
+/** The part that the host is told. The remedy is for the loop alone. */
 export function runFailureOf(failure: ModelFailure): RunFailure {
-  const { remedy: _remedy, waitMs: _waitMs, ...told } = failure
-  return told
+  const { remedy: _remedy, waitMs: _waitMs, ...reported } = failure
+  return reported
 }
 
-/** Whatever it is known from. */
 export function failureOf(facts: FailureFacts, now: number): ModelFailure {
   const row = rowOf(facts)
   const { code, remedy } = row
@@ -66,13 +65,13 @@ export function failureOf(facts: FailureFacts, now: number): ModelFailure {
 
 function messageOf(row: FailureRow, facts: FailureFacts): string {
   const parts = partsOf(facts)
-  // In one pass: what the service says may hold braces of its own.
+  // In one pass: the service's text may contain braces.
   const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name) => parts[name] ?? '')
   const sentences = [row.says, row.advice ?? ''].map((text) => ended(fill(text)))
   return sentences.join(' ').trim() + traceOf(facts.headers)
 }
 
-/** What stands for the names in braces. */
+/** The values for the names in braces. */
 function partsOf(facts: FailureFacts): Record<string, string> {
   const { text, plan, headers } = facts
   const model = MODEL_NAMED.exec(text)?.slice(1).find(Boolean)
@@ -88,7 +87,7 @@ function partsOf(facts: FailureFacts): Record<string, string> {
   }
 }
 
-/** A name in quotes beside the word, or one after it that can be nothing else: it has a digit. */
+/** A name in quotes beside the word `model`, or an unquoted one after it that has a digit. */
 const MODEL_NAMED =
   /\bmodel:?\s{1,3}['"`]([\w.:/-]{1,80})['"`]|['"`]([\w.:/-]{1,80})['"`]\s{1,3}model\b|\bmodel(?: not found)?:?\s{1,3}([a-z][\w.-]{0,60}\d[\w-]{0,20})/i
 

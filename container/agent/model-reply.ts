@@ -6,7 +6,7 @@ import { sseEvents } from './sse.ts'
 
 export type CallItem = FunctionCallItem | CustomToolCallItem
 
-/** What one request brought. Finished items were handed on even when the stream failed after them. */
+/** The result of one request. Finished items were passed on even when the stream failed after them. */
 export interface ModelReply {
   /** Absent after `response.completed`, the only success. */
   failure?: ModelFailure
@@ -16,7 +16,7 @@ export interface ModelReply {
 }
 
 export interface ReplyListener {
-  /** Each event, of whatever type, before what it brings. */
+  /** Each event of any type, before its item or delta. */
   onEvent(event: StreamEvent): void
   onItem(item: Item): void
   onText(delta: string): void
@@ -26,8 +26,8 @@ export interface ReplyListener {
 /**
  * Reads a stream of Responses events. Content is taken from `response.output_item.done` alone: with
  * `store: false` the service ends with an empty `output`, and added or delta events may be torn.
- * Unknown events and unreadable ones are skipped, as the official client does; but where a message or
- * a call has begun and has not come, the answer is not whole. Never throws.
+ * Unknown events and unreadable ones are skipped, as the official client does; but when a message or
+ * a call was added and never done, the answer is incomplete. Never throws.
  */
 export async function readReply(
   chunks: AsyncIterable<Buffer>,
@@ -59,11 +59,11 @@ export async function readReply(
           if (event.summary_index !== 0) listener.onReasoning('\n\n')
           break
         case 'response.completed': {
-          // A success by name may be a failure by what it says of itself.
+          // A `response.completed` may carry a status that says otherwise.
           const end = endOf(event.response ?? {})
           if (end.type !== event.type) return { failure: failureOfEvent(end), wantsMore: false }
           if (expected > 0) return { failure: failureOfStream(NOT_WHOLE, true), wantsMore: false }
-          // What follows is not waited for; leaving the loop ends the response.
+          // Later events are not awaited; leaving the loop ends the response.
           return {
             usage: readUsage(event.response?.usage),
             wantsMore: event.response?.end_turn === false,

@@ -10,7 +10,7 @@ export interface SeenProcess {
 
 /**
  * The live processes of user `uid`, which may be their real, effective or saved user id.
- * @throws the system's error for a process that is there and cannot be looked at
+ * @throws the system's error for a process that exists and cannot be read
  */
 export function processesOf(uid: number): SeenProcess[] {
   return allProcesses()
@@ -18,7 +18,7 @@ export function processesOf(uid: number): SeenProcess[] {
     .map(({ pid, status }) => ({ pid, session: Number(/^NSsid:\t(\d+)/m.exec(status)?.[1] ?? 0) }))
 }
 
-/** The numbers of the processes that `parent` has started and that have not ended. */
+/** The pids of the running children of `parent`. */
 export function childrenOf(parent: number): number[] {
   return allProcesses()
     .filter(({ status }) => status.includes(`\nPPid:\t${parent}\n`))
@@ -36,14 +36,14 @@ function allProcesses(): { pid: number; status: string }[] {
     try {
       return [{ pid: Number(name), status: readFileSync(`/proc/${name}/status`, 'latin1') }]
     } catch (error) {
-      // It has ended. Of any other error nothing is known about it.
+      // The process has ended. After any other error its state is unknown.
       if (GONE.includes(systemCodeOf(error) ?? '')) return []
       throw error
     }
   })
 }
 
-/** Ended before it was opened, or after. */
+/** The process ended before its file was opened, or after. */
 const GONE = ['ENOENT', 'ESRCH']
 
 function isOf(uid: number, status: string): boolean {
@@ -51,7 +51,7 @@ function isOf(uid: number, status: string): boolean {
   return [real, effective, saved].includes(`${uid}`)
 }
 
-/** Not a process whose first thread alone has ended: it is shown as a zombie, too. */
+/** A process whose first thread alone has ended is shown as a zombie, too, and still runs. */
 function isDead(status: string): boolean {
   return /^State:\t[ZX]/m.test(status) && /^Threads:\t[01]$/m.test(status)
 }

@@ -4,46 +4,46 @@ import { hasNoRemoteReference, withoutRemoteReferences } from '../../shared/remo
 import { hasUsableId, ID_PREFIX, isSendable, isWord, MAX_ID } from '../../shared/sendable-item.ts'
 
 export interface RepairedItem {
-  /** Absent: it is left out of the conversation. */
+  /** Absent: the item is left out of the conversation. */
   item?: Item
   /** What was changed, for the user. */
   repair?: string
 }
 
 /**
- * Makes items of answers such that they can be sent back. A history that the service refuses once it
- * refuses for ever, so nothing gets in that it would not take: an item without what its type needs,
- * two with the same id, a call that cannot be answered, what our gateway does not pass on.
+ * Repairs items of answers so that they can be sent back. The service refuses an invalid history for
+ * ever, so it must not contain: an item without a field its type needs, two items with the same id, a
+ * call that cannot be answered, a field that our gateway does not pass on.
  */
 export class ItemRepairer {
   readonly #ids: Set<string>
   readonly #callIds: Set<string>
-  /** What came since the last whole answer, by id: a broken stream may bring an item again. */
+  /** Items since the last complete answer, by id: after a broken stream an item may come again. */
   readonly #recent = new Map<string, string>()
 
-  /** The ids are those that the history has already. */
+  /** `history`: the ids already in use. */
   constructor(history: { ids: readonly string[]; callIds: readonly string[] }) {
     this.#ids = new Set(history.ids)
     this.#callIds = new Set(history.callIds)
   }
 
-  /** The answer is whole: an item that comes from now on is another one. */
+  /** The answer is complete: an equal item from now on is a new one. */
   answered(): void {
     this.#recent.clear()
   }
 
-  repair(given: Item): RepairedItem {
-    const text = JSON.stringify(given)
-    if (typeof given.id === 'string' && this.#recent.get(given.id) === text) {
-      return { repair: `an item that came twice is taken once: ${given.type}` }
+  repair(received: Item): RepairedItem {
+    const text = JSON.stringify(received)
+    if (typeof received.id === 'string' && this.#recent.get(received.id) === text) {
+      return { repair: `an item that came twice is taken once: ${received.type}` }
     }
-    const needed = complete(given)
-    if (!needed.item) return needed
-    const leads = !hasNoRemoteReference(needed.item)
-    const item = leads ? withoutRemoteReferences(needed.item) : { ...needed.item }
+    const completed = complete(received)
+    if (!completed.item) return completed
+    const isRemote = !hasNoRemoteReference(completed.item)
+    const item = isRemote ? withoutRemoteReferences(completed.item) : { ...completed.item }
     let {
-      repair = leads ? `what names something elsewhere is left out: ${item.type}` : undefined,
-    } = needed
+      repair = isRemote ? `what names something elsewhere is left out: ${item.type}` : undefined,
+    } = completed
     if (!hasUsableId(item) || this.#ids.has(String(item.id))) {
       if (item.id !== undefined) repair ??= `an item got an id of its own: ${item.type}`
       item.id = newId(item.type)
@@ -51,43 +51,43 @@ export class ItemRepairer {
     if (isCall(item)) {
       const problem = this.#callIdProblem(item.call_id)
       if (problem) {
-        item.call_id = problem.better
+        item.call_id = problem.newId
         repair = problem.repair
       }
       this.#callIds.add(String(item.call_id))
     }
     this.#ids.add(String(item.id))
-    if (typeof given.id === 'string') this.#recent.set(given.id, text)
+    if (typeof received.id === 'string') this.#recent.set(received.id, text)
     return { item, ...(repair ? { repair } : {}) }
   }
 
-  #callIdProblem(id: unknown): { better: string; repair: string } | undefined {
+  #callIdProblem(id: unknown): { newId: string; repair: string } | undefined {
     if (typeof id !== 'string' || id === '') {
-      return { better: newId('call'), repair: 'a tool call without an id got one' }
+      return { newId: newId('call'), repair: 'a tool call without an id got one' }
     }
     if (this.#callIds.has(id)) {
       return {
-        better: newId('call'),
+        newId: newId('call'),
         repair: 'a tool call with the id of an earlier one got its own',
       }
     }
     if (id.length > MAX_ID) {
       const digest = createHash('sha256').update(id).digest('hex').slice(0, 40)
       const repair = `a tool call with an id of ${id.length} characters got a shorter one`
-      return { better: `call_${digest}`, repair }
+      return { newId: `call_${digest}`, repair }
     }
     return undefined
   }
 }
 
-/** An id as the service makes them: a prefix that names the type, then something unique. */
+/** An id in the service's format: a prefix that names the type, then a unique part. */
 export function newId(type: string): string {
   return `${ID_PREFIX[type] ?? type}_${randomUUID()}`
 }
 
 const isCall = ({ type }: Item) => type === 'function_call' || type === 'custom_tool_call'
 
-/** The item with what the service wants of its type; without an item where that cannot be had. */
+/** The item with the fields that the service requires of its type; no item when that is impossible. */
 function complete(item: Item): RepairedItem {
   switch (item.type) {
     case 'message':
@@ -105,7 +105,7 @@ function complete(item: Item): RepairedItem {
   }
 }
 
-/** A message that holds nothing but a refusal is not taken back by the service; it has been shown. */
+/** The service does not accept a message that is only a refusal; the user has seen it. */
 function withKnownParts(item: Item): RepairedItem {
   const { role, content } = item
   if (role !== 'assistant' || !Array.isArray(content)) return notWhole(item)
@@ -128,12 +128,15 @@ function withNameAndText(item: Item, field: 'arguments' | 'input'): RepairedItem
   const { name, [field]: text } = item
   if (typeof name !== 'string' || name === '') return notWhole(item)
   if (typeof text === 'string' && isWord(name)) return { item }
-  const mended = {
+  const repaired = {
     ...item,
     name: name.replace(/[^\w-]/g, '_').slice(0, MAX_ID),
     [field]: typeof text === 'string' ? text : '',
   }
-  return { item: mended, repair: 'a tool call in a form the service would not take was put right' }
+  return {
+    item: repaired,
+    repair: 'a tool call in a form the service would not take was put right',
+  }
 }
 
 function notWhole({ type }: Item): RepairedItem {

@@ -3,7 +3,7 @@ import { messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { loadModule } from '../../shared/load-module.ts'
 import type { MountReport, ProofRequest, Proofs } from '../../shared/mount-report.ts'
 
-/** What the host wants to be told about, and with whose rights it can be seen. */
+/** The paths that the host asks about, and the user who may read them. */
 export interface MountQuestion {
   paths: readonly string[]
   /** The owner of the workspace. */
@@ -15,7 +15,7 @@ export function mountQuestion([uid, gid, ...paths]: readonly string[]): MountQue
   return { user: { uid: Number(uid), gid: Number(gid) }, paths }
 }
 
-/** What is mounted, and what is found at each of the paths. */
+/** The mount table, and the identity of each path. */
 export function reportMounts(question: MountQuestion): MountReport {
   return {
     type: 'mounts',
@@ -25,41 +25,45 @@ export function reportMounts(question: MountQuestion): MountReport {
   }
 }
 
-/** The answer to a request for proofs. What cannot be read has none. */
+/** The answer to a request for proofs. A path that cannot be read has none. */
 export function proofs({ file }: ProofRequest, question: MountQuestion): Proofs {
-  const found = Object.entries(look(question, proof, file))
+  const results = Object.entries(look(question, proof, file))
   return {
     type: 'proofs',
     targets: Object.fromEntries(
-      found.flatMap(([path, text]) => (typeof text === 'string' ? [[path, text]] : [])),
+      results.flatMap(([path, text]) => (typeof text === 'string' ? [[path, text]] : [])),
     ),
   }
 }
 
-/** The role of the process that is started for an agent which may not look itself: prints what was found. */
+/** The role `look`: a process started for an agent that may not read the paths itself; prints the results. */
 export function printLook([file = '', ...args]: readonly string[]): void {
   const question = mountQuestion(args)
-  const found = file ? look(question, proof, file) : look(question, identity)
-  process.stdout.write(JSON.stringify(found))
+  const results = file ? look(question, proof, file) : look(question, identity)
+  process.stdout.write(JSON.stringify(results))
 }
 
-type Found<T> = Record<string, T | { error: string }>
+type Results<T> = Record<string, T | { error: string }>
 
 type Read<T> = (descriptor: number, file: string) => T
 
 /**
- * A workspace of mode 0700 is closed to the agent, which has no rights over files. The agent that is root by number
- * takes the owner's number for that moment, in which there is no tool yet. One that is not would lose its rights by
+ * A workspace of mode 0700 is closed to the agent, which has no capabilities over files. An agent with user id 0
+ * takes the owner's id for a moment, before any tool runs. Another agent would lose its capabilities by
  * that, and starts a process as the owner.
  */
-function look<T>({ paths, user }: MountQuestion, read: Read<T>, file = ''): Found<T> {
+function look<T>({ paths, user }: MountQuestion, read: Read<T>, file = ''): Results<T> {
   const all = () => Object.fromEntries(paths.map((path) => [path, attempt(path, read, file)]))
-  const found = all()
-  const isClosed = Object.values(found).some(
-    (one) => typeof one === 'object' && one !== null && 'error' in one && one.error === 'EACCES',
+  const results = all()
+  const isClosed = Object.values(results).some(
+    (result) =>
+      typeof result === 'object' &&
+      result !== null &&
+      'error' in result &&
+      result.error === 'EACCES',
   )
   const uid = process.getuid?.()
-  if (!isClosed || uid === user.uid) return found
+  if (!isClosed || uid === user.uid) return results
   if (uid !== 0) return lookApart({ paths, user }, file)
   process.setegid?.(user.gid)
   process.seteuid?.(user.uid)
@@ -71,7 +75,7 @@ function look<T>({ paths, user }: MountQuestion, read: Read<T>, file = ''): Foun
   }
 }
 
-function lookApart<T>({ paths, user }: MountQuestion, file: string): Found<T> {
+function lookApart<T>({ paths, user }: MountQuestion, file: string): Results<T> {
   const script = process.argv[1] ?? ''
   const args = [script, 'look', file, `${user.uid}`, `${user.gid}`, ...paths]
   const { execFileSync } = loadModule('node:child_process') as typeof import('node:child_process')
@@ -91,10 +95,10 @@ function attempt<T>(path: string, read: Read<T>, file: string): T | { error: str
   }
 }
 
-/** Linux: refers to a file without a right to read it. Node does not name it. */
+/** Linux: opens a file without a right to read it. Node has no constant for it. */
 const O_PATH = 0o10000000
 
-/** Step by step: a tool of another container may put a link in the place of any folder of the workspace. */
+/** Name by name: a tool of another container may replace any folder of the workspace by a link. */
 function openWithoutLinks(path: string): number {
   let descriptor = openSync('/', O_PATH)
   for (const name of path.split('/').filter(Boolean)) {
@@ -108,14 +112,14 @@ function openWithoutLinks(path: string): number {
   return descriptor
 }
 
-/** Both of the one thing that is open: looked up one after the other they could be of two. */
+/** Both values of one open descriptor: two lookups by path could see two files. */
 function identity(descriptor: number): { mountId: number; identity: string } {
   const { dev, ino } = fstatSync(descriptor, { bigint: true })
   const info = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8')
   return { mountId: Number(/^mnt_id:\s*(\d+)$/m.exec(info)?.[1]), identity: `${dev}:${ino}` }
 }
 
-/** More than any file that is mounted by itself has. */
+/** Larger than any single mounted file. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024
 const MAX_PROOF_BYTES = 256
 
@@ -128,7 +132,7 @@ function proof(descriptor: number, file: string): string {
   return createHash('sha256').update(readUpTo(opened, MAX_FILE_BYTES)).digest('hex')
 }
 
-/** @throws the system's error, and for what is longer or no regular file */
+/** @throws the system's error; Error for a longer file or no regular file */
 function readUpTo(path: string, maxBytes: number): Buffer {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {

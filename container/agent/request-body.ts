@@ -3,7 +3,7 @@ import type { RunRequest } from '../../shared/protocol.ts'
 import type { History } from './history.ts'
 import { toolDefinitions } from './tool-definitions.ts'
 
-/** What stands in front of every request of a conversation, the same to the byte, so it is cached. */
+/** The first items of every request of a conversation, the same to the byte, so the service caches them. */
 export function headItems({ instructions, form, conversationId }: RunRequest): Item[] {
   const definitions = toolDefinitions(form, conversationId)
   const message = {
@@ -15,7 +15,7 @@ export function headItems({ instructions, form, conversationId }: RunRequest): I
   return 'item' in definitions ? [definitions.item, message] : [message]
 }
 
-/** The body of a request for the next answer, or for what `more` at its end asks for. */
+/** The body of a request for the next answer. `more` stands behind the history in this request alone. */
 export function requestBody(
   request: RunRequest,
   history: History,
@@ -47,7 +47,6 @@ export function requestBody(
   )
 }
 
-/** What the user says. */
 export function userMessage(text: string, images: readonly string[] = []): Item {
   return {
     type: 'message',

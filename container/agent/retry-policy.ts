@@ -1,14 +1,14 @@
 import type { RunFailure } from '../../shared/protocol.ts'
 import { type ModelFailure, runFailureOf } from './model-failure.ts'
 
-/** Retries in a row, whatever the reason. */
+/** Retries in a row, for all kinds of failure. */
 export const MAX_RETRIES = 5
 const FIRST_RETRY_MS = 200
-/** A wait longer than this is for the user to decide, not for a run to sit through. */
+/** A longer wait ends the run, so that the user decides. */
 export const MAX_WAIT_MS = 120_000
 /**
- * From the first failure in a row to the next request. Longer than a few waits take, since the
- * attempts themselves count: an answer may take minutes until it breaks off again.
+ * From the first failure in a row to the next request. Longer than a few waits, since the attempts
+ * themselves count: an answer may take minutes before it breaks off again.
  */
 export const MAX_ELAPSED_MS = 600_000
 
@@ -17,8 +17,8 @@ export type NextStep =
   { attempt: number; delayMs: number } | { giveUp: RunFailure }
 
 /**
- * When to ask again after a failure, and when not to: one budget for all kinds of failure, given back
- * by a success. A remedy other than `retry` is none of its business and means that the run ends.
+ * Decides whether and when to ask again after a failure: one budget for all kinds of failure, reset by
+ * a success. A failure with a remedy other than `retry` ends the run here.
  */
 export class RetryPolicy {
   readonly #now: () => number
@@ -43,7 +43,7 @@ export class RetryPolicy {
     return { attempt: this.#failures, delayMs }
   }
 
-  /** A response was complete: what comes next is a new beginning. */
+  /** A response was complete: the budget starts anew. */
   succeeded(): void {
     this.#failures = 0
   }
@@ -54,8 +54,9 @@ export class RetryPolicy {
   }
 
   #giveUp(failure: ModelFailure): NextStep {
-    const told = runFailureOf(failure)
-    if (this.#failures === 0) return { giveUp: told }
-    return { giveUp: { ...told, message: `${told.message} Tried ${this.#failures + 1} times.` } }
+    const reported = runFailureOf(failure)
+    if (this.#failures === 0) return { giveUp: reported }
+    const message = `${reported.message} Tried ${this.#failures + 1} times.`
+    return { giveUp: { ...reported, message } }
   }
 }

@@ -19,7 +19,7 @@ import { RetryPolicy } from './retry-policy.ts'
 import { ToolCalls } from './tool-calls.ts'
 import type { WorkerClient } from './worker-client.ts'
 
-/** What stays over the runs of a conversation. */
+/** The state that outlives the runs of a conversation. */
 export interface LoopContext {
   readonly request: RunRequest
   readonly history: History
@@ -27,7 +27,7 @@ export interface LoopContext {
   readonly worker: WorkerClient
 }
 
-/** What one run is given from outside while it goes on. */
+/** The inputs of one run. */
 export interface RunInput extends Pick<RunRequest, 'prompt' | 'images' | 'secrets'> {
   emit: Emit
   /** Aborted to interrupt the run. */
@@ -37,7 +37,7 @@ export interface RunInput extends Pick<RunRequest, 'prompt' | 'images' | 'secret
   /** Asks the host for new secrets. */
   renewSecrets(signal: AbortSignal): Promise<Secrets>
   /** See `ToolCallsOptions`. */
-  kept(seq: number): Promise<void>
+  acknowledged(seq: number): Promise<void>
 }
 
 export interface Outcome {
@@ -49,8 +49,8 @@ export interface Outcome {
 }
 
 /**
- * Ask, act, repeat, until the model asks for nothing more. The history is valid after every way out:
- * what was said stays said, and each call has its output.
+ * Ask, act, repeat, until the model asks for nothing more. The history is valid after every return:
+ * messages of the user stay in it, and each call has its output.
  */
 export async function runLoop(conversation: LoopContext, input: RunInput): Promise<Outcome> {
   const run = new RunLoop(conversation, input)
@@ -67,9 +67,9 @@ export async function runLoop(conversation: LoopContext, input: RunInput): Promi
   while (run.turns < conversation.request.limits.maxTurns) {
     const { failure, calls, wantsMore, isAnswer } = await run.turn()
     if (failure || signal.aborted) return end('failed', failure)
-    const said = messages.splice(0)
-    run.sayAll(said)
-    if (calls === 0 && !wantsMore && said.length === 0) {
+    const newMessages = messages.splice(0)
+    run.sayAll(newMessages)
+    if (calls === 0 && !wantsMore && newMessages.length === 0) {
       return isAnswer ? end('done') : end('failed', NO_ANSWER)
     }
     const stillTooLong = await run.compactIfLong()
@@ -97,25 +97,24 @@ interface Turn {
   failure?: ModelFailure
   calls: number
   wantsMore: boolean
-  /** Whether the model said something to the user in it. */
+  /** Whether the answer has text for the user. */
   isAnswer: boolean
 }
 
-/** One run's state and its ways to the outside. */
 class RunLoop {
   readonly #conversation: LoopContext
   readonly #input: RunInput
   readonly #usage: Usage = { ...NO_USAGE }
-  readonly #mender: ItemRepairer
+  readonly #repairer: ItemRepairer
   readonly #retries = new RetryPolicy()
-  /** What was done to get the answer of this turn; each is done once. */
+  /** The remedies tried for the answer of this turn; each is tried once. */
   readonly #tried = new Set<ModelFailure['remedy']>()
   #secrets: Secrets
   /** Opaque; the first value the service sends in a run goes back with its later requests. */
   #turnState: string | undefined
-  /** Named with each request since one was refused without. */
+  /** Sent with each request once one was refused without it. */
   #clientVersion: string | undefined
-  /** Whether the user has given images with the prompt: an answer without them is none to it. */
+  /** Whether the prompt has images: without them the model could not answer it. */
   #hasImages = false
   #hasShownText = false
   #isAnswer = false
@@ -129,7 +128,7 @@ class RunLoop {
     this.#conversation = conversation
     this.#input = input
     this.#secrets = input.secrets
-    this.#mender = new ItemRepairer(conversation.history)
+    this.#repairer = new ItemRepairer(conversation.history)
   }
 
   say(text: string, images?: readonly string[]): void {
@@ -141,7 +140,7 @@ class RunLoop {
     for (const text of texts) this.say(text)
   }
 
-  /** The next answer of the model with all that it asks for done. Never rejects. */
+  /** The next answer of the model, with all its calls run. Never rejects. */
   async turn(): Promise<Turn> {
     let calls = 0
     this.#isAnswer = false
@@ -151,9 +150,9 @@ class RunLoop {
         onItem: (item) => this.#takeItem(item, running),
         isShown: true,
       })
-      // Nobody waits for minutes to be told of a failure that is certain.
+      // The failure is final: report it now instead of waiting minutes for the tools.
       if (answer.failure?.remedy === 'give-up') this.#conversation.worker.cancel()
-      // The calls of a broken answer count: they are finished items, and the retry has their output.
+      // The calls of a broken answer count: they are finished items, and the retry sends their output.
       for (const output of await running.outputs()) this.#record(output)
       calls = running.count
       this.#toolCalls += running.count
@@ -162,16 +161,16 @@ class RunLoop {
     if (!reply.failure) {
       this.turns++
       this.#tried.clear()
-      this.#mender.answered()
+      this.#repairer.answered()
     }
     return { ...reply, calls, isAnswer: this.#isAnswer }
   }
 
-  /** Undefined also when there is nothing to do. */
+  /** The failure, if any. */
   async compactIfLong(): Promise<ModelFailure | undefined> {
     const { request, history } = this.#conversation
     const { compactAtTokens } = request.form
-    // What is left after one time may be long already; it has to have grown for a second.
+    // A compacted history may still be long; it has to grow before it is compacted again.
     const isLong = history.tokens >= Math.max(compactAtTokens ?? Infinity, 1.5 * this.#tokensAfter)
     return isLong ? this.#compact() : undefined
   }
@@ -201,10 +200,10 @@ class RunLoop {
     return undefined
   }
 
-  /** It stands in the history from then on, as an item of any other answer does. */
+  /** The item goes into the history, so it is repaired like an item of any other answer. */
   #usable(item: Item): Item[] {
-    const { item: mended } = this.#mender.repair(item)
-    return mended ? [mended] : []
+    const { item: repaired } = this.#repairer.repair(item)
+    return repaired ? [repaired] : []
   }
 
   /** Asks until there is an answer, or no remedy for the failure. */
@@ -215,13 +214,13 @@ class RunLoop {
         this.#retries.succeeded()
         return reply
       }
-      const failure = this.#input.signal.aborted ? reply.failure : await this.#mend(reply.failure)
+      const failure = this.#input.signal.aborted ? reply.failure : await this.#remedy(reply.failure)
       if (failure) return { ...reply, failure }
     }
   }
 
-  /** Undefined: it is worth asking again. Else what to say of it. */
-  async #mend(failure: ModelFailure): Promise<ModelFailure | undefined> {
+  /** Undefined: ask again. Otherwise the failure to report. */
+  async #remedy(failure: ModelFailure): Promise<ModelFailure | undefined> {
     const { remedy } = failure
     const isFirst = !this.#tried.has(remedy)
     this.#tried.add(remedy)
@@ -255,7 +254,7 @@ class RunLoop {
       discardsText: this.#hasShownText,
     })
     this.#hasShownText = false
-    // Rejects when interrupted, which the loop looks at itself.
+    // Rejects when interrupted, which the loop checks itself.
     await sleep(next.delayMs, undefined, { signal }).catch(() => {})
     return undefined
   }
@@ -267,7 +266,7 @@ class RunLoop {
       this.#secrets = await this.#input.renewSecrets(this.#input.signal)
       return true
     } catch {
-      // No answer in time, or interrupted: the refusal itself is what the user is told.
+      // No answer in time, or interrupted: the user gets the original refusal.
       return false
     }
   }
@@ -288,7 +287,7 @@ class RunLoop {
     return true
   }
 
-  /** From here on, to the end of the run: the next request would be refused as this one was. */
+  /** Until the end of the run: without the header the next request would be refused as well. */
   #nameClientVersion(failure: ModelFailure): ModelFailure | undefined {
     const { form, model } = this.#conversation.request
     const { minimalClientVersion: version } = form
@@ -303,7 +302,7 @@ class RunLoop {
     return undefined
   }
 
-  /** The service says that the conversation is too long, whatever we counted. */
+  /** The service says that the conversation is too long, contrary to our own count. */
   async #makeRoom(failure: ModelFailure): Promise<ModelFailure | undefined> {
     const { history } = this.#conversation
     if (!(await this.#compact())) return undefined
@@ -336,7 +335,7 @@ class RunLoop {
           this.#turnState ??= headerValue(headers['x-codex-turn-state'])
           const model = headerValue(headers['openai-model'])
           this.#servedBy = model === request.model ? undefined : model
-          this.#tellLimits(readLimits(headers, Date.now()))
+          this.#reportLimits(readLimits(headers, Date.now()))
         },
         onEvent: () => {},
         onItem,
@@ -356,22 +355,22 @@ class RunLoop {
 
   #newToolCalls(): ToolCalls {
     const { request, worker } = this.#conversation
-    const { emit, kept, signal } = this.#input
-    return new ToolCalls({ form: request.form, worker, emit, kept, signal })
+    const { emit, acknowledged, signal } = this.#input
+    return new ToolCalls({ form: request.form, worker, emit, acknowledged, signal })
   }
 
   #takeItem(item: Item, calls: ToolCalls): void {
-    const words = assistantText(item) ?? ''
-    if (words !== '') this.#isAnswer = true
-    const { item: mended, repair } = this.#mender.repair(item)
-    // Not every server sends a refusal in pieces as well, and as an item it is not kept.
-    if (!mended && words !== '' && !this.#hasShownText) {
-      this.#input.emit({ type: 'text.delta', text: words })
+    const text = assistantText(item) ?? ''
+    if (text !== '') this.#isAnswer = true
+    const { item: repaired, repair } = this.#repairer.repair(item)
+    // A refusal is not recorded as an item, and not every server sends deltas of it.
+    if (!repaired && text !== '' && !this.#hasShownText) {
+      this.#input.emit({ type: 'text.delta', text })
     }
     if (repair) this.#input.emit({ type: 'repair', message: repair })
-    if (!mended) return
-    const seq = this.#record(mended)
-    if (isCall(mended)) calls.start(mended, seq)
+    if (!repaired) return
+    const seq = this.#record(repaired)
+    if (isCall(repaired)) calls.start(repaired, seq)
   }
 
   #record(item: Item): number {
@@ -394,8 +393,8 @@ class RunLoop {
     this.#input.emit({ type: 'usage', usage, firstEventMs, ...(servedBy ? { servedBy } : {}) })
   }
 
-  /** Only what has changed: every answer says it. */
-  #tellLimits(limits: Limits | undefined): void {
+  /** Only when they have changed: every answer carries them. */
+  #reportLimits(limits: Limits | undefined): void {
     const text = JSON.stringify(limits)
     if (!limits || text === this.#limits) return
     this.#limits = text

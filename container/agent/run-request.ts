@@ -6,7 +6,7 @@ import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 
 /**
  * Reads the first line on stdin. The schema is `RunRequest` in shared/protocol.ts; the checks are
- * written out here because the container takes no library along. A message names the field and never
+ * written out here because the container has no dependencies. A message names the field and never
  * shows its value: the line holds the secrets.
  * @throws CodexboxError `request-invalid`
  */
@@ -79,12 +79,12 @@ function parseJson(line: string): unknown {
   try {
     return JSON.parse(line)
   } catch {
-    // The error of JSON.parse quotes the text, secrets and all.
+    // The error of JSON.parse quotes the text, secrets included.
     throw invalid(`${Buffer.byteLength(line)} bytes on stdin are not one line of JSON`)
   }
 }
 
-/** What a run begins with, in the first line and in those of later runs. */
+/** The fields that start a run, in the first line and in a `prompt` line. */
 function parseRunStart(
   fields: Fields,
 ): Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'> {
@@ -143,8 +143,8 @@ function endpointUrl(text: string): string {
 }
 
 /**
- * Half of what Node takes for a timer or a user id, so that there is room to add to it. A timer that
- * is given more does not wait at all.
+ * Half of Node's limit for a timer or a user id, so that there is room to add to it. A timer with a
+ * larger value fires at once.
  */
 const MAX_INTEGER = 2 ** 30
 
@@ -192,7 +192,7 @@ class Fields {
     return value
   }
 
-  /** What the object holds, as it came. */
+  /** All fields, unchecked but for their depth. */
   values(): Record<string, unknown> {
     if (isDeeperThan(this.#values, MAX_DEPTH)) {
       throw invalid(`${this.#where} must be at most ${MAX_DEPTH} levels deep`)
@@ -209,7 +209,7 @@ class Fields {
     return value
   }
 
-  /** Visible ASCII: a newline in a token would let its holder write headers of his own. */
+  /** Visible ASCII: a newline in a token would allow header injection. */
   headerValue(name: string, maxLength = Number.POSITIVE_INFINITY): string {
     const value = this.string(name)
     if (!/^[\x21-\x7e]+$/.test(value)) throw this.#wrong(name, 'printable ASCII without spaces')
@@ -269,10 +269,10 @@ class Fields {
   }
 }
 
-/** No item of the service comes near it. */
+/** Far above any item of the service. */
 const MAX_DEPTH = 1000
 
-/** Level by level: what is too deep for the stack must not be walked down. */
+/** Level by level: recursion into a deep value would overflow the stack. */
 function isDeeperThan(value: unknown, limit: number): boolean {
   let level: unknown[] = [value]
   for (let depth = 0; level.length > 0; depth++) {

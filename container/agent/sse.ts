@@ -1,7 +1,7 @@
 const LF = 0x0a
 const CR = 0x0d
 
-/** An event grew past what any answer of the service needs. */
+/** An event is larger than any that the service sends. */
 export class EventTooLargeError extends Error {
   override readonly name = 'EventTooLargeError'
 }
@@ -26,8 +26,8 @@ export async function* sseEvents(
   for await (const chunk of chunks) {
     let start = afterCr && chunk[0] === LF ? 1 : 0
     if (chunk.length > 0) afterCr = false
-    // Each is looked for again only once it is passed; many lines that all end in the other would
-    // otherwise cost a look at the whole chunk each.
+    // Each is searched again only once it is passed; otherwise many lines that all end in the other
+    // would cost a search of the whole chunk each.
     let nextCr = chunk.indexOf(CR, start)
     let nextLf = chunk.indexOf(LF, start)
     while (start < chunk.length) {

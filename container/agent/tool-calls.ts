@@ -12,14 +12,14 @@ export interface ToolCallsOptions {
   worker: WorkerClient
   emit: Emit
   /** Resolves when the host has the event of this number on its disk. */
-  kept(seq: number): Promise<void>
-  /** Aborted when the run is interrupted: what has not begun then does not begin. */
+  acknowledged(seq: number): Promise<void>
+  /** Aborted when the run is interrupted: a call that has not started then does not start. */
   signal: AbortSignal
 }
 
 /**
- * The calls of one response. Each begins as soon as it is there, side by side and while the rest of
- * the answer still comes; the outputs stand in the order of the calls, as the service wants them.
+ * The calls of one response. Each starts as soon as it arrives, in parallel and while the rest of the
+ * answer still streams; the outputs are in the order of the calls, as the service requires.
  */
 export class ToolCalls {
   readonly #options: ToolCallsOptions
@@ -33,7 +33,7 @@ export class ToolCalls {
     return this.#outputs.length
   }
 
-  /** `seq` is the number of the event that told the host of the call. */
+  /** `seq`: the number of the event that reported the call to the host. */
   start(call: CallItem, seq: number): void {
     this.#outputs.push(this.#answer(call, seq))
   }
@@ -44,22 +44,22 @@ export class ToolCalls {
   }
 
   async #answer(call: CallItem, seq: number): Promise<Item> {
-    const { emit, kept, signal } = this.#options
+    const { emit, acknowledged, signal } = this.#options
     const { call_id: callId, name } = call
     try {
-      await kept(seq)
+      await acknowledged(seq)
     } catch {
       return outputItem(call, { output: 'error: not run: the run was interrupted' })
     }
     if (signal.aborted)
       return outputItem(call, { output: 'error: not run: the run was interrupted' })
-    const started = performance.now()
+    const startedAt = performance.now()
     emit({ type: 'tool.started', callId, name, arguments: argumentsOf(call) })
     const onOutput = (text: string) => {
       emit({ type: 'tool.output', callId, text })
     }
     const result = await runCall(call, this.#options, onOutput)
-    const durationMs = Math.round(performance.now() - started)
+    const durationMs = Math.round(performance.now() - startedAt)
     const { ok, summary } = result
     emit({ type: 'tool.finished', callId, name, ok, summary, durationMs })
     return outputItem(call, result)

@@ -4,12 +4,12 @@ import type { ModelForm } from '../../shared/protocol.ts'
 import type { Tool } from '../worker/tool.ts'
 import { tools } from '../worker/tools.ts'
 
-/** How the tools stand in a request: as its `tools`, or as the first item of its `input`. */
+/** Where the tools go in a request: into its `tools`, or into the first item of its `input`. */
 export type ToolDefinitions = { tools: readonly object[] } | { item: Item }
 
 /**
- * The tools as a model of this form is told of them. The same for every request of a conversation, to
- * the letter: the service caches what stands at the head of a request.
+ * The tool definitions for a model of this form. The same for every request of a conversation, to the
+ * byte: the service caches the head of a request.
  */
 export function toolDefinitions(form: ModelForm, conversationId: string): ToolDefinitions {
   const own = offeredTools(form).map(definition)
@@ -54,10 +54,10 @@ function definition(tool: Tool): object {
     : { type: 'function', name, description, strict: false, parameters: tool.parameters }
 }
 
-/** Derived, so that it is the same when the conversation goes on in another container. */
+/** Derived, so that it stays the same when the conversation continues in another container. */
 function uuidOf(conversationId: string): string {
   const hash = createHash('sha256').update(`additional_tools ${conversationId}`).digest('hex')
-  // Version 8 of RFC 9562: a UUID of one's own making.
+  // Version 8 of RFC 9562: a custom UUID.
   const parts = [hash.slice(0, 8), hash.slice(8, 12), `8${hash.slice(13, 16)}`]
   return [...parts, `8${hash.slice(17, 20)}`, hash.slice(20, 32)].join('-')
 }

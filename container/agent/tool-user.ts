@@ -8,22 +8,22 @@ import { hasRights } from '../worker/become-tool-user.ts'
 
 type Ids = { uid: number; gid: number }
 
-/** Who runs the tools. */
+/** The user who runs the tools. */
 export interface ToolUser {
-  /** Whether they can neither read our memory nor write to our output. */
+  /** Whether the tools can neither read our memory nor write to our output. */
   isIsolated: boolean
   /** Absent: the agent's own user. */
   ids?: Ids
-  /** What a command line of theirs begins with that must have no rights; empty where the user has none. */
+  /** The start of a command line that drops all capabilities; empty where the user has none. */
   prefix: readonly string[]
 }
 
-/** One that runs nothing but the tools in this container: whatever is found of it may be ended. */
+/** A user who runs nothing but the tools in this container: every process of that user may be ended. */
 export type ExclusiveUser = Pick<Required<ToolUser>, 'ids' | 'prefix'>
 
 /**
- * Of util-linux; takes every capability from what it starts, also those it could ever have. The effective
- * group is another one, for the worker to give up.
+ * setpriv of util-linux drops every capability of the command it starts, also from the bounding set. The
+ * effective group differs, for the worker to give up.
  */
 const withoutRights = (gid: number) => [
   'setpriv',
@@ -35,11 +35,11 @@ const withoutRights = (gid: number) => [
 ]
 
 /**
- * Tools are run by another user than the agent. If that is root, all of root's rights are taken from them. That
- * keeps them apart even from an agent that is root as well: a process cannot look into one that has capabilities
- * which it lacks (ptrace(2), "Ptrace access mode checking"). Without `worker` they are run as the agent is, as other
- * hosts want it.
- * @throws CodexboxError `image-unusable` where that cannot be had.
+ * The tools run as another user than the agent. If that user is root, the tools lose all capabilities. That
+ * isolates them even from an agent that is root as well: a process cannot trace one that has capabilities
+ * which it lacks (ptrace(2), "Ptrace access mode checking"). Without `worker` the tools run as the agent's user, as
+ * other hosts want it.
+ * @throws CodexboxError `image-unusable` where the tools cannot be isolated.
  */
 export function toolUser({ worker }: Pick<RunRequest, 'worker'>): ToolUser {
   if (!worker) return { isIsolated: false, prefix: [] }
@@ -53,8 +53,8 @@ export function toolUser({ worker }: Pick<RunRequest, 'worker'>): ToolUser {
 }
 
 /**
- * Undefined where the user of the tools may run other things as well.
- * @throws CodexboxError `request-invalid` where that cannot be otherwise, whatever the request says
+ * Undefined where the user of the tools may run other processes as well.
+ * @throws CodexboxError `request-invalid` when the request says `isExclusive` and it cannot be true
  */
 export function exclusiveUser(
   { ids, prefix }: ToolUser,
@@ -70,7 +70,7 @@ export function exclusiveUser(
   )
 }
 
-/** Tried, and seen: the command may succeed and change nothing. */
+/** Runs the command and checks its effect: it may succeed and change nothing. */
 function whatIsWrong(ids: Ids, [command = '', ...args]: readonly string[]) {
   try {
     if (!hasRights(readFileSync(STATUS, 'utf8')))

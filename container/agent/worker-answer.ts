@@ -11,8 +11,8 @@ export type CheckedAnswer =
   | { type: 'sessions'; sessions: Session[] }
 
 /**
- * Checked though the worker is ours: where nothing parts it from the tools, one of them may have written
- * the line.
+ * Checked though the worker is ours: where the tools are not isolated from it, one of them may have
+ * written the line.
  * @throws Error when `line` is no answer.
  */
 export function parseAnswer(line: string): CheckedAnswer {
@@ -56,7 +56,7 @@ function checkedSessions({ type, sessions }: Extract<WorkerAnswer, { type: 'sess
   return { type, sessions }
 }
 
-/** Nothing but data URLs: the service itself would fetch what another one names. */
+/** Data URLs only: the service itself would fetch any other URL. */
 function areImages(value: unknown): boolean {
   if (!Array.isArray(value)) return false
   const areData = value.every((url) => typeof url === 'string' && IMAGE_URL.test(url))

@@ -8,8 +8,8 @@ import { type WorkerOptions, WorkerProcess } from './worker-process.ts'
 import { notStartedResult } from './worker-results.ts'
 
 /**
- * The agent's side of the worker process. A worker that dies or hangs costs the calls it was busy
- * with, which the model is told; the next call gets a new one.
+ * The agent's side of the worker process. When a worker dies or hangs, its running calls fail with a
+ * result for the model; the next call starts a new worker.
  */
 export class WorkerClient {
   readonly #options: WorkerOptions
@@ -19,7 +19,7 @@ export class WorkerClient {
   #process: WorkerProcess | undefined
 
   /**
-   * `script`: the container script, of which the worker is the other half. Default: the one that runs.
+   * `script`: the container script, which has the role `worker`. Default: the running one.
    * @throws CodexboxError `image-unusable`, `request-invalid`
    */
   constructor(options: WorkerOptions, script = process.argv[1] ?? '') {
@@ -29,7 +29,7 @@ export class WorkerClient {
     this.#exclusive = exclusiveUser(this.#user, options)
   }
 
-  /** Whether what runs the tools can neither read our memory nor write to our output. */
+  /** Whether the tools can neither read our memory nor write to our output. */
   get isIsolated(): boolean {
     return this.#user.isIsolated
   }
@@ -39,14 +39,14 @@ export class WorkerClient {
     try {
       this.#process ??= this.#start()
     } catch {
-      // The first call tries again, and tells.
+      // The first call tries again, and reports the error.
     }
   }
 
   /**
-   * Never rejects: what goes wrong is a result the model can read. `input` is the text for a free-form
-   * tool, an object for any other. `onOutput` is given what the tool puts out while it runs, at most
-   * some ten times a second and some kilobytes at once; a flood is thinned.
+   * Never rejects: an error is a result the model can read. `input` is the text for a free-form tool, an
+   * object for any other. `onOutput` gets the tool's output while it runs, at most some ten times a
+   * second and some kilobytes at once; the middle of a flood is left out.
    */
   async call(
     name: string,
@@ -62,17 +62,17 @@ export class WorkerClient {
   }
 
   /**
-   * Ends the calls that are running, each is answered with what it had put out so far, and the commands
-   * that outlived their call.
+   * Ends the running calls, each answered with its output so far, and the commands that outlived their
+   * call.
    */
   cancel(): void {
     this.#process?.cancel()
   }
 
   /**
-   * Ends what the tools have left running at the end of a run, but for the sessions that the model was told of;
-   * where the run `isLast`, those as well. Resolves with what a person should know of it.
-   * @throws Error when something cannot be ended
+   * Ends the processes that the tools left running at the end of a run, except for the sessions that the model
+   * knows; where the run `isLast`, those as well. Resolves with notices for the user.
+   * @throws Error when a process cannot be ended
    */
   async endRun({ isLast }: { isLast: boolean }): Promise<string[]> {
     if (isLast) {
@@ -91,8 +91,8 @@ export class WorkerClient {
   }
 
   /**
-   * Ends at once the worker and, where its user runs nothing else, everything of that user.
-   * @throws Error when something cannot be ended
+   * Ends at once the worker and, where its user runs nothing else, every process of that user.
+   * @throws Error when a process cannot be ended
    */
   endAll(): void {
     this.#process?.kill()
@@ -100,7 +100,7 @@ export class WorkerClient {
     if (this.#exclusive) endProcesses(this.#exclusive)
   }
 
-  /** Ends the worker and what it runs. */
+  /** Ends the worker and its commands. */
   async stop(): Promise<void> {
     const worker = this.#process
     this.#process = undefined
@@ -113,7 +113,7 @@ export class WorkerClient {
     return endProcesses(this.#exclusive, { pid: this.#process?.pid, leaders })
   }
 
-  /** Throws where the process does. */
+  /** @throws Error where the constructor of `WorkerProcess` does */
   #start(): WorkerProcess {
     const worker = new WorkerProcess(this.#script, this.#user, this.#options, () => {
       if (this.#process === worker) this.#lost()
@@ -126,7 +126,7 @@ export class WorkerClient {
     try {
       this.endAll()
     } catch {
-      // Tried again at the end of the run, which is when it matters.
+      // `endRun` tries again, and reports the error.
     }
   }
 }

@@ -19,25 +19,25 @@ export type WorkerOptions = Pick<
   'workspace' | 'worker' | 'toolEnvironment' | 'gitConfig' | 'egressSocketPath' | 'limits'
 >
 
-/** Time a worker has to answer once a tool's time is up, or it was cancelled, before it counts as stuck. */
+/** How long a worker may take to answer after a tool's timeout or a cancel before it counts as stuck. */
 const GRACE_MS = 5000
 
-/** Time a worker has to end what it runs, and to be gone once it was killed. */
+/** How long a worker may take to end its commands, and to exit once it was killed. */
 const STOP_MS = 1000
 
-/** Time a worker that has nothing to do has to answer. */
+/** How long an idle worker may take to answer. */
 const ANSWER_MS = 1000
 
-/** How much later than its end the last of its stderr may come. */
+/** How long after its exit the last of its stderr may come. */
 const LAST_WORDS_MS = 100
 
-/** What is kept of its stderr. */
+/** Of its stderr, in characters. */
 const MAX_WORDS = 2000
 
 /**
- * Where memory is short, the kernel ends the process with the highest score, and where none of them owns the memory
- * (memfd_create(2), shm), any: let it be the worker or one of the tools, and not the agent. From the beginning: what
- * starts needs memory, too.
+ * Out of memory, the kernel kills the process with the highest score, or any process where none of them owns the
+ * memory (memfd_create(2), shm): it should be the worker or a tool, not the agent. Set before the worker starts,
+ * because the start needs memory, too.
  */
 const ENDED_FIRST = ['sh', '-c', 'echo 1000 >/proc/self/oom_score_adj && exec "$0" "$@"']
 
@@ -54,27 +54,27 @@ export class WorkerProcess {
   readonly #waiting = new Map<number, Waiting>()
   #onSessions: (sessions: Session[] | undefined) => void = () => {}
   #lastId = 0
-  /** Whether it has begun to serve; before that, it has done nothing. */
+  /** Whether it has begun to serve; before that, no call was run. */
   #isReady = false
   #words = ''
 
   /**
-   * `script` is the container script, of which the worker is the other half. `onEnd` is called once, as soon as
-   * it has ended; the calls are answered later.
-   * @throws Error where spawn does, which is when it may not change to the user asked for
+   * `script`: the container script, which has the role `worker`. `onEnd` is called once, as soon as the process
+   * has ended; the calls are answered later.
+   * @throws Error where spawn does: it may not change to the requested user
    */
   constructor(script: string, user: ToolUser, options: WorkerOptions, onEnd: () => void) {
     const { workspace, toolEnvironment, gitConfig, egressSocketPath, limits } = options
     const { ids, prefix } = user
     const args = [workspace, egressSocketPath ?? '', ...(ids ? [`${ids.uid}`, `${ids.gid}`] : [])]
-    const whole = [...prefix, process.execPath, script, 'worker', ...args]
-    const [command = '', ...rest] = ids ? [...ENDED_FIRST, ...whole] : whole
+    const commandLine = [...prefix, process.execPath, script, 'worker', ...args]
+    const [command = '', ...rest] = ids ? [...ENDED_FIRST, ...commandLine] : commandLine
     // Its environment holds no secret, because the agent's holds none.
     const child = spawn(command, rest, {
       cwd: '/',
-      // Its stderr is not ours: who reads that takes it for the agent's word.
+      // Not the agent's stderr: a reader of that would take the worker's text for the agent's.
       stdio: ['pipe', 'pipe', 'pipe'],
-      // Without a prefix it becomes that user by itself.
+      // Without a prefix the worker changes its user itself.
       ...(prefix.length > 0 ? ids : {}),
     })
     this.#child = child
@@ -82,7 +82,7 @@ export class WorkerProcess {
     this.#onEnd = onEnd
     child.once('error', (error) => this.#ended(Promise.resolve(messageOf(error))))
     child.once('exit', (code, signal) => this.#ended(this.#lastWords(`${signal ?? code}`)))
-    child.stdin.on('error', () => {}) // A worker that is gone is reported by its exit.
+    child.stdin.on('error', () => {}) // The exit reports a worker that is gone.
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#words = (this.#words + text).slice(-MAX_WORDS)
     })
@@ -120,7 +120,7 @@ export class WorkerProcess {
     stuck.unref()
   }
 
-  /** The commands that outlived their call. Undefined when it does not say, or is still busy with calls. */
+  /** The commands that outlived their call. Undefined when it does not answer, or still runs calls. */
   async sessions(): Promise<Session[] | undefined> {
     if (this.#lastId === 0) return []
     if (this.#waiting.size > 0) return undefined
@@ -134,14 +134,14 @@ export class WorkerProcess {
     })
   }
 
-  /** Ends it at once, and the commands it runs: they lead groups of their own, and would go on. */
+  /** Kills it and its commands: they lead process groups of their own, and would go on. */
   kill(): void {
     if (this.#hasEnded) return
     for (const pid of childrenIfKnown(this.pid)) signalGroup(pid)
     this.#child.kill('SIGKILL')
   }
 
-  /** Ends it and what it runs. It does so itself when its stdin ends; a stuck one is killed. */
+  /** Ends it and its commands. It does so itself when its stdin ends; a stuck worker is killed. */
   async stop(): Promise<void> {
     if (this.#hasEnded) return
     const exited = once(this.#child, 'exit')
@@ -165,7 +165,7 @@ export class WorkerProcess {
         this.#take(parseAnswer(line))
       }
     } catch {
-      // Whatever it wrote was no answer; it is stopped, and its exit is reported.
+      // An invalid answer: kill the worker; its exit is reported.
       this.kill()
     }
   }
@@ -179,7 +179,7 @@ export class WorkerProcess {
         this.#waiting.get(answer.id)?.onOutput(answer.text)
         break
       case 'result':
-        // The worker sees to it; but it may not be the worker that has written this.
+        // The worker bounds it too, but a tool may have written this line.
         this.#settle(answer.id, boundedResult(answer.result, this.#limits))
         break
       case 'sessions':
@@ -188,11 +188,11 @@ export class WorkerProcess {
     }
   }
 
-  #ended(how: Promise<string>): void {
+  #ended(reason: Promise<string>): void {
     this.#onSessions(undefined)
     this.#onEnd()
     const result = this.#isReady ? lostResult : notStartedResult
-    void how.then((why) => {
+    void reason.then((why) => {
       for (const id of [...this.#waiting.keys()]) this.#settle(id, result(why))
     })
   }
@@ -216,7 +216,7 @@ function childrenIfKnown(pid: number | undefined): number[] {
   try {
     return pid === undefined ? [] : childrenOf(pid)
   } catch {
-    return [] // Only Linux tells.
+    return [] // Not Linux.
   }
 }
 
@@ -224,6 +224,6 @@ function signalGroup(leader: number): void {
   try {
     process.kill(-leader, 'SIGKILL')
   } catch {
-    // It is gone, or leads none and ends with the worker's pipes.
+    // The process is gone, or leads no group and ends with the worker's pipes.
   }
 }

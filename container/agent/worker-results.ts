@@ -1,6 +1,6 @@
 import type { ToolResult } from '../worker/tool.ts'
 
-/** A call that was under way may have been carried out; the model must not simply repeat it. */
+/** A running call may have taken effect; the model must not simply repeat it. */
 export function lostResult(how: string): ToolResult {
   return {
     ok: false,
