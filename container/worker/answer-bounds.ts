@@ -1,22 +1,22 @@
 import { clip } from './clipped-output.ts'
 import type { ToolLimits, ToolResult } from './tool.ts'
 
-/** What a tool says about its output. */
+/** For a tool's own notes about its output. */
 const HEAD_BYTES = 8 * 1024
 
-/** Far above what is said at once while a tool runs. */
+/** Far above one `output` line of a running tool. */
 export const MAX_TEXT_CHARS = 64 * 1024
 
-/** Of all images of a result, as text: the largest file that is looked at has 10 MB. */
+/** Of all images of a result, as data URLs: view_image takes files of at most 10 MB. */
 export const MAX_IMAGE_CHARS = 16 * 1024 * 1024
 
-/** The longest that JSON makes of a byte: `\u0000`. */
+/** The longest JSON escape of a byte: `\u0000`. */
 const ESCAPED_CHARS = 6
 
-/** Names of fields, the commands of sessions, what a clipped text says of itself. */
+/** For field names, the commands of sessions, the note inside a clipped text. */
 const OTHER_CHARS = 64 * 1024
 
-/** The result as it may be told: worker and agent both hold it to that. */
+/** The result clipped to its bounds; worker and agent both apply it. */
 export function boundedResult(
   { output, summary, ...rest }: ToolResult,
   { toolOutputBytes }: ToolLimits,
@@ -28,7 +28,7 @@ export function boundedResult(
   }
 }
 
-/** The longest line that a worker has to say: a bounded result, each of its bytes escaped. */
+/** The longest line of a worker: a bounded result, each of its bytes escaped. */
 export function maxAnswerBytes({ toolOutputBytes }: ToolLimits): number {
   return (
     ESCAPED_CHARS * (toolOutputBytes + 2 * HEAD_BYTES + MAX_TEXT_CHARS) +

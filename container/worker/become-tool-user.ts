@@ -2,13 +2,12 @@ import { readFileSync } from 'node:fs'
 import { messageOf } from '../../shared/errors.ts'
 
 /**
- * Makes this process, which was started by the agent, one of the user who runs the tools. It does so itself,
- * and not before its program begins: what changes its user while it runs is closed to all other processes
- * of that user (PR_SET_DUMPABLE(2const)): its memory, its descriptors, ptrace. The tools, its children, are
- * such processes, and must not write answers in its place. They begin with a program of their own, and are as
- * any other process again. Where `setpriv` has set the user already, it has left another effective group, which is
- * given up here to the same effect.
- * @throws Error when that cannot be done, or was done and has not changed what it should
+ * Changes the user of this process, which the agent started, to the user of the tools. The process does so itself,
+ * after its start: the kernel then closes its memory, its descriptors and ptrace to all other processes of that
+ * user (PR_SET_DUMPABLE(2const)). The tools, its children, are such processes, and must not write answers in its
+ * place. A tool starts with execve, which lifts that protection for the tool itself. Where `setpriv` has set the user
+ * already, it has left another effective group; leaving that group has the same effect.
+ * @throws Error when the change fails, or succeeds without the intended effect
  */
 export function becomeToolUser(uid: number, gid: number): void {
   try {
@@ -26,12 +25,12 @@ export function becomeToolUser(uid: number, gid: number): void {
   }
 }
 
-/** Not everywhere may root do it (user_namespaces(7), setgroups); there may be none to leave. */
+/** Root may not do it everywhere (user_namespaces(7), setgroups); there may be no group to leave. */
 function leaveGroups(): void {
   try {
     process.setgroups?.([])
   } catch {
-    // Looked at below.
+    // `whatIsWrong` checks the groups.
   }
 }
 

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 
 /**
- * Collects a tool's output in bounded memory: the head and the tail are kept, since errors tend to
- * stand at the end and what was done at the start; the middle is counted and dropped.
+ * Collects a tool's output in bounded memory: the head and the tail stay, since a log tends to begin
+ * with the actions and to end with the errors; the middle is counted and dropped.
  */
 export class ClippedOutput {
   readonly #headLimit: number
@@ -38,7 +38,7 @@ export class ClippedOutput {
     if (this.#tailBytes > 4 * this.#tailLimit || this.#tail.length > 1024) this.#trimTail()
   }
 
-  /** Bytes at the end that begin a character which is not whole yet; they are taken off. */
+  /** Removes and returns the bytes of an incomplete character at the end. */
   takeUnfinished(): Buffer {
     const pieces = this.#tailBytes > 0 ? this.#tail : this.#head
     const joined = Buffer.concat(pieces)
@@ -51,20 +51,20 @@ export class ClippedOutput {
     return rest
   }
 
-  /** Whether what `toString` returns has all bytes of what was kept. */
+  /** Whether the parts that `toString` returns are valid UTF-8, so that it loses no byte of them. */
   get isExact(): boolean {
     return this.#parts().every((part) => isUtf8(part))
   }
 
   toString(): string {
     const [head, tail = Buffer.alloc(0)] = this.#parts()
-    const isWhole = this.#headBytes + this.#tailBytes === this.#totalBytes
-    if (isWhole) return `${head}`
+    const isComplete = this.#headBytes + this.#tailBytes === this.#totalBytes
+    if (isComplete) return `${head}`
     const dropped = this.#totalBytes - (head?.length ?? 0) - tail.length
     return `${head}\n[… ${dropped} bytes of ${this.#totalBytes} left out here …]\n${tail}`
   }
 
-  /** One where all was kept; else the head and the tail, each of whole characters. */
+  /** One part where nothing was dropped; otherwise the head and the tail, each of whole characters. */
   #parts(): Buffer[] {
     this.#trimTail()
     const [head, tail] = [Buffer.concat(this.#head), Buffer.concat(this.#tail)]
@@ -74,13 +74,13 @@ export class ClippedOutput {
 
   #trimTail(): void {
     const joined = Buffer.concat(this.#tail)
-    const kept = joined.subarray(Math.max(0, joined.length - this.#tailLimit))
-    this.#tail = [Buffer.from(kept)]
-    this.#tailBytes = kept.length
+    const tail = joined.subarray(Math.max(0, joined.length - this.#tailLimit))
+    this.#tail = [Buffer.from(tail)]
+    this.#tailBytes = tail.length
   }
 }
 
-/** `text` cut to `limitBytes` of UTF-8, its middle left out. */
+/** `text` cut to `limitBytes` of UTF-8, without its middle. */
 export function clip(text: string, limitBytes: number): string {
   const output = new ClippedOutput(limitBytes)
   output.push(Buffer.from(text))
@@ -89,14 +89,14 @@ export function clip(text: string, limitBytes: number): string {
 
 const isContinuation = (byte: number | undefined) => byte !== undefined && (byte & 0xc0) === 0x80
 
-/** Where a cut UTF-8 text has to begin, so that it does not start inside a character. */
+/** The start of the first whole character of a cut UTF-8 text. */
 function wholeCharactersStart(bytes: Buffer): number {
   let start = 0
   while (start < 3 && isContinuation(bytes[start])) start++
   return start
 }
 
-/** Where a cut UTF-8 text has to end, so that it does not stop inside a character. */
+/** The end of the last whole character of a cut UTF-8 text. */
 export function wholeCharactersEnd(bytes: Buffer): number {
   let lead = bytes.length - 1
   while (lead > bytes.length - 4 && isContinuation(bytes[lead])) lead--

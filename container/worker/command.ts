@@ -3,39 +3,39 @@ import { ClippedOutput } from './clipped-output.ts'
 import { notExact } from './exact-text.ts'
 import { ToolError } from './tool.ts'
 
-/** How long output may still come in after the shell has exited. */
+/** How long output may still arrive after the shell has exited. */
 const DRAIN_MS = 250
 
-/** Input that a command may leave unread before it is given no more. */
+/** Unread input of a command above which further input is refused. */
 const MAX_UNREAD_BYTES = 1024 * 1024
 
 /**
- * Of two pipes nothing says what was written first. Node cannot give a process one for both, so a first shell does, which
- * becomes the second. `-p`: it does nothing else, such as reading BASH_ENV, and passes on all of its environment.
+ * Two pipes lose the order of stdout and stderr. Node cannot give a process one pipe for both, so a first shell does, and
+ * then execs the second. `-p`: the first shell does nothing else, such as reading BASH_ENV, and passes on its environment.
  */
 const ONE_STREAM = ['-p', '-c', 'exec bash "$@" 2>&1', 'bash']
 
 export interface CommandOptions {
   cwd: string
   environment: Readonly<NodeJS.ProcessEnv>
-  /** Whether it can be sent input; otherwise its input is at its end from the start. */
+  /** Whether `write` can send input; otherwise stdin is at its end from the start. */
   openStdin: boolean
-  /** It is killed after that long. */
+  /** The command is killed after this time. */
   timeoutMs: number
-  /** What is kept of its output between two looks at it. */
+  /** Limit of the output collected between two calls of `takeOutput`. */
   outputBytes: number
-  /** Aborted to kill it. */
+  /** Aborted to kill the command. */
   signal: AbortSignal
-  /** Called when it has ended. */
+  /** Called when the command has ended. */
   cleanUp(): Promise<void>
-  /** What it is called when a person is told of it. */
+  /** Its name in notices for the user. */
   title: string
 }
 
 type Stopper = 'timeout' | 'abort' | 'request'
 type End = { code: number | null; signal: NodeJS.Signals | null; stoppedBy?: Stopper }
 
-/** A shell with everything it starts, which ends with it. It may live longer than the call it is from. */
+/** A shell with its process group, which ends with it. It may outlive the call that started it. */
 export class Command {
   readonly #child: ChildProcess
   readonly #options: CommandOptions
@@ -49,16 +49,16 @@ export class Command {
   constructor(bashArgs: readonly string[], options: CommandOptions) {
     this.#options = options
     this.#output = new ClippedOutput(options.outputBytes)
-    // `detached` makes the shell the leader of a process group of its own, which can be killed whole.
+    // `detached` makes the shell the leader of its own process group, so that the group can be killed.
     this.#child = spawn('bash', [...ONE_STREAM, ...bashArgs], {
       cwd: options.cwd,
       detached: true,
-      // Node's pipe is a socket. A first shell on one believes that it was started over a network, and
+      // Node's pipe is a socket. Without SHLVL, bash on a socket takes itself for a network shell, and
       // runs the ~/.bashrc before the command.
       env: { ...options.environment, SHLVL: '1' },
       stdio: [options.openStdin ? 'pipe' : 'ignore', 'pipe', 'ignore'],
     })
-    // A command that does not read its input to the end is no failure.
+    // A command need not read its input to the end.
     this.#child.stdin?.on('error', () => {})
     this.#child.stdout?.on('data', (chunk: Buffer) => this.#take(chunk))
     this.#ended = this.#untilEnd().finally(() => options.cleanUp())
@@ -72,13 +72,13 @@ export class Command {
     return this.#options.title
   }
 
-  /** Of the shell, which leads a session (setsid(2)) of its own; undefined once that is to end, or has. */
+  /** Of the shell, which leads its own session (setsid(2)); undefined once it was stopped or has exited. */
   get pid(): number | undefined {
     const { pid, exitCode, signalCode } = this.#child
     return this.#stoppedBy || exitCode !== null || signalCode !== null ? undefined : pid
   }
 
-  /** Resolves when it has ended, at the latest after `ms`. Rejects when it could not be started. */
+  /** Resolves when the command has ended, at the latest after `ms`. Rejects when it could not be started. */
   async wait(ms: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const elapsed = new Promise<void>((resolve) => {
@@ -87,7 +87,7 @@ export class Command {
     await Promise.race([this.#ended, elapsed]).finally(() => clearTimeout(timer))
   }
 
-  /** Passes on what has come since it was looked at last, and what comes, until the returned is called. */
+  /** Passes on the output since the last `takeOutput`, and later output until the returned function is called. */
   watch(watcher: (chunk: Buffer) => void): () => void {
     if (this.#output.totalBytes > 0) watcher(Buffer.from(this.#output.toString()))
     this.#watchers.add(watcher)
@@ -95,8 +95,8 @@ export class Command {
   }
 
   /**
-   * Sends `chars` as input; Ctrl-C alone and, at the end, Ctrl-D do what they do at a terminal.
-   * @throws ToolError when it takes no input.
+   * Sends `chars` as input; Ctrl-C alone and, at the end, Ctrl-D act as at a terminal.
+   * @throws ToolError when the command takes no input.
    */
   write(chars: string): void {
     if (this.hasEnded) return
@@ -122,11 +122,11 @@ export class Command {
     this.#signalGroup('SIGKILL')
   }
 
-  /** Takes out what has come since the last time; only its head and its tail if it is long. */
+  /** Removes and returns the output since the last call; of a long one only the head and the tail. */
   takeOutput(): string {
     const output = this.#output
     this.#output = new ClippedOutput(this.#options.outputBytes)
-    // The rest of a character may be still to come.
+    // The rest of a character may still arrive.
     if (!this.hasEnded) this.#output.push(output.takeUnfinished())
     return output.isExact ? output.toString() : `${output}\n${notExact('this output')}`
   }
@@ -135,7 +135,7 @@ export class Command {
     return ((performance.now() - this.#startedAt) / 1000).toFixed(2)
   }
 
-  /** Undefined while it runs. */
+  /** Undefined while the command runs. */
   get outcome(): { ok: boolean; text: string } | undefined {
     if (!this.#end) return undefined
     const { code, stoppedBy } = this.#end
@@ -156,7 +156,7 @@ export class Command {
     for (const watcher of this.#watchers) watcher(chunk)
   }
 
-  /** Resolves when the shell has exited, whatever its children still hold open; they are killed. */
+  /** Resolves when the shell has exited, even if children hold its pipes open; they are killed. */
   #untilEnd(): Promise<void> {
     const child = this.#child
     const { timeoutMs, signal } = this.#options
@@ -179,7 +179,7 @@ export class Command {
         this.#signalGroup('SIGKILL')
         const done = () => {
           clearTimeout(drained)
-          // A process that left the group may hold the pipes for ever; nobody waits for it.
+          // A process that left the group may hold the pipes for ever: do not wait for it.
           child.stdin?.destroy()
           child.stdout?.destroy()
           const stoppedBy = this.#stoppedBy
@@ -197,7 +197,7 @@ export class Command {
     try {
       process.kill(-this.#child.pid, signal)
     } catch {
-      // Nobody is left in the group, which is what was wanted.
+      // The group is already empty.
     }
   }
 }

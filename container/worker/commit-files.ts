@@ -5,15 +5,15 @@ import { messageOf, systemCodeOf } from '../../shared/errors.ts'
 import type { existing } from './follow-links.ts'
 import { HalfDoneError, InPlace, isMoreThanContent, refuseReadOnly } from './write-in-place.ts'
 
-/** What is to stand at a path. */
+/** The new state of a path. */
 export interface FileWrite {
-  /** Absolute, no link: see `followLinks`. */
+  /** An absolute path that is no link: see `followLinks`. */
   target: string
-  /** What is there now. */
+  /** The stats of the current file. */
   before: Awaited<ReturnType<typeof existing>>
-  /** Undefined: nothing, from then on. */
+  /** Undefined: the file is removed. */
   content: string | undefined
-  /** Absent: that of a new file. */
+  /** Undefined: the default of a new file. */
   mode: number | undefined
 }
 
@@ -21,15 +21,14 @@ export interface FileWrite {
  * Writes all of them or none. Missing folders are made. New contents are written beside their targets
  * first, where a full disk shows, and then renamed: a reader, also after a crash, finds at each path
  * the old file or the new one. A file that cannot be replaced, or would lose a hard link or its owner
- * by it, is written in place.
- * @throws HalfDoneError when what was done could not be undone; otherwise whatever went wrong, and all is
- * as it was.
+ * by a rename, is written in place.
+ * @throws HalfDoneError when a step could not be undone; any other error means that nothing has changed.
  */
 export async function commitFiles(writes: readonly FileWrite[]): Promise<void> {
   const steps = writes.map((write) => new Step(write))
   let done = 0
   try {
-    // A single rename needs no way back.
+    // A single rename needs no undo.
     for (const step of steps) await step.prepare(steps.length > 1)
     for (const step of steps) {
       await step.commit()
@@ -47,7 +46,7 @@ export async function commitFiles(writes: readonly FileWrite[]): Promise<void> {
   }
 }
 
-/** Returns what could not be undone. */
+/** Returns the steps that could not be undone. */
 async function undo(steps: readonly Step[]): Promise<string[]> {
   const failures: string[] = []
   for (const step of [...steps].reverse()) {
@@ -58,18 +57,18 @@ async function undo(steps: readonly Step[]): Promise<string[]> {
 
 class Step {
   readonly #write: FileWrite
-  /** The new content, until it is in its place. */
+  /** Path of the new content before the rename. */
   readonly #staged: string
-  /** The old file, until it is no longer needed. */
-  readonly #kept: string
+  /** Path of the old file, for `undo`. */
+  readonly #backup: string
   #firstFolderMade: string | undefined
-  /** Where the file is not replaced by a rename. */
+  /** Set when the file is not replaced by a rename. */
   #inPlace: InPlace | undefined
 
   constructor(write: FileWrite) {
     this.#write = write
     this.#staged = besideFile(write.target)
-    this.#kept = besideFile(write.target)
+    this.#backup = besideFile(write.target)
   }
 
   get target(): string {
@@ -87,7 +86,7 @@ class Step {
     if (content !== undefined) {
       await this.#orInPlace(() => stage(this.#staged, content, mode))
     }
-    if (before && canBeUndone && !this.#inPlace) await keep(target, this.#kept)
+    if (before && canBeUndone && !this.#inPlace) await backUp(target, this.#backup)
   }
 
   async commit(): Promise<void> {
@@ -97,7 +96,7 @@ class Step {
     await this.#inPlace?.write(content, mode)
   }
 
-  /** Replacing a file takes rights over its folder, and no mount at the file; writing to it takes neither. */
+  /** A rename needs rights over the folder, and no mount at the file; a write in place needs neither. */
   async #orInPlace(replace: () => Promise<void>): Promise<void> {
     const { target, before } = this.#write
     try {
@@ -111,11 +110,11 @@ class Step {
   async undo(): Promise<void> {
     const { target, before } = this.#write
     if (this.#inPlace) await this.#inPlace.restore()
-    else if (before) await fs.rename(this.#kept, target)
+    else if (before) await fs.rename(this.#backup, target)
     else await fs.rm(target, { force: true })
   }
 
-  /** Those that were made for it, if nobody has put anything into them. */
+  /** Removes the folders that `prepare` made, if they are empty. */
   async removeFolders(): Promise<void> {
     await this.cleanUp()
     const first = this.#firstFolderMade
@@ -124,20 +123,20 @@ class Step {
       try {
         await fs.rmdir(folder)
       } catch {
-        return // Somebody uses it.
+        return // Another process has put a file into it.
       }
       if (folder === first) return
     }
   }
 
   async cleanUp(): Promise<void> {
-    // What cannot be removed is an odd file beside the right ones, and no failure of the whole.
-    for (const path of [this.#staged, this.#kept])
+    // A temporary file that cannot be removed does not make the write fail.
+    for (const path of [this.#staged, this.#backup])
       await fs.rm(path, { force: true }).catch(() => {})
   }
 }
 
-/** Of a folder that cannot be written to, one of mode 1777, and a mount at the file. */
+/** A rename fails so in a folder without write access, in one of mode 1777, and for a mount at the file. */
 const NOT_REPLACED = ['EACCES', 'EPERM', 'EROFS', 'EBUSY']
 
 async function stage(path: string, content: string, mode: number | undefined): Promise<void> {
@@ -151,11 +150,11 @@ async function stage(path: string, content: string, mode: number | undefined): P
 }
 
 /** Not every file system has hard links. */
-async function keep(target: string, kept: string): Promise<void> {
-  await fs.link(target, kept).catch(() => fs.copyFile(target, kept))
+async function backUp(target: string, backup: string): Promise<void> {
+  await fs.link(target, backup).catch(() => fs.copyFile(target, backup))
 }
 
-/** Not its name with something added, which may be too long then. */
+/** A random name: a longer form of the file's own name may be too long. */
 function besideFile(target: string): string {
   return join(dirname(target), `.${randomUUID()}.tmp`)
 }

@@ -2,7 +2,7 @@ import { promises as fs } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { systemCodeOf } from '../../shared/errors.ts'
 
-/** A link stays a link: what it points to is replaced, or made if there is nothing yet. */
+/** The end of the links: a link stays a link, and its target is replaced, or made if it is missing. */
 export async function followLinks(path: string): Promise<string> {
   try {
     return await fs.realpath(path)
@@ -13,7 +13,7 @@ export async function followLinks(path: string): Promise<string> {
   return next === undefined ? path : followLinks(next)
 }
 
-/** Undefined when `path` is not there, or is a file by now: another call may just have made it. */
+/** Undefined when `path` is missing, or is a file by now: another call may just have made it. */
 async function linkTarget(path: string): Promise<string | undefined> {
   try {
     return resolve(await fs.realpath(dirname(path)), await fs.readlink(path))
@@ -24,7 +24,7 @@ async function linkTarget(path: string): Promise<string | undefined> {
   }
 }
 
-/** Undefined when there is nothing. */
+/** Undefined when the path is missing. */
 export async function existing(path: string) {
   try {
     return await fs.stat(path)

@@ -4,19 +4,19 @@ const INTERVAL_MS = 100
 const MAX_BYTES = 8 * 1024
 
 /**
- * Passes on what a tool puts out while it runs, at most so often and so much at once; of a flood the
- * middle is left out. Nothing is passed on after `end`.
+ * Passes on the output of a running tool, at most every `INTERVAL_MS` and `MAX_BYTES` at once; the
+ * middle of a flood is left out. Nothing is passed on after `end`.
  */
 export class LiveOutput {
   readonly #send: (text: string) => void
   readonly #isBusy: () => boolean
   #pending = new ClippedOutput(MAX_BYTES)
-  /** The beginning of a character whose end has not come yet. */
-  #torn: Buffer = Buffer.alloc(0)
+  /** The first bytes of an incomplete character. */
+  #unfinished: Buffer = Buffer.alloc(0)
   #timer: NodeJS.Timeout | undefined
   #hasEnded = false
 
-  /** While the reader `isBusy` with what it has, what comes is collected and thinned instead. */
+  /** While the reader `isBusy`, output is collected and clipped instead of sent. */
   constructor(send: (text: string) => void, isBusy: () => boolean) {
     this.#send = send
     this.#isBusy = isBusy
@@ -24,18 +24,18 @@ export class LiveOutput {
 
   push(chunk: Buffer): void {
     if (this.#hasEnded || chunk.length === 0) return
-    const bytes = this.#torn.length === 0 ? chunk : Buffer.concat([this.#torn, chunk])
+    const bytes = this.#unfinished.length === 0 ? chunk : Buffer.concat([this.#unfinished, chunk])
     const end = wholeCharactersEnd(bytes)
     // Copied: a slice would keep the whole pipe buffer alive.
-    this.#torn = Buffer.from(bytes.subarray(end))
+    this.#unfinished = Buffer.from(bytes.subarray(end))
     this.#pending.push(bytes.subarray(0, end))
     this.#timer ??= setTimeout(() => this.#flush(), INTERVAL_MS)
   }
 
-  /** Passes on what is left. */
+  /** Passes on the rest. */
   end(): void {
     clearTimeout(this.#timer)
-    this.#pending.push(this.#torn)
+    this.#pending.push(this.#unfinished)
     this.#pass()
     this.#hasEnded = true
   }

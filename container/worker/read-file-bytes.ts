@@ -5,8 +5,8 @@ import { ToolError } from './tool.ts'
 const CHUNK_BYTES = 512 * 1024
 
 /**
- * The bytes of a text file; `name` is what messages call it.
- * @throws ToolError for what is no regular file, longer than `maxBytes`, or holds NUL bytes.
+ * The bytes of a text file; messages call it `name`.
+ * @throws ToolError for a file that is not regular, longer than `maxBytes`, or holds NUL bytes.
  */
 export async function readTextBytes(path: string, name: string, maxBytes: number): Promise<Buffer> {
   const bytes = await readFileBytes(path, name, maxBytes)
@@ -40,11 +40,11 @@ async function check(file: FileHandle, name: string, maxBytes: number): Promise<
 }
 
 /**
- * Stops soon after `maxBytes`. The size of a file may be wrong: the kernel's own files say 0, and some of
- * them have no end.
+ * Stops soon after `maxBytes`. The size of a file may be wrong: files in /proc have size 0, and some of
+ * them are endless.
  */
 async function readUntilPast(maxBytes: number, file: FileHandle): Promise<Buffer> {
-  // Always of the same length: some of the kernel's files are read in whole units only.
+  // Always of the same length: some files in /proc are read in whole units only.
   const buffer = Buffer.alloc(CHUNK_BYTES)
   const chunks: Buffer[] = []
   let total = 0

@@ -1,21 +1,21 @@
 import type { Sessions } from './sessions.ts'
 
-/** One thing the model can do: a file each in `tools/`. */
+/** A tool of the model: a file each in `tools/`. */
 export type Tool = FunctionTool | FreeFormTool
 
 /** A tool that is called with a JSON object. */
 export interface FunctionTool extends ToolHead {
   /** JSON Schema of the arguments. */
   readonly parameters: JsonSchema
-  /** Throws `ToolError`, or anything else, for what the model should be told. */
+  /** Throws `ToolError`, or any other error; the model gets its message. */
   run(args: ToolArguments, context: ToolContext): Promise<ToolResult>
 }
 
-/** A tool that is called with a text of a language of its own: nothing in it has to be escaped. */
+/** A tool that is called with a text in its own grammar: nothing in it has to be escaped. */
 export interface FreeFormTool extends ToolHead {
   /** In the notation of Lark; the service makes the model follow it. */
   readonly grammar: string
-  /** Throws `ToolError`, or anything else, for what the model should be told. */
+  /** Throws `ToolError`, or any other error; the model gets its message. */
   run(input: string, context: ToolContext): Promise<ToolResult>
 }
 
@@ -33,16 +33,16 @@ export interface JsonSchema {
 }
 
 export interface ToolContext {
-  /** Relative paths start here, and so does bash. */
+  /** The base of relative paths, and the working directory of bash. */
   workspace: string
-  /** Of commands. Not for a process that is ours. */
+  /** Of commands. Never for a process of ours. */
   environment: Readonly<NodeJS.ProcessEnv>
   limits: ToolLimits
   /** Aborted when the run is interrupted. */
   signal: AbortSignal
-  /** The commands that went on after their call had returned. */
+  /** The commands that outlived their call. */
   sessions: Sessions
-  /** Takes what a tool puts out while it runs, for a person to watch. */
+  /** Gets the output of a running tool, for the user to watch. */
   onOutput(chunk: Buffer): void
 }
 
@@ -53,11 +53,11 @@ export interface ToolLimits {
 
 export interface ToolResult {
   ok: boolean
-  /** What the model reads. */
+  /** For the model. */
   output: string
-  /** What the model sees beside it, as data URLs. */
+  /** For the model, as data URLs. */
   images?: string[]
-  /** One line for a person. */
+  /** One line for the user. */
   summary: string
 }
 
@@ -66,7 +66,7 @@ export class ToolError extends Error {
   override readonly name = 'ToolError'
 }
 
-/** The arguments of a call: an object of the model's making, so every field is checked on use. */
+/** The arguments of a call: the model wrote the object, so every field is checked on use. */
 export class ToolArguments {
   readonly #values: Record<string, unknown>
 
@@ -99,7 +99,7 @@ export class ToolArguments {
     return this.#isAbsent(name) ? undefined : this.integer(name, minimum)
   }
 
-  /** False when it is absent. */
+  /** False when absent. */
   flag(name: string): boolean {
     if (this.#isAbsent(name)) return false
     const value = this.#values[name]
@@ -116,8 +116,8 @@ export class ToolArguments {
 }
 
 /**
- * The text for a free-form tool. Models that know such a tool as a function put it into an object.
- * @throws ToolError when there is none.
+ * The text for a free-form tool. Models that know such a tool as a function put the text into an object.
+ * @throws ToolError when there is no text.
  */
 export function freeFormInput(input: unknown): string {
   if (typeof input === 'string') return input

@@ -8,7 +8,7 @@ import { viewImage } from './tools/view-image.ts'
 import { writeFile } from './tools/write-file.ts'
 import { writeStdin } from './tools/write-stdin.ts'
 
-/** In an order that stays: the service caches what the definitions are part of. */
+/** In a stable order: the service caches the head of a request, which holds the definitions. */
 export const tools: readonly Tool[] = [
   bash,
   writeStdin,

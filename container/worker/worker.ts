@@ -17,35 +17,36 @@ import {
 import { tools } from './tools.ts'
 
 /**
- * The hands: a process of its own that runs commands and touches files for the agent, as the owner
- * of the workspace, and knows no secret. Lines on stdin and stdout: calls, and what comes of them.
+ * The worker process: runs commands and changes files for the agent, as the owner of the workspace, and
+ * knows no secret. The lines on stdin: calls and settings.
  */
 export type WorkerLine =
-  /** First of all, if at all: what commands have in their environment beyond the worker's own. */
+  /** Optional, the first line: environment variables of commands beyond the worker's own. */
   | { type: 'environment'; variables: Record<string, string> }
-  /** Before any call: what `~/.gitconfig` is to hold. */
+  /** Optional, before any call: the content of `~/.gitconfig`. */
   | { type: 'git-config'; text: string }
-  /** `input` is the text for a free-form tool, an object for any other; nothing of it is checked. */
+  /** `input` is the text for a free-form tool, an object for any other; unchecked. */
   | { type: 'call'; id: number; name: string; input: unknown; limits: ToolLimits }
-  /** Ends every call that is running, and every command that outlived its call. */
+  /** Ends every running call, and every command that outlived its call. */
   | { type: 'cancel' }
   /** Asks for the commands that outlived their call. */
   | { type: 'sessions' }
 
+/** The lines on stdout. */
 export type WorkerAnswer =
-  /** Calls are heard from now on; once. */
+  /** Calls are read from now on; once. */
   | { type: 'ready' }
-  /** What a running call has put out, thinned; any number of times before its result. */
+  /** Output of a running call, clipped; any number of times before its result. */
   | { type: 'output'; id: number; text: string }
   | ({ type: 'result'; id: number } & ToolResult)
   | { type: 'sessions'; sessions: Session[] }
 
-/** Of a call: a file of 32 MB as JSON text with every character escaped is still shorter. */
+/** Of a call: room for a file of 32 MB as JSON text with every character escaped. */
 const MAX_CALL_BYTES = 256 * 1024 * 1024
 
 /**
- * Serves calls until stdin ends: the agent is gone then, and so is everything it asked for. `proxy` is set in the
- * environment of commands, whatever else is.
+ * Serves calls until stdin ends: the agent is gone then, and all its calls are ended. `proxy` overrides other
+ * variables in the environment of commands.
  */
 export async function serveWorker(
   workspace: string,
@@ -84,11 +85,11 @@ function makeGitConfig(text: string): void {
   try {
     if (HOME) writeFileSync(join(HOME, '.gitconfig'), text, { flag: 'wx' })
   } catch {
-    // A worker before this one has made it, or the home cannot be written to: git says then what it lacks.
+    // An earlier worker has made it, or the home cannot be written to: git then reports what is missing.
   }
 }
 
-/** As many calls as a model makes at once wait for the same signal; Node warns after ten. */
+/** All parallel calls listen to the same signal; Node warns after ten listeners. */
 function newCancel(): AbortController {
   const cancel = new AbortController()
   setMaxListeners(0, cancel.signal)
@@ -113,7 +114,7 @@ function write(answer: WorkerAnswer): void {
   process.stdout.write(`${JSON.stringify(answer)}\n`)
 }
 
-/** The one place where a throw becomes text for the model. */
+/** The only place where an error becomes text for the model. */
 async function run(name: string, input: unknown, context: ToolContext): Promise<ToolResult> {
   try {
     const tool = tools.find((candidate) => candidate.name === name)

@@ -4,12 +4,12 @@ import { messageOf } from '../../shared/errors.ts'
 import { readFileBytes } from './read-file-bytes.ts'
 import { ToolError } from './tool.ts'
 
-/** Whether a new file of the same name would part hard links, or belong to another user or group. */
+/** Whether a new file of the same name would break hard links, or belong to another user or group. */
 export function isMoreThanContent({ nlink, uid, gid }: Stats): boolean {
   return nlink > 1 || uid !== process.geteuid?.() || gid !== process.getegid?.()
 }
 
-/** A rename asks for no right over the file itself, and root has all of them: the mode says what is meant. */
+/** A rename needs no right over the file itself, and root has all rights: only the mode tells the intention. */
 export async function refuseReadOnly(target: string, mode: number): Promise<void> {
   if ((mode & 0o222) === 0) {
     const octal = (mode & 0o777).toString(8).padStart(4, '0')
@@ -20,13 +20,13 @@ export async function refuseReadOnly(target: string, mode: number): Promise<void
   await fs.access(target, constants.W_OK)
 }
 
-/** What was begun could not be undone. */
+/** A write failed in the middle and could not be undone. */
 export class HalfDoneError extends ToolError {}
 
-/** It is in memory until it is over. */
+/** The old content stays in memory during the write. */
 const MAX_BYTES = 32 * 1024 * 1024
 
-/** A file whose content is changed while it stays the same file, with its old content. */
+/** A file that is overwritten without a rename, with its old content for `restore`. */
 export class InPlace {
   readonly #target: string
   readonly #old: Buffer
@@ -40,7 +40,7 @@ export class InPlace {
     return new InPlace(target, await readFileBytes(target, target, MAX_BYTES))
   }
 
-  /** When it rejects, the file is as it was; a HalfDoneError says that it is not. */
+  /** When it rejects, the file is unchanged, except with a HalfDoneError. */
   async write(content: string, mode: number | undefined): Promise<void> {
     try {
       await overwrite(this.#target, Buffer.from(content), mode)
@@ -58,14 +58,14 @@ export class InPlace {
   }
 }
 
-/** Its room on the disk is given back last: a shorter old content can always be written again. */
+/** Truncates last: until then the file keeps its room on the disk, so the old content can be written again. */
 async function overwrite(target: string, content: Buffer, mode?: number): Promise<void> {
   const file = await fs.open(target, 'r+')
   try {
     const before = await file.stat()
     await file.writeFile(content)
     await file.truncate(content.length)
-    // Only its owner may, so not where it is so already.
+    // Only the owner may chmod, so skip it where the mode is right already.
     if (mode !== undefined && (mode ^ before.mode) & 0o777) await file.chmod(mode & 0o777)
   } finally {
     await file.close()

@@ -3,10 +3,10 @@ import { LineSearch } from './line-search.ts'
 import type { ChangeLine, Section } from './parse-patch.ts'
 
 /**
- * `text` with the sections changed, each looked for after the one before. Lines that a section keeps
- * stay as they are in `text`, even if they were only found by ignoring blanks; so do the ends of its
- * lines (CRLF), a byte order mark, and a last line without an end.
- * @throws ToolError when a section is not there; `path` is what the message calls the file.
+ * `text` with the sections changed, each searched after the one before. Context lines stay as they are
+ * in `text`, even if they only match when blanks are ignored; so do its line ends (CRLF), a byte order
+ * mark, and a last line without an end.
+ * @throws ToolError when a section does not match; the message calls the file `path`.
  */
 export function applySections(text: string, sections: readonly Section[], path: string): string {
   const mark = text.startsWith(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK : ''
@@ -18,27 +18,27 @@ export function applySections(text: string, sections: readonly Section[], path: 
   if (lacksLastEnd) lines[lines.length - 1] += end
 
   const result: string[] = []
-  let done = 0
-  const keepUntil = (index: number) => {
-    for (; done < index; done++) result.push(lines[done] ?? '')
+  let next = 0
+  const copyUntil = (index: number) => {
+    for (; next < index; next++) result.push(lines[next] ?? '')
   }
   for (const section of sections) {
-    const { start, changes } = locate(section, search, done, path)
-    keepUntil(start)
+    const { start, changes } = locate(section, search, next, path)
+    copyUntil(start)
     for (const { kind, text } of changes) {
       if (kind === '+') result.push(withEnd(text, end))
-      else if (kind === ' ') keepUntil(done + 1)
-      else done++
+      else if (kind === ' ') copyUntil(next + 1)
+      else next++
     }
   }
-  keepUntil(lines.length)
+  copyUntil(lines.length)
   const changed = result.join('')
   return mark + (lacksLastEnd ? withoutEnd(changed) : changed)
 }
 
 const BYTE_ORDER_MARK = '\uFEFF'
 
-/** Where `section` begins, and its lines: without the last, if that is an empty one too many. */
+/** Where `section` starts, and its lines, without a superfluous empty last line. */
 function locate(
   { anchors, lines, atEnd }: Section,
   search: LineSearch,
@@ -47,23 +47,23 @@ function locate(
 ): { start: number; changes: readonly ChangeLine[] } {
   let start = from
   for (const anchor of anchors) {
-    const found = search.find([anchor], start)
-    if (found === undefined) {
+    const match = search.find([anchor], start)
+    if (match === undefined) {
       throw new ToolError(`Failed to find context '${anchor}' in ${path}`)
     }
-    start = found + 1
+    start = match + 1
   }
   const old = lines.filter(({ kind }) => kind !== '+').map(({ text }) => text)
   if (old.length === 0) {
-    // Nothing says where, but for an anchor: it goes to the end.
+    // Without an anchor there is no position: the lines go to the end.
     const isAnchored = anchors.length > 0 && !atEnd
     return { start: isAnchored ? start : search.length, changes: lines }
   }
   const find = atEnd
     ? (pattern: readonly string[]) => search.findAtEnd(pattern, start)
     : (pattern: readonly string[]) => search.find(pattern, start)
-  const found = find(old)
-  if (found !== undefined) return { start: found, changes: lines }
+  const match = find(old)
+  if (match !== undefined) return { start: match, changes: lines }
   const last = lines.at(-1)
   if (old.length > 1 && last?.kind !== '+' && last?.text === '') {
     const withoutLast = find(old.slice(0, -1))

@@ -3,7 +3,7 @@ import { ToolError } from '../tool.ts'
 /** Some seconds; a patch that repeats one line ten thousand times could take hours. */
 const MAX_COMPARISONS = 50_000_000
 
-/** How lines may differ and still count as the same, in the order in which it is tried. */
+/** How lines may differ and still match, in the order of the attempts. */
 const READINGS: readonly ((lines: readonly string[]) => readonly string[])[] = [
   (lines) => lines,
   (lines) => lines.map((line) => line.trimEnd()),
@@ -13,7 +13,7 @@ const READINGS: readonly ((lines: readonly string[]) => readonly string[])[] = [
 
 /** Finds runs of lines in a file. */
 export class LineSearch {
-  /** The file in each reading, made when it is first needed. */
+  /** The file in each reading, made on first use. */
   readonly #read: (readonly string[])[]
   readonly length: number
   #comparisons = 0
@@ -23,12 +23,12 @@ export class LineSearch {
     this.length = lines.length
   }
 
-  /** Where `pattern` first stands at or after `from`, in the strictest reading that finds it. */
+  /** The first match of `pattern` at or after `from`, in the strictest reading that has one. */
   find(pattern: readonly string[], from: number): number | undefined {
     return this.#search(pattern, from, this.length - pattern.length)
   }
 
-  /** The same, if it is what the file ends with. */
+  /** The same, for a match at the end of the file. */
   findAtEnd(pattern: readonly string[], from: number): number | undefined {
     const start = this.length - pattern.length
     return this.#search(pattern, Math.max(from, start), start)
@@ -59,7 +59,7 @@ export class LineSearch {
   }
 }
 
-/** Models write the plain sign where a file has its typographic relative. Joined: one by one is slow. */
+/** Models write plain punctuation where a file has typographic. The lines are joined: one by one is slow. */
 function withPlainPunctuation(lines: readonly string[]): string[] {
   return lines
     .join('\n')

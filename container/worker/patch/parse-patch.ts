@@ -1,7 +1,7 @@
 import { ToolError } from '../tool.ts'
 import { heredocText } from './patch-in-command.ts'
 
-/** What a patch does to one file. */
+/** The change of one file. */
 export type FileChange =
   | { type: 'add'; path: string; content: string }
   | { type: 'delete'; path: string }
@@ -9,20 +9,20 @@ export type FileChange =
 
 /** One place of a file that is changed. */
 export interface Section {
-  /** Lines that come before it somewhere, each after the one before. */
+  /** Lines above it, each after the one before. */
   anchors: string[]
   lines: ChangeLine[]
-  /** Whether it is what the file ends with. */
+  /** Whether the file ends with it. */
   atEnd: boolean
 }
 
-/** A line that is kept, taken out, or put in. */
+/** A line of context, removed, or added. */
 export interface ChangeLine {
   kind: ' ' | '-' | '+'
   text: string
 }
 
-/** What `parsePatch` reads, in the notation of Lark. */
+/** The grammar of `parsePatch`, in the notation of Lark. */
 export const PATCH_GRAMMAR = `start: begin file+ end
 begin: "*** Begin Patch" LF
 end: "*** End Patch" LF?
@@ -43,7 +43,7 @@ new_line: /[+].*/ LF
 %import common.LF
 `
 
-/** @throws ToolError for what is no patch; the message names the line. */
+/** @throws ToolError for a text that is no patch; the message names the line. */
 export function parsePatch(patch: string): FileChange[] {
   return new Parser(patch).parse()
 }
@@ -54,7 +54,7 @@ class Parser {
 
   constructor(text: string) {
     const patch = heredocText(text) ?? text
-    // Only a patch whose own lines end so: elsewhere a \r belongs to the line it stands in.
+    // CRLF only when the patch's first line ends so: elsewhere a \r belongs to its line.
     const newline = /^\s*\*\*\* Begin Patch\r\n/.test(patch) ? '\r\n' : '\n'
     this.#lines = patch.trim().split(newline)
   }
@@ -99,7 +99,7 @@ class Parser {
     return { type: 'update', path, moveTo, sections }
   }
 
-  /** Undefined when there is no further one. */
+  /** Undefined after the last section. */
   #section(): Section | undefined {
     const section: Section = { anchors: [], lines: [], atEnd: false }
     for (let line = this.#peek(); isAnchor(line); line = this.#peek()) {
@@ -126,12 +126,12 @@ class Parser {
       gap = line === '' ? gap + 1 : 0
       this.#next++
     }
-    // Below nothing but new lines, an empty one is no context but the gap before what follows.
+    // After added lines alone, empty lines are no context but the gap before the next header.
     const body = lines.slice(0, lines.length - gap)
     return body.every(({ kind }) => kind === '+') ? body : lines
   }
 
-  /** What follows `marker` in the next line, if it is there. */
+  /** The text after `marker`, if the next line starts with it. */
   #header(marker: string): string | undefined {
     const line = this.#peek()
     if (!line?.startsWith(marker)) return undefined
@@ -149,7 +149,7 @@ class Parser {
     return this.#lines[this.#next++]
   }
 
-  /** What is said of the line taken last. */
+  /** The error about the line taken last. */
   #wrong(expected: string): ToolError {
     const line = this.#lines[this.#next - 1]
     const found = line === undefined ? 'the end of the patch' : JSON.stringify(line.slice(0, 200))
@@ -161,7 +161,7 @@ function isAnchor(line: string | undefined): line is string {
   return line === '@@' || line?.startsWith('@@ ') === true
 }
 
-/** Undefined when it is none. */
+/** Undefined for any other line. */
 function changeLine(line: string): ChangeLine | undefined {
   // Models leave out the space of an empty line.
   if (line === '') return { kind: ' ', text: '' }

@@ -2,8 +2,8 @@ import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 /**
- * Models know apply_patch as a command as well: one that stands alone, or behind a `cd`. `folder` is what its paths are
- * relative to. Undefined for any other command, also for a `cd` that would fail.
+ * Models use apply_patch as a shell command as well: alone, or behind a `cd`. The patch's paths are relative to
+ * `folder`. Undefined for any other command, also for a `cd` that would fail.
  */
 export function patchIn(
   commandLine: string,
@@ -17,12 +17,12 @@ export function patchIn(
   return isFolder ? { patch, folder } : undefined
 }
 
-/** The text of a shell's here-document, which models put around a patch; undefined where it is none. */
+/** The text of a here-document, which models put around a patch; undefined for any other text. */
 export function heredocText(text: string): string | undefined {
   const [, , , inner] = /^\s*<<\s*(['"]?)(\w+)\1[ \t]*\r?\n([\s\S]*)\n\2\s*$/.exec(text) ?? []
   return inner
 }
 
-/** The folder is in quotes, or of characters that a shell takes as they are. */
+/** The folder is quoted, or has only characters that a shell takes literally. */
 const CALL =
   /^\s*(?:cd\s+(?:('[^']+'|"[^"$`\\]+")|([\w./][\w./@+,:=-]*))\s*&&\s*)?apply_patch(\s*<<[\s\S]*)$/

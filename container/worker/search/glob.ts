@@ -1,6 +1,6 @@
 /**
- * Whether a path below the searched folder is one that `glob` asks for. Without a slash it is about
- * names, at any depth; `!` in front asks for all others, and for nothing in a folder that it matches.
+ * Whether a path below the searched folder matches `glob`. A glob without a slash matches names, at any
+ * depth; `!` in front selects all other paths, and excludes the content of a folder that it matches.
  */
 export function matchesGlob(path: string, glob: string): boolean {
   if (glob.startsWith('!')) return !expression(glob.slice(1), '(?:/.*)?').test(path)

@@ -8,12 +8,12 @@ import { ToolError } from '../tool.ts'
 import { matchesGlob } from './glob.ts'
 import { MAX_SEARCHED_FILE_BYTES, type Match, type Search } from './search.ts'
 
-/** What a pattern may take for one file: some never end, and nothing else happens meanwhile. */
+/** Time of a pattern for one file: some patterns never end, and they block the process. */
 const MAX_FILE_MS = 1000
 
 /**
- * The same as `ripgrepMatches`, where there is no ripgrep. The pattern is one of JavaScript's.
- * @throws ToolError for a pattern that is none, or takes too long.
+ * Replaces `ripgrepMatches` where there is no ripgrep. The pattern is a JavaScript RegExp.
+ * @throws ToolError for a pattern that is invalid, or takes too long.
  */
 export async function* ownMatches(search: Search): AsyncGenerator<Match> {
   const { folder, file, glob, signal } = search
@@ -22,7 +22,7 @@ export async function* ownMatches(search: Search): AsyncGenerator<Match> {
     if (signal.aborted) return
     if (glob !== undefined && !withinTime(() => matchesGlob(path, glob), path)) continue
     const text = await readTextBytes(join(folder, path), path, MAX_SEARCHED_FILE_BYTES).catch(
-      // Binary, too long, or not to be read: the others may still hold what is wanted.
+      // Binary, too long, or not readable: other files may still match.
       () => undefined,
     )
     if (text) yield* matchesIn(text.toString('utf8'), path, pattern)
@@ -34,7 +34,7 @@ function compile({ pattern, ignoreCase }: Search): RegExp {
   try {
     return new RegExp(pattern, `u${flags}`)
   } catch {
-    // Without `u` an escape that means nothing is no mistake.
+    // Without `u` an unknown escape is valid.
   }
   try {
     return new RegExp(pattern, flags)
@@ -73,7 +73,7 @@ function matchesIn(text: string, path: string, pattern: RegExp): Match[] {
   }, path)
 }
 
-/** Only what a script does can be stopped in the middle of a regular expression. */
+/** Only a vm script can be stopped in the middle of a regular expression. */
 const script = new Script('work()')
 const scope: { work(): unknown } = { work: () => {} }
 let context: Context | undefined
@@ -84,7 +84,7 @@ function withinTime<T>(work: () => T, path: string): T {
   try {
     return script.runInContext(context, { timeout: MAX_FILE_MS }) as T
   } catch (error) {
-    // An error of the other context is none of our class Error.
+    // An error of another context is no instance of our Error.
     const { code } = error as { code?: unknown }
     if (code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
     throw new ToolError(`The pattern takes too long to match in ${path}; make it simpler.`)

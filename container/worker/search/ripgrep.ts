@@ -5,33 +5,33 @@ import { LEFT_OUT_FOLDERS } from '../left-out-folders.ts'
 import { ToolError } from '../tool.ts'
 import { MAX_SEARCHED_FILE_BYTES, type Match, type Search } from './search.ts'
 
-/** A line of the longest file, every byte of it escaped. */
+/** A line of the longest file, with every byte escaped. */
 const MAX_LINE_BYTES = 8 * MAX_SEARCHED_FILE_BYTES
 
-/** Whether `rg` is there to be run. */
+/** Whether `rg` can be run. */
 export async function hasRipgrep(): Promise<boolean> {
   const child = spawn('rg', ['--version'], { stdio: 'ignore' })
   try {
     const [code] = await once(child, 'exit')
     return code === 0
   } catch {
-    return false // Not there, or not for us.
+    return false // Missing, or not executable for us.
   }
 }
 
 /**
- * The matches as ripgrep finds them, in the order of their paths: first in what git does not ignore, such as a
- * virtual environment or what a build has made, then in the rest.
- * @throws ToolError for a pattern that is none.
+ * The matches of ripgrep, in the order of their paths: first in files that git does not ignore, then in the rest,
+ * such as a virtual environment or build output.
+ * @throws ToolError for an invalid pattern.
  */
 export async function* ripgrepMatches(search: Search): AsyncGenerator<Match> {
-  const found = new Set<string>()
+  const seen = new Set<string>()
   for await (const match of matchesBy(search, [])) {
-    found.add(`${match.path}:${match.line}`)
+    seen.add(`${match.path}:${match.line}`)
     yield match
   }
   for await (const match of matchesBy(search, ['--no-ignore'])) {
-    if (!found.has(`${match.path}:${match.line}`)) yield match
+    if (!seen.has(`${match.path}:${match.line}`)) yield match
   }
 }
 
@@ -55,7 +55,7 @@ async function* matchesBy(search: Search, ignoring: readonly string[]): AsyncGen
       if (event.type === 'match') yield matchOf(event.data)
     }
     const [code] = await exited
-    // Files that cannot be read are 2 as well, but nothing is said of them.
+    // Unreadable files also give exit code 2, but no message (`--no-messages`).
     if (code === 2 && complaint !== '') throw new ToolError(complaint.trim().slice(0, 2000))
   } finally {
     signal.removeEventListener('abort', kill)
@@ -75,7 +75,7 @@ function argsFor({ pattern, ignoreCase, file, glob }: Search): string[] {
   ]
 }
 
-/** Text, or bytes in base64 where they are no UTF-8. */
+/** Text, or base64 of bytes that are not UTF-8. */
 type RipgrepText = { text: string } | { bytes: string }
 type RipgrepEvent = { type: 'match'; data: RipgrepMatch } | { type: 'begin' | 'end' | 'summary' }
 
@@ -83,7 +83,7 @@ interface RipgrepMatch {
   path: RipgrepText
   lines: RipgrepText
   line_number: number
-  /** Their places are counted in bytes. */
+  /** Offsets in bytes. */
   submatches: { start: number }[]
 }
 

@@ -1,15 +1,15 @@
-/** What is looked for, and where. */
+/** The pattern and the files of a search. */
 export interface Search {
   /** A regular expression. */
   pattern: string
   ignoreCase: boolean
   /** A folder; matches carry paths relative to it. */
   folder: string
-  /** The one file in it to look at; undefined: all of them. */
+  /** The only file in it to search; undefined: all files. */
   file: string | undefined
   /** Which files: a name or a path below `folder`, with `*`, `**`, `?`, `[…]`, `{a,b}`; `!` in front: not these. */
   glob: string | undefined
-  /** Aborted when it has taken too long, or is no longer wanted. */
+  /** Aborted after a timeout, or when the run is interrupted. */
   signal: AbortSignal
 }
 

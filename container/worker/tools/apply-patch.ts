@@ -22,13 +22,13 @@ export const applyPatch: FreeFormTool = {
   run: (input, context) => patchFiles(input, context.workspace, context),
 }
 
-/** The paths in the patch are relative to `folder`, and none may lead out of the workspace. */
+/** The paths in the patch are relative to `folder`, and must lie in the workspace. */
 export function patchFiles(
   input: string,
   folder: string,
   { workspace, signal }: ToolContext,
 ): Promise<ToolResult> {
-  // Two patches at once for one file would each undo the other.
+  // One after the other: two concurrent patches of one file would overwrite each other.
   const result = last.then(() =>
     signal.aborted
       ? failed('apply_patch failed: the run was interrupted\nNothing was changed.')
@@ -40,12 +40,12 @@ export function patchFiles(
 
 let last: Promise<unknown> = Promise.resolve()
 
-/** Much more takes seconds and hundreds of megabytes if its lines are short. */
+/** A much larger file takes seconds and hundreds of megabytes if its lines are short. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 
-/** Never rejects, in the shape that models know of this tool. */
+/** Never rejects. The output has the format that models know of this tool. */
 async function applyAll(input: string, files: PatchedFiles): Promise<ToolResult> {
-  const started = performance.now()
+  const startedAt = performance.now()
   try {
     for (const change of parsePatch(input)) await files.take(change)
   } catch (error) {
@@ -58,7 +58,7 @@ async function applyAll(input: string, files: PatchedFiles): Promise<ToolResult>
     const outcome = isUndone ? 'Nothing was changed' : 'The patch is half done'
     return failed(`apply_patch failed: ${messageOf(error)}\n${outcome}.`)
   }
-  const seconds = Math.round((performance.now() - started) / 100) / 10
+  const seconds = Math.round((performance.now() - startedAt) / 100) / 10
   const list = files.summary.map((line) => `${line}\n`).join('')
   return {
     ok: true,
@@ -73,7 +73,7 @@ function failed(output: string): ToolResult {
   return { ok: false, output, summary: output.split('\n', 1)[0] ?? '' }
 }
 
-/** The files of a patch as they will be: nothing is written here. A later change builds on an earlier. */
+/** The new state of the files of a patch; nothing is written here. A later change builds on an earlier one. */
 class PatchedFiles {
   readonly #workspace: string
   readonly #folder: string
@@ -86,13 +86,13 @@ class PatchedFiles {
   }
 
   get writes(): FileWrite[] {
-    // What was made and removed again is not worth a step.
+    // A file that was added and removed again needs no step.
     return [...this.#writes.values()].filter(
       ({ before, content }) => before || content !== undefined,
     )
   }
 
-  /** The paths as the patch has them, with what happened to each. */
+  /** The paths as the patch has them, each with the letter of its change. */
   get summary(): string[] {
     const lines = this.#touched.map(({ letter, path }) => `${letter} ${path}`)
     const order = (line: string) => 'AMD'.indexOf(line[0] ?? '')
@@ -121,7 +121,7 @@ class PatchedFiles {
     }
   }
 
-  /** @throws ToolError for a path that leads out of the workspace. Links may: bash could as well. */
+  /** @throws ToolError for a path outside the workspace. Links may lead out of it: bash could follow them as well. */
   #inside(path: string): string {
     const full = resolve(this.#folder, path)
     if (!liesIn(full, this.#workspace)) {
@@ -145,14 +145,14 @@ class PatchedFiles {
     const write = this.#writes.get(target)
     const before = write ? write.before : await existing(target)
     const isFile = before?.isFile() ?? false
-    // What the patch has put there, or taken away, is not in the way.
+    // An earlier change of this patch may have removed or replaced it.
     if (before && !isFile && !write)
       throw new ToolError(`${path} exists and is not a regular file.`)
     const modeBefore = isFile ? before?.mode : undefined
     this.#writes.set(target, { target, before, content, mode: mode ?? modeBefore })
   }
 
-  /** A link is removed itself, not what it points to. */
+  /** Removes a link itself, not its target. */
   async #remove(path: string): Promise<void> {
     const target = await entryOf(path)
     const write = this.#writes.get(target)
@@ -166,18 +166,18 @@ class PatchedFiles {
 
   async #targetOf(path: string): Promise<string> {
     const entry = await entryOf(path)
-    // A link that the patch has removed leads nowhere any more.
+    // A link that the patch has removed is not followed.
     return this.#writes.has(entry) ? entry : followLinks(path)
   }
 }
 
-/** The path itself, be it a link or not, by the real way to it. */
+/** The path itself, even if it is a link, with its folder resolved. */
 async function entryOf(path: string): Promise<string> {
   const folder = await fs.realpath(dirname(path)).catch(() => dirname(path))
   return join(folder, basename(path))
 }
 
-/** Strict: what cannot be decoded would not be written back as it was. */
+/** Strict: bytes that cannot be decoded would change on the write. */
 function decoded(bytes: Buffer, path: string): string {
   const text = exactText(bytes)
   if (text === undefined) throw new ToolError(`${path} is not UTF-8 text; use bash to change it.`)

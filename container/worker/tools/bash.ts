@@ -43,7 +43,7 @@ export const bash: FunctionTool = {
     const yieldMs = args.optionalInteger('yield_time_ms', 0) ?? 10_000
     const timeoutMs = args.optionalInteger('timeout_ms', 1) ?? limits.toolMs
     const openStdin = args.flag('open_stdin')
-    // NUL ends an argument; bash would run the first half of what was meant.
+    // NUL ends an argument; bash would run only the part before it.
     if (commandLine.includes('\0')) throw new ToolError('The command contains a NUL character.')
 
     if (commandLine.trimStart().startsWith('*** Begin Patch')) {
@@ -51,8 +51,8 @@ export const bash: FunctionTool = {
         "A patch is no command: call apply_patch with it, or put `apply_patch <<'EOF'` before it and `EOF` behind it.",
       )
     }
-    const found = patchIn(commandLine, workspace)
-    if (found) return patchFiles(found.patch, found.folder, context)
+    const embedded = patchIn(commandLine, workspace)
+    if (embedded) return patchFiles(embedded.patch, embedded.folder, context)
 
     const { bashArgs, cleanUp } = await prepare(commandLine)
     const command = new Command(bashArgs, {
@@ -67,7 +67,7 @@ export const bash: FunctionTool = {
     })
     const unwatch = command.watch(onOutput)
     await command.wait(Math.min(Math.max(yieldMs, MIN_YIELD_MS), MAX_YIELD_MS))
-    // One more could not be kept an eye on.
+    // No session is free for this command, so wait for its end.
     if (sessions.isFull) await command.wait(limits.toolMs)
     unwatch()
     return sessions.report(command)
@@ -79,7 +79,7 @@ const MAX_YIELD_MS = 30_000
 
 const MAX_TITLE_CHARS = 200
 
-/** Its first line that says something. */
+/** The first line that is not blank. */
 function titleOf(commandLine: string): string {
   const [line = ''] = commandLine.trimStart().split('\n', 1)
   return line.slice(0, MAX_TITLE_CHARS)
@@ -96,7 +96,7 @@ async function prepare(
   }
   const folder = await fs.mkdtemp(join(tmpdir(), 'command-'))
   const script = join(folder, 'command.sh')
-  // What a command has made of its own script is no failure of it.
+  // A command may remove or lock its own script, which is no failure of the command.
   const cleanUp = () => fs.rm(folder, { recursive: true, force: true }).catch(() => {})
   try {
     await fs.writeFile(script, commandLine, { mode: 0o600 })

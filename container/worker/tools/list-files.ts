@@ -42,8 +42,8 @@ const MAX_ENTRIES = 1000
 const UNREADABLE = ' (cannot be read)'
 
 /**
- * Appends the entries below `folder`; false when there were more than the limit. What is forbidden,
- * or gone in the meantime, is marked: the rest is still worth showing. Throws for `folder` itself.
+ * Appends the entries below `folder`; false when there were more than the limit. An entry that cannot
+ * be read, or is gone in the meantime, is marked, and the rest is shown. Throws for `folder` itself.
  */
 async function list(
   folder: string,

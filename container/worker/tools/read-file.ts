@@ -30,7 +30,7 @@ export const readFile: FunctionTool = {
     const text = exact ?? bytes.toString('utf8')
     const note =
       exact === undefined ? `${notExact(path)} [do not write it back; change it with bash]\n` : ''
-    // Each line keeps its newline, so that a part is the text as it is, too.
+    // Each line keeps its newline, so that a part is verbatim, too.
     const lines = text.split(/(?<=\n)/)
     if (offset === 1 && limit === undefined) {
       const output = note + clip(text, limits.toolOutputBytes)

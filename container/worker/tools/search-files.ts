@@ -47,11 +47,11 @@ export const searchFiles: FunctionTool = {
     const onAbort = () => stop.abort()
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      const found = await collect(
+      const matches = await collect(
         { ...where, pattern, ignoreCase, glob, signal: stop.signal },
         prefix,
       )
-      return report(found, stop.signal.aborted, limits.toolOutputBytes)
+      return report(matches, stop.signal.aborted, limits.toolOutputBytes)
     } finally {
       clearTimeout(timer)
       signal.removeEventListener('abort', onAbort)
@@ -63,33 +63,33 @@ const MAX_MS = 20_000
 const MAX_MATCHES = 200
 const MAX_LINE_LENGTH = 400
 
-/** At most one more than is shown. */
+/** At most `MAX_MATCHES` + 1 lines: the last one tells that there are more. */
 async function collect(search: Search, prefix: string): Promise<string[]> {
-  const found: string[] = []
+  const lines: string[] = []
   const matches = (await hasRipgrep()) ? ripgrepMatches(search) : ownMatches(search)
   for await (const { path, line, text, at } of matches) {
     const name = prefix === '' ? path : `${prefix}/${path}`
-    found.push(`${name}:${line}:${shortened(text, at)}`)
-    if (found.length > MAX_MATCHES) break
+    lines.push(`${name}:${line}:${shortened(text, at)}`)
+    if (lines.length > MAX_MATCHES) break
   }
-  return found
+  return lines
 }
 
-/** A part of a long line, with what was looked for in it. */
+/** The part of a long line around the match. */
 function shortened(text: string, at: number): string {
   if (text.length <= MAX_LINE_LENGTH) return text
   const last = text.length - MAX_LINE_LENGTH
   const start = Math.max(0, Math.min(at - MAX_LINE_LENGTH / 4, last))
-  // Half of a character at either end is none.
+  // Drop half a surrogate pair at either end.
   const part = text
     .slice(start, start + MAX_LINE_LENGTH)
     .replace(/^[\uDC00-\uDFFF]|[\uD800-\uDBFF]$/g, '')
   return `${start > 0 ? '[…] ' : ''}${part}${start < last ? ' […]' : ''}`
 }
 
-function report(found: readonly string[], isCutShort: boolean, limitBytes: number) {
-  const shown = found.slice(0, MAX_MATCHES)
-  const isMore = found.length > MAX_MATCHES
+function report(matches: readonly string[], isCutShort: boolean, limitBytes: number) {
+  const shown = matches.slice(0, MAX_MATCHES)
+  const isMore = matches.length > MAX_MATCHES
   const count = isMore ? `the first ${MAX_MATCHES} matches` : `${shown.length} matches`
   const notes = [
     ...(isMore ? [`[only ${count} are shown: ${countsOf(shown)}]`] : []),
@@ -100,7 +100,7 @@ function report(found: readonly string[], isCutShort: boolean, limitBytes: numbe
   return { ok: true, output: clip(lines.join('\n'), limitBytes), summary: count }
 }
 
-/** How many of the matches each file has, those with the most first. */
+/** The number of matches of each file, the highest first. */
 function countsOf(shown: readonly string[]): string {
   const counts = new Map<string, number>()
   for (const line of shown) {

@@ -31,7 +31,7 @@ export const viewImage: FunctionTool = {
 
 const MAX_IMAGE_BYTES = 10 * 1024 * 1024
 
-/** What the bytes begin like, whatever the file is called; undefined for none of those the service takes. */
+/** By the first bytes, not by the file's name; undefined for a type that the service does not take. */
 function imageType(bytes: Buffer): string | undefined {
   const head = bytes.toString('latin1', 0, 12)
   if (head.startsWith('\x89PNG\r\n\x1a\n')) return 'image/png'

@@ -42,7 +42,7 @@ export const writeFile: FunctionTool = {
 
 const MAX_CHECKED_BYTES = 32 * 1024 * 1024
 
-/** What was read of it had lost bytes; written back, these would be lost for good. */
+/** read_file lost bytes of such a file; writing that text back would lose them for good. */
 async function refuseOtherEncoding(target: string, path: string, size: number): Promise<void> {
   if (size > MAX_CHECKED_BYTES) return
   const bytes = await readFileBytes(target, path, MAX_CHECKED_BYTES)
