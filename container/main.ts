@@ -1,8 +1,8 @@
 /**
- * The container script: one file, three processes. It is the agent, which starts it again as the
- * worker; the host starts it as the relay where its sockets cannot be mounted.
+ * The container script: one file for three processes. The host starts it as the agent, and as the relay
+ * where sockets of the host cannot be mounted; the agent starts it again as the worker.
  */
-// These two act at once: the host works on what they say while the rest is being loaded.
+// These two act on import: the host works on their output while the other modules load.
 import './report.ts'
 import './probe-socket.ts'
 import { messageOf } from '../shared/errors.ts'
@@ -13,18 +13,18 @@ import { serveRelay } from './relay/relay.ts'
 import { becomeToolUser } from './worker/become-tool-user.ts'
 import { serveWorker } from './worker/worker.ts'
 
-// SIGUSR1 would open Node's inspector, which shows all of our memory to anybody in the container.
+// SIGUSR1 would open Node's inspector, which shows all of our memory to any process in the container.
 process.on('SIGUSR1', () => {})
 
 const [, , role, ...args] = process.argv
-// Before anything is opened, which might stay the agent's.
+// First, because a descriptor opened before would keep the agent's rights.
 if (role === 'worker') leaveAgent(args[2], args[3])
 
-// The host is gone when nobody reads any more.
+// A closed stdout means that the host is gone.
 process.stdout.on('error', () => process.exit(1))
 
 void serve().then(async (exitCode) => {
-  await heard()
+  await flushed()
   process.exit(exitCode)
 })
 
@@ -46,8 +46,8 @@ function writeLine(line: string): void {
   process.stdout.write(line)
 }
 
-/** Leaving drops what the pipe to a host that reads late has no room for. The end of stdin says that the host is gone. */
-function heard(): Promise<void> {
+/** An exit drops output that a slow host has not read yet. After the end of stdin the host is gone: do not wait. */
+function flushed(): Promise<void> {
   const { stdin, stdout } = process
   if (stdin.readableEnded) return Promise.resolve()
   return new Promise((resolve) => {
@@ -56,7 +56,7 @@ function heard(): Promise<void> {
   })
 }
 
-/** Without a user it stays the agent's, as other hosts want it. */
+/** Without a user id the worker stays the agent's user, for other hosts. */
 function leaveAgent(uid: string | undefined, gid: string | undefined): void {
   if (uid === undefined || gid === undefined) return
   try {

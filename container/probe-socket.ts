@@ -1,6 +1,6 @@
 /**
- * Connects with the host's socket once, and says nothing: the host sees by it that the way is open, and waits for that.
- * Where it is not open the connection fails or hangs, and the host finds another way.
+ * Connects to the host's socket once and sends nothing: the host waits for this connection to learn that the mounted
+ * socket works. Otherwise the connection fails or hangs, and the host starts a relay.
  */
 import { connect } from 'node:net'
 

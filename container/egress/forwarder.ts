@@ -2,9 +2,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { socketAddress } from '../../shared/socket-address.ts'
 
 /**
- * Where a container has no network, its loopback is there all the same: what comes to a port of it goes
- * to the proxy on the host's socket. Resolves with what the tools' environment says of it, when it
- * can be used.
+ * Forwards a loopback port to the proxy on the host's socket: a container without a network still has
+ * its loopback. Resolves with the proxy variables for the tools' environment once the port is open.
  */
 export async function openForwarder(socketPath: string): Promise<Record<string, string>> {
   const server = createServer({ allowHalfOpen: true }, (client) => {
@@ -25,16 +24,16 @@ function link(from: Socket, to: Socket): void {
   from.once('close', () => to.destroySoon())
 }
 
-/** Every name in both spellings: programs differ in which they read. */
+/** Every variable in both spellings: programs read one or the other. */
 function proxyEnvironment(port: number): Record<string, string> {
   const proxy = `http://127.0.0.1:${port}`
-  const named = {
+  const variables = {
     https_proxy: proxy,
-    // Plain http is refused there, which tells more than a name that cannot be looked up.
+    // The proxy refuses plain http, which is a clearer error than a failed name lookup.
     http_proxy: proxy,
     no_proxy: 'localhost,127.0.0.1,::1',
   }
-  const inCapitals = Object.entries(named).map(([name, value]) => [name.toUpperCase(), value])
+  const inCapitals = Object.entries(variables).map(([name, value]) => [name.toUpperCase(), value])
   // Not NODE_USE_ENV_PROXY: with it, every start of some versions of Node writes a warning to stderr.
-  return { ...named, ...Object.fromEntries(inCapitals) }
+  return { ...variables, ...Object.fromEntries(inCapitals) }
 }

@@ -7,9 +7,9 @@ import { Multiplexer } from '../../shared/multiplexer.ts'
 import { socketAddress } from '../../shared/socket-address.ts'
 
 /**
- * Where the host's sockets cannot be mounted: listens at sockets of the same `names` in `folder`, and has
- * the host, at the other end of stdin and stdout, connect each connection with its own. Resolves with the
- * exit code when stdin ends, because the host is gone.
+ * Replaces the host's sockets where they cannot be mounted: listens at sockets of the same `names` in
+ * `folder`, and passes each connection over stdin and stdout to the host, which connects it to its own
+ * socket. Resolves with the exit code when stdin ends, because the host is gone.
  */
 export function serveRelay(folder: string, names: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -35,35 +35,36 @@ async function listen(
   names: readonly string[],
 ): Promise<void> {
   const servers: Server[] = []
-  for (const [place, name] of names.entries()) {
+  for (const [index, name] of names.entries()) {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
-      multiplexer.open(place, client)
+      multiplexer.open(index, client)
       if (multiplexer.unopened > MANY) sleepNow(SLOW_MS)
     })
     await once(server.listen(socketAddress(join(folder, name))), 'listening')
     servers.push(server)
   }
-  await keepNames(servers)
+  await holdSockets(servers)
 }
 
 /**
- * From here on the connections come faster than they are taken at the other end. They are better off in the
- * kernel's queue, where whoever finds it full is told (EAGAIN), but Node takes them all, one in each turn of its
- * loop; so its turns become slow.
+ * Above this many, connections arrive faster than the host takes them. They should wait in the kernel's queue,
+ * where a client gets EAGAIN when it is full. But Node accepts them all, one in each turn of its event loop; so
+ * each turn is slowed down.
  */
 const MANY = 64
 const SLOW_MS = 5
 
-/** Holds up all of this process. */
+/** Blocks the whole process. */
 function sleepNow(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 /**
- * Has a second process hold the sockets, which needs no memory: tools may bring the kernel to kill this one for
- * want of it, and would have the name, and so the agent's next request, as soon as nobody else has.
+ * Starts a second process that holds the sockets and needs hardly any memory. Tools may use up the memory until
+ * the kernel kills this process. If the sockets closed then, a tool could take their name, and get the agent's next
+ * request.
  */
-async function keepNames(servers: readonly Server[]): Promise<void> {
+async function holdSockets(servers: readonly Server[]): Promise<void> {
   const holder = spawn('sleep', ['infinity'], {
     stdio: ['ignore', 'ignore', 'ignore', ...servers.map(descriptorOf)],
   })
@@ -71,7 +72,7 @@ async function keepNames(servers: readonly Server[]): Promise<void> {
   holder.unref()
 }
 
-/** Node has no public name for it. */
+/** Node has no public API for it. */
 function descriptorOf(server: Server): number {
   return (server as unknown as { _handle: { fd: number } })._handle.fd
 }
