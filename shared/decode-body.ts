@@ -3,7 +3,7 @@ import type zlib from 'node:zlib'
 import { messageOf, systemCodeOf } from './errors.ts'
 import { loadModule } from './load-module.ts'
 
-/** The content coding of an answer cannot be undone. */
+/** The content coding of an answer cannot be decoded. */
 export class CodingError extends Error {
   override readonly name = 'CodingError'
 }
@@ -15,10 +15,10 @@ export interface EncodedAnswer {
 }
 
 /**
- * The body of an answer without its content codings (RFC 9110, 8.4). None is asked for; something on
- * the way may apply one all the same. A reader gets a CodingError where the bytes are not in the coding
- * that they are said to be in; a body that breaks off does so for its reader as well.
- * @throws CodingError for a coding that is not known
+ * The body of an answer without its content codings (RFC 9110, 8.4). Our requests ask for none, but a
+ * proxy may apply one. A reader gets a CodingError where the bytes do not match the declared coding; a
+ * body that breaks off does so for its reader as well.
+ * @throws CodingError for an unknown coding
  */
 export function decodeBody({ status, headers, body }: EncodedAnswer): Readable {
   const codings = String(headers['content-encoding'] ?? '')
@@ -26,14 +26,14 @@ export function decodeBody({ status, headers, body }: EncodedAnswer): Readable {
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '' && name !== 'identity')
-  // An answer without a body has the header of the one that it stands for.
+  // An answer without a body repeats the header of the full answer.
   if (codings.length === 0 || status === 304 || headers['content-length'] === '0') return body
   try {
-    // The last one was applied last. All are known before anything is piped.
+    // The last coding was applied last. All decoders exist before any data is piped.
     const steps = codings.toReversed().map(decoderOf)
     const decoded = steps.reduce<Readable>((source, step) => pipeline(source, step, ignore), body)
     const named = Readable.from(namingFaults(decoded, body, codings), { objectMode: false })
-    // Nobody may read it: the answer to a request that is made once more.
+    // The body may stay unread: the request is repeated.
     return named.on('error', ignore)
   } catch (error) {
     body.destroy()
@@ -41,14 +41,14 @@ export function decodeBody({ status, headers, body }: EncodedAnswer): Readable {
   }
 }
 
-/** Each side sees the error of the other; whoever reads the last one has it from there. */
+/** An error passes from stream to stream; the reader of the last one gets it. */
 const ignore = () => {}
 
 async function* namingFaults(decoded: Readable, body: Readable, codings: readonly string[]) {
   try {
     yield* decoded
   } catch (error) {
-    // What comes too short is a body that broke off.
+    // Truncated data means that the body broke off.
     if (body.errored || systemCodeOf(error) === 'Z_BUF_ERROR') throw error
     throw new CodingError(
       `the answer is encoded as "${nameOf(codings.join(', '))}", but cannot be decoded: ${messageOf(error)}`,

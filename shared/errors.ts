@@ -1,6 +1,6 @@
 /**
- * What can go wrong, by name. A caller acts on the code; a person reads the message.
- * Plain TypeScript, so that the container script can use it without taking zod along.
+ * The codes of all failures. A caller acts on the code; a person reads the message.
+ * Plain TypeScript, so that the container script can use it without zod.
  */
 export type ErrorCode =
   // How it was called
@@ -49,17 +49,17 @@ export class CodexboxError extends Error {
   }
 }
 
-/** In the words of Node, which has none for every such end: closed before there was an answer. */
+/** The connection was closed before there was an answer: Node's own message, which Node does not give in every case. */
 export const HUNG_UP = 'socket hang up (ECONNRESET)'
 
-/** The message of anything that was thrown. */
+/** The message of any thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
 /**
- * What was thrown, with the system's code for it, which tells more than some messages. Where each address of a name
- * was tried, the error is a bundle of one for each, and has no message.
+ * The message of a thrown value with its system code, which tells more than some messages. When each address of a
+ * host name was tried, the error is an AggregateError with one error for each, and no message.
  */
 export function reasonOf(error: unknown): string {
   if (error instanceof CodexboxError) return error.message

@@ -3,21 +3,21 @@ import { pipeline, type Readable, Transform, type TransformCallback } from 'node
 /** The `error.code` of an answer that is JSON, but neither a response nor an error. */
 export const NOT_A_RESPONSE = 'not_a_response'
 
-/** Whether a body of this type is a web page, which somebody else than the service has sent. */
+/** Whether a body of this type is a web page: a proxy sent it, not the service. */
 export function isPageType(contentType: string | undefined): boolean {
   return /\btext\/html\b|\bxhtml\b/i.test(contentType ?? '')
 }
 
 /**
- * The body of an answer to a model request as the stream of events that was asked for. A proxy may
- * have collected them, and some servers know no streams: an answer that is JSON, all at once, becomes
- * the events that it stands for, and what begins as no event can is told by one. A page that is called
- * so, and anything else, is passed on as it comes.
+ * The body of an answer to a model request as a stream of events. A proxy may have collected the
+ * events, and some servers do not stream: a JSON answer becomes the equivalent events, and a body that
+ * cannot be an event stream becomes an `error` event. A body with the type of a web page, and any other
+ * body, is passed on unchanged.
  */
 export function eventStream(contentType: string | undefined, body: Readable): Readable {
-  // The usual case costs nothing. Other types tell nothing: streams come under any.
+  // The usual case costs nothing. Other types are not reliable: servers send streams under any type.
   if (/\btext\/event-stream\b/i.test(contentType ?? '') || isPageType(contentType)) return body
-  return pipeline(body, new EventsOf(), () => {}) // Whoever reads it has the error from there.
+  return pipeline(body, new EventsOf(), () => {}) // The reader gets the error.
 }
 
 class EventsOf extends Transform {
@@ -30,14 +30,14 @@ class EventsOf extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    // Torn JSON is to its reader a stream that broke off before its first event.
+    // With incomplete JSON the reader sees a stream that broke off before its first event.
     const answer = this.#kind === 'json' && parseJson(Buffer.concat(this.#held).toString('utf8'))
     if (answer) for (const event of eventsOf(answer)) this.#pushEvent(event)
     if (this.#kind === undefined) this.#passHeld()
     done()
   }
 
-  /** Why it takes no more. */
+  /** The error when the answer is too long. */
   #take(chunk: Buffer): Error | null {
     if (this.#kind === undefined) {
       this.#kind = kindOf(chunk)
@@ -64,14 +64,14 @@ class EventsOf extends Transform {
   }
 }
 
-/** No line of an event stream begins as JSON or a page does. Blank ones keep a connection alive. */
+/** No line of an event stream starts like JSON or a web page. Blank lines keep a connection alive. */
 function kindOf(chunk: Buffer) {
   const [, first] = /^[\uFEFF\s]*([^\uFEFF\s])/.exec(chunk.toString('utf8')) ?? []
   if (first === undefined) return undefined
   return first === '{' ? 'json' : '<["'.includes(first) ? 'other' : 'events'
 }
 
-/** As long as an event may be. */
+/** The limit for one event (`sseEvents`). */
 const MAX_BYTES = 64 * 1024 * 1024
 
 export type Json = Record<string, unknown>
@@ -81,7 +81,7 @@ function eventsOf(answer: Json): Json[] {
   return [errorEvent(answer) ?? notAResponse]
 }
 
-/** The `error` event that this is, by its type or by what it holds; some servers leave the type out. */
+/** The `error` event in `answer`, by its type or its fields; some servers leave the type out. */
 export function errorEvent(answer: Json): Json | undefined {
   if (answer.type === 'error') return answer
   if (isPresent(answer.error)) return { ...answer, type: 'error' }
@@ -89,7 +89,7 @@ export function errorEvent(answer: Json): Json | undefined {
 }
 
 function eventsOfResponse(answer: Json, output: unknown[]): Json[] {
-  // The items have been told; what is left of it are its end and its figures.
+  // The items are events of their own; the last event has the status and the usage.
   const end = endOf({ ...answer, output: [] })
   if (end.type === 'response.failed') return [end]
   const items = output
@@ -101,10 +101,11 @@ function eventsOfResponse(answer: Json, output: unknown[]): Json[] {
   return [...items, end]
 }
 
-/** The event by which the stream of a response ends that says this of itself. */
+/** The terminal event for a response with this status. */
 export function endOf(response: Json): Json {
-  const { status, error, incomplete_details: lack } = response
-  if (status === 'incomplete' || isPresent(lack)) return { type: 'response.incomplete', response }
+  const { status, error, incomplete_details: incomplete } = response
+  if (status === 'incomplete' || isPresent(incomplete))
+    return { type: 'response.incomplete', response }
   if (isPresent(error)) return { type: 'response.failed', response }
   if (!isPresent(status) || status === 'completed') return { type: 'response.completed', response }
   const message = `the response is called ${JSON.stringify(status)}`
@@ -135,7 +136,7 @@ function parseJson(text: string): Json | undefined {
   try {
     return JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch {
-    // The parser's message quotes the text, and the text may be anything.
+    // The parser's message is not used: it quotes the text, which may hold secrets.
     return undefined
   }
 }

@@ -1,32 +1,32 @@
 /**
- * What two ends of a multiplexed stream say to each other. `ready`: the other end can be used. `open`: a
- * new connection, to the place of that number. `data`: bytes of a connection. `end`: no more will come in
- * this direction. `reset`: the connection is gone. `credit`: so much more may be sent.
+ * The frames between the two ends of a multiplexed stream. `ready`: the other end can be used. `open`: a
+ * new connection, to the socket with that index. `data`: bytes of a connection. `end`: no more data in
+ * this direction. `reset`: the connection is gone. `credit`: that much more may be sent.
  */
 const KINDS = ['ready', 'open', 'data', 'end', 'reset', 'credit'] as const
 
 export interface Frame {
   kind: (typeof KINDS)[number]
   connection: number
-  /** Of `open` the place, of `data` its length, of `credit` the amount; else 0. */
+  /** Of `open` the socket's index, of `data` the length, of `credit` the amount; otherwise 0. */
   value: number
-  /** Empty but for `data`. Holds no memory but its own. */
+  /** Empty except for `data`. Keeps no larger buffer alive. */
   payload: Buffer
 }
 
-/** Kind (1 byte), connection (4) and value (4), in big endian. */
+/** Kind (1 byte), connection (4) and value (4), big-endian. */
 const HEAD_BYTES = 9
 
 export const MAX_PAYLOAD = 64 * 1024
 
-/** The other end has said what it may not; nothing it says later can be trusted. */
+/** The other end broke the protocol; its later frames cannot be trusted. */
 export class FrameError extends Error {
   override readonly name = 'FrameError'
 }
 
 const NOTHING = Buffer.alloc(0)
 
-/** What stands before the payload. */
+/** The head of a frame; its payload follows. */
 export function frameHead(kind: Frame['kind'], connection: number, value: number): Buffer {
   const head = Buffer.allocUnsafe(HEAD_BYTES)
   head[0] = KINDS.indexOf(kind)
@@ -35,11 +35,11 @@ export function frameHead(kind: Frame['kind'], connection: number, value: number
   return head
 }
 
-/** Finds the frames in a stream of bytes, however it is cut. Keeps one frame at most. */
+/** Parses the frames of a byte stream in chunks of any size. Buffers one frame at most. */
 export class FrameReader {
   readonly #head = Buffer.alloc(HEAD_BYTES)
   #headBytes = 0
-  /** Whose payload has not come to its end. */
+  /** The frame whose payload is incomplete. */
   #begun: Frame | undefined
   #payloadBytes = 0
 
@@ -90,7 +90,7 @@ function parseHead(head: Buffer): Frame {
   return { kind, connection, value, payload: NOTHING }
 }
 
-/** A small part of a chunk would keep all of it in memory for as long as the part is needed. */
+/** A small part of a chunk would keep the whole chunk in memory, so it is copied. */
 function ownBytes(part: Buffer): Buffer {
   if (part.length * 2 >= part.buffer.byteLength) return part
   const own = Buffer.allocUnsafeSlow(part.length)

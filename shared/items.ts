@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 /**
- * A Responses item as the service gave it. Unknown fields and unknown types are kept: what is sent
- * back must be what was received, or encrypted reasoning and prompt caching break.
+ * A Responses item as the service sent it. Unknown fields and unknown types stay: an item must be sent
+ * back as it was received, or encrypted reasoning and prompt caching break.
  */
 export const Item = z.looseObject({ type: z.string() })
 export type Item = z.infer<typeof Item>

@@ -1,7 +1,7 @@
 import { isAbsolute, relative, sep } from 'node:path'
 
-/** Whether `path` is `folder` or below it, by the names alone: no link is followed. Both are absolute. */
+/** Whether `path` is `folder` or below it, by name only: links are not followed. Both are absolute. */
 export function liesIn(path: string, folder: string): boolean {
-  const way = relative(folder, path)
-  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
+  const rest = relative(folder, path)
+  return rest !== '..' && !rest.startsWith(`..${sep}`) && !isAbsolute(rest)
 }

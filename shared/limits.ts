@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** One window of a limit: five hours and a week are usual. */
+/** One window of a limit, usually five hours or a week. */
 export const LimitWindow = z.object({
   usedPercent: z.number().nonnegative(),
   windowMinutes: z.number().positive().optional(),
@@ -9,7 +9,7 @@ export const LimitWindow = z.object({
 })
 export type LimitWindow = z.infer<typeof LimitWindow>
 
-/** A limit of the plan: `codex` is the general one, others are for a model or a feature. */
+/** A limit of the plan: `codex` is the general limit, others are for a model or a feature. */
 export const Limit = z.object({
   id: z.string(),
   name: z.string().optional(),
@@ -18,7 +18,7 @@ export const Limit = z.object({
 })
 export type Limit = z.infer<typeof Limit>
 
-/** What the service says about the limits of a plan. */
+/** The limits of a plan, as the service reports them. */
 export const Limits = z.object({
   plan: z.string().optional(),
   limits: z.array(Limit),
@@ -32,7 +32,7 @@ export const Limits = z.object({
     .optional(),
   /** The id of the limit that stopped a request. */
   reached: z.string().optional(),
-  /** What kind of limit that was, in the service's words: of a workspace's credits, for one. */
+  /** The kind of that limit, in the service's words, such as the credits of a workspace. */
   reachedType: z.string().optional(),
 })
 export type Limits = z.infer<typeof Limits>

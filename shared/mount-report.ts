@@ -1,18 +1,18 @@
 import { z } from 'zod'
 
 /**
- * How a container proves what is mounted in it, before it is given anything. Lines of JSON ahead of the protocol,
- * on stdout and stdin, where the host has started the container script with the argument `agent`.
+ * How a container proves its mounts before it gets a request. JSON lines ahead of the protocol, on stdout and
+ * stdin, when the host has started the container script with the argument `agent`.
  */
 
 /** The first line from the container. */
 export const MountReport = z.object({
   type: z.literal('mounts'),
-  /** The kernel's `boot_id`: equal to the host's only where they are one kernel, and numbers of files mean the same. */
+  /** The kernel's `boot_id`: equal to the host's only on the same kernel, where inode numbers can be compared. */
   bootId: z.string(),
   /** The text of /proc/self/mountinfo. */
   table: z.string(),
-  /** By path, of each that was asked about: what is there, reached without following a link. */
+  /** By requested path: the file there, opened without following a link. */
   targets: z.record(
     z.string(),
     z.union([
@@ -24,11 +24,11 @@ export const MountReport = z.object({
 })
 export type MountReport = z.infer<typeof MountReport>
 
-/** The host asks what a file, which it has just made in each of the folders, holds as seen from inside. */
+/** The host has just made `file` in each of the folders and asks for its content as seen from inside. */
 export const ProofRequest = z.object({ type: z.literal('prove'), file: z.string().min(1) })
 export type ProofRequest = z.infer<typeof ProofRequest>
 
-/** The answer: by path of each target, the text of that file; of a target that is a file its SHA-256 in hex. */
+/** The answer: by path of a folder the text of that file; by path of a file its SHA-256 in hex. */
 export const Proofs = z.object({
   type: z.literal('proofs'),
   targets: z.record(z.string(), z.string()),

@@ -1,48 +1,48 @@
 import type { Duplex, Writable } from 'node:stream'
 import { type Frame, FrameError, FrameReader, frameHead, MAX_PAYLOAD } from './frames.ts'
 
-/** What of one connection may be under way in one direction, counted as `costOf` does. */
+/** Data of one connection in flight in one direction, counted by `costOf`. */
 const WINDOW = 256 * 1024
 
-/** So that many small frames, which take more memory than their bytes, are bounded as well. */
+/** Bounds many small frames as well, which take more memory than their bytes. */
 const FRAME_COST = 256
 
-/** What an end opens at once: more than the servers at the other end keep, all together. */
+/** Connections that an end opens at once: more than all servers at the other end accept together. */
 const MAX_OPENED = 256
 
-/** An end counts a connection out before the other has closed it. Together with the window, this bounds the memory. */
+/** An end stops counting a connection before the other has closed it. With the window, this bounds the memory. */
 const MAX_ACCEPTED = 2 * MAX_OPENED
 
-/** What waits to be opened. */
+/** Connections that wait to be opened. */
 const MAX_UNOPENED = 1024
 
-/** What the other end may leave unread. Data stops far below; the rest is a few bytes now and then. */
+/** Output that the other end may leave unread. Data stops far below; the other frames are a few bytes each. */
 const MAX_UNREAD_BYTES = 1024 * 1024
 
 export interface MultiplexerOptions {
-  /** To the other end. Never destroyed here. */
+  /** The stream to the other end. Never destroyed here. */
   output: Writable
-  /** A new connection to the place of that number. May throw FrameError for one that there is not. */
-  onOpen(place: number): Duplex
+  /** A new connection to the socket with that index. May throw FrameError for an unknown index. */
+  onOpen(index: number): Duplex
   /** The other end can be used. */
   onReady?(): void
-  /** The other end is not what it should be. All connections are gone by then. */
+  /** The other end broke the protocol. All connections are closed by then. */
   onBroken(error: FrameError): void
 }
 
 /**
- * Many connections over one stream of bytes, in both directions, each at the speed of its reader: who
- * is slow holds nobody else up. Half-closed connections stay so, and one that breaks here breaks there.
- * The other end is not trusted: what it says is bounded in number, size and memory.
+ * Many connections over one byte stream, in both directions, each at the speed of its reader: a slow
+ * reader does not block other connections. A half-closed connection stays half-closed, and a broken one
+ * breaks at both ends. The other end is not trusted: its frames are bounded in number, size and memory.
  */
 export class Multiplexer {
   readonly #options: MultiplexerOptions
   readonly #frames = new FrameReader()
   readonly #connections = new Map<number, Connection>()
-  /** Those that have something to say, in the order of their turns. */
+  /** Connections with unsent data, in the order of their turns. */
   readonly #waiting = new Set<Connection>()
-  /** Those that will be opened when others are gone, in the order in which they came. */
-  readonly #unopened: { place: number; socket: Duplex }[] = []
+  /** Connections to be opened when others are closed, oldest first. */
+  readonly #unopened: { index: number; socket: Duplex }[] = []
   #lastId = 0
   #isOver = false
 
@@ -56,23 +56,23 @@ export class Multiplexer {
     return this.#unopened.length
   }
 
-  /** Says that connections may come now. */
+  /** Tells the other end that it can open connections. */
   ready(): void {
     this.#send('ready', 0)
   }
 
   /**
-   * Has the other end connect `socket`, which is paused and may be half open, with a place: at once, or when there
-   * is room for it. The servers there see to it that there is.
+   * Connects `socket`, which is paused and may be half open, to the socket with that index at the other end: at once,
+   * or when another connection is closed. The servers there limit their connections, so that a slot becomes free.
    */
-  open(place: number, socket: Duplex): void {
-    socket.on('error', () => {}) // Told by its close.
+  open(index: number, socket: Duplex): void {
+    socket.on('error', () => {}) // The close event follows.
     if (this.#isOver || this.#unopened.length >= MAX_UNOPENED) return void socket.destroy()
-    this.#unopened.push({ place, socket })
+    this.#unopened.push({ index, socket })
     this.#openNext()
   }
 
-  /** Takes what has come from the other end. */
+  /** Handles bytes from the other end. */
   receive(chunk: Buffer): void {
     if (this.#isOver) return
     try {
@@ -97,12 +97,12 @@ export class Multiplexer {
       const next = this.#unopened.shift()
       if (!next || this.#isOver) return
       this.#lastId++
-      this.#send('open', this.#lastId, next.place)
+      this.#send('open', this.#lastId, next.index)
       this.#join(this.#lastId, next.socket)
     }
   }
 
-  /** Whoever is at this end need not close what the other end has given up, and would have the room for ever. */
+  /** A client here may never close a connection that the other end has ended, so the oldest of those is closed. */
   #makeRoom(): void {
     for (const { socket, hasReceivedEnd } of this.#connections.values()) {
       if (hasReceivedEnd && !socket.destroyed) return void socket.destroy()
@@ -128,7 +128,7 @@ export class Multiplexer {
     }
   }
 
-  /** Undefined for one that has gone while the frame was on its way. */
+  /** Undefined for a connection that was closed while the frame was in flight. */
   #known({ connection: id }: Frame): Connection | undefined {
     if (id > this.#lastId) throw new FrameError(`a frame for the connection ${id}, never opened`)
     return this.#connections.get(id)
@@ -147,16 +147,16 @@ export class Multiplexer {
     } else {
       connection.maySend += value
       if (connection.maySend > WINDOW) throw new FrameError('credit for what was not sent')
-      this.#say(connection)
+      this.#sendUnsent(connection)
     }
   }
 
-  #accept({ connection: id, value: place }: Frame): void {
-    // Each number once, so that what comes late for one is never taken for another.
+  #accept({ connection: id, value: index }: Frame): void {
+    // Each id is used once, so that a late frame never reaches another connection.
     if (id <= this.#lastId) throw new FrameError(`a second connection ${id}`)
     this.#lastId = id
     if (this.#connections.size >= MAX_ACCEPTED) this.#send('reset', id)
-    else this.#join(id, this.#options.onOpen(place))
+    else this.#join(id, this.#options.onOpen(index))
   }
 
   #deliver(connection: Connection, payload: Buffer): void {
@@ -165,80 +165,80 @@ export class Multiplexer {
     if (connection.mayReceive < cost) throw new FrameError('more data than it had credit for')
     connection.mayReceive -= cost
     connection.socket.write(payload, (error) => {
-      // Not before: what waits for a slow reader counts.
+      // Not before: data that waits for a slow reader counts.
       if (!error) this.#giveCredit(connection, cost)
     })
   }
 
   #giveCredit(connection: Connection, amount: number): void {
-    connection.unsaidCredit += amount
-    // In large portions; there is enough left to go on with.
-    if (connection.unsaidCredit < WINDOW / 4 || !this.#connections.has(connection.id)) return
-    connection.mayReceive += connection.unsaidCredit
-    this.#send('credit', connection.id, connection.unsaidCredit)
-    connection.unsaidCredit = 0
+    connection.pendingCredit += amount
+    // In large portions; the rest of the window suffices meanwhile.
+    if (connection.pendingCredit < WINDOW / 4 || !this.#connections.has(connection.id)) return
+    connection.mayReceive += connection.pendingCredit
+    this.#send('credit', connection.id, connection.pendingCredit)
+    connection.pendingCredit = 0
   }
 
   #join(id: number, socket: Duplex): void {
     const connection = new Connection(id, socket)
     this.#connections.set(id, connection)
     socket.on('data', (chunk: Buffer) => {
-      connection.unsaid = chunk
-      this.#say(connection)
+      connection.unsent = chunk
+      this.#sendUnsent(connection)
     })
     socket.once('end', () => {
       connection.hasEnded = true
-      this.#say(connection)
+      this.#sendUnsent(connection)
     })
-    socket.on('error', () => {}) // Told by its close.
+    socket.on('error', () => {}) // The close event follows.
     socket.once('close', () => {
       this.#connections.delete(id)
       this.#waiting.delete(connection)
-      const isDone = connection.hasSaidEnd && connection.hasReceivedEnd
+      const isDone = connection.hasSentEnd && connection.hasReceivedEnd
       if (!isDone && !connection.isReset) this.#send('reset', id)
       this.#openNext()
     })
     socket.resume()
   }
 
-  /** Says what the connection has to say, as far as it has credit and the way is free. */
-  #say(connection: Connection): void {
+  /** Sends the unsent data of the connection, as far as it has credit and the output takes it. */
+  #sendUnsent(connection: Connection): void {
     const { socket, id } = connection
-    while (connection.unsaid && connection.maySend > FRAME_COST) {
+    while (connection.unsent && connection.maySend > FRAME_COST) {
       if (this.#options.output.writableNeedDrain) {
         this.#waiting.add(connection)
         break
       }
       const size = Math.min(MAX_PAYLOAD, connection.maySend - FRAME_COST)
-      const payload = connection.unsaid.subarray(0, size)
-      connection.unsaid = connection.unsaid.subarray(size)
-      if (connection.unsaid.length === 0) connection.unsaid = undefined
+      const payload = connection.unsent.subarray(0, size)
+      connection.unsent = connection.unsent.subarray(size)
+      if (connection.unsent.length === 0) connection.unsent = undefined
       connection.maySend -= costOf(payload)
       this.#send('data', id, payload.length, payload)
     }
-    if (connection.unsaid) {
+    if (connection.unsent) {
       socket.pause()
-    } else if (connection.hasEnded && !connection.hasSaidEnd) {
-      connection.hasSaidEnd = true
+    } else if (connection.hasEnded && !connection.hasSentEnd) {
+      connection.hasSentEnd = true
       this.#send('end', id)
     } else if (socket.isPaused()) {
       socket.resume()
     }
   }
 
-  /** One frame each, as long as the way is free; who has more goes to the end of the line. */
+  /** One frame each, as long as the output takes it; a connection with more data goes to the end of the queue. */
   #takeTurns(): void {
     for (const connection of [...this.#waiting]) {
       if (this.#options.output.writableNeedDrain) return
       this.#waiting.delete(connection)
-      this.#say(connection)
+      this.#sendUnsent(connection)
     }
   }
 
   #send(kind: Frame['kind'], id: number, value = 0, payload?: Buffer): void {
     if (this.#isOver) return
     const { output } = this.#options
-    // In one piece, and at once.
+    // Head and payload in one write.
     output.cork()
     output.write(frameHead(kind, id, value))
     if (payload) output.write(payload)
@@ -254,11 +254,11 @@ class Connection {
   readonly socket: Duplex
   maySend = WINDOW
   mayReceive = WINDOW
-  /** What was read, and has no credit yet to be passed on. Until it has, nothing more is read. */
-  unsaid: Buffer | undefined
-  unsaidCredit = 0
+  /** Data that was read and has no credit yet. The socket is paused until it is sent. */
+  unsent: Buffer | undefined
+  pendingCredit = 0
   hasEnded = false
-  hasSaidEnd = false
+  hasSentEnd = false
   hasReceivedEnd = false
   isReset = false
 

@@ -1,6 +1,6 @@
 import type { Usage } from './protocol.ts'
 
-/** Of a run that has not been answered. */
+/** The usage of a run without an answer. */
 export const NO_USAGE: Readonly<Usage> = {
   inputTokens: 0,
   cachedInputTokens: 0,

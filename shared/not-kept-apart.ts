@@ -1,8 +1,8 @@
 import { CodexboxError } from './errors.ts'
 
 /**
- * Where tools and agent would be one user, `uid`, and nothing keeps them apart. Said by the agent, and by the
- * host where not even the agent could be started for it.
+ * The error when tools and agent would be the same user `uid` without isolation. The agent throws it, and so does
+ * the host where the agent could not even be started for that reason.
  */
 export function notKeptApart(uid: number, why: string): CodexboxError {
   return new CodexboxError(

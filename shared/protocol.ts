@@ -37,11 +37,11 @@ export const RunLimits = z.object({
   maxTurns: bound,
   /** Wall time of one run. */
   runMs: bound,
-  /** How long a container waits for the next prompt before it leaves. */
+  /** How long a container waits for the next prompt before it exits. */
   idleMs: bound,
   /** How long the first event of an answer may take, from sending the request. */
   firstEventMs: bound,
-  /** Silence on the model's stream after that, which counts as a cut. */
+  /** Silence on the model's stream after that; longer silence counts as a cut. */
   streamIdleMs: bound,
   /** Wall time of one tool call. */
   toolMs: bound,
@@ -50,9 +50,9 @@ export const RunLimits = z.object({
 })
 export type RunLimits = z.infer<typeof RunLimits>
 
-/** What requests to a model look like; the host knows it from the model's catalogue entry. */
+/** The shape of requests to a model; the host reads it from the model's catalogue entry. */
 export const ModelForm = z.object({
-  /** The tools stand in the first item of `input`, not in `tools`, and are called one at a time. */
+  /** The tools are in the first item of `input`, not in `tools`, and are called one at a time. */
   lite: z.boolean(),
   /** Whether the free-form `apply_patch` is offered. */
   applyPatch: z.boolean(),
@@ -62,20 +62,20 @@ export const ModelForm = z.object({
   webSearch: z.boolean(),
   /** `trigger`: the service folds the history into one sealed item; `summary`: the model writes one. */
   compaction: z.enum(['trigger', 'summary']),
-  /** Tokens of a conversation from which on it is compacted. Absent: only when it no longer fits. */
+  /** The number of tokens at which a conversation is compacted. Absent: only when it no longer fits. */
   compactAtTokens: bound.optional(),
   /**
-   * The oldest Codex CLI that may ask this model, by the list of the service. It is named only where
-   * a request was refused for the want of it. Absent: not listed, or without such a bound.
+   * The oldest Codex CLI that may use this model, by the list of the service. The version is sent only
+   * after a request was refused without it. Absent: not listed, or without such a bound.
    */
   minimalClientVersion: z.string().regex(CLIENT_VERSION).optional(),
 })
 export type ModelForm = z.infer<typeof ModelForm>
 
-/** What a run begins with. */
-const beginning = {
+/** The fields that start a run. */
+const runStart = {
   runId: z.string().min(1),
-  /** Absent: go on where the history ends. */
+  /** Absent: continue where the history ends. */
   prompt: z.string().min(1).optional(),
   /** Images for the prompt, as data URLs. */
   images: z.array(z.string().regex(IMAGE_URL)).optional(),
@@ -85,19 +85,19 @@ const beginning = {
 /** The first line on stdin: everything the container needs to start its first run. */
 export const RunRequest = z.object({
   version: z.literal(PROTOCOL_VERSION),
-  ...beginning,
+  ...runStart,
   /** Names the conversation to the service: thread id and prompt cache key. At most 64 characters. */
   conversationId: z.string().min(1).max(64),
   /** Earlier items of the conversation, oldest first, ready to be sent. */
   history: z.array(Item),
-  /** What the service counted for the history, as far as that is known. */
+  /** The service's token count of the history, if known. */
   historyTokens: count.optional(),
   endpoint: z.object({
     /** The full URL of the Responses endpoint. */
     url: z.string(),
-    /** Unix socket to reach it by (sealed mode). */
+    /** Unix socket of the gateway (sealed mode). */
     socketPath: z.string().optional(),
-    /** Headers that go out as they are: who we are. Never a secret. */
+    /** Headers that are sent unchanged: the client's identity. Never a secret. */
     headers: z.record(z.string(), z.string()),
   }),
   model: z.string().min(1),
@@ -109,44 +109,44 @@ export const RunRequest = z.object({
   /** JSON Schema the last message of each run has to follow. */
   outputSchema: z.record(z.string(), z.unknown()).optional(),
   /**
-   * The host answers each call item with `kept` when it is on its disk, and no tool is started before:
-   * what a crash leaves behind then never lacks a call that was made.
+   * The host acknowledges each call item with `kept` when it is on its disk, and no tool starts before:
+   * after a crash, the session log lacks no call that was run.
    */
   confirmsCalls: z.boolean().optional(),
   /** Where the tools work, as the container sees it. */
   workspace: z.string().min(1),
-  /** Unix socket of a proxy for the tools, where they have no other way out; HTTPS_PROXY leads to it. */
+  /** Unix socket of a proxy for the tools, where they have no network; HTTPS_PROXY leads to it. */
   egressSocketPath: z.string().min(1).optional(),
   /**
-   * What the commands of tools have in their environment beyond the agent's own. No process of ours ever gets it: it
-   * may name code to be run, such as `NODE_OPTIONS` does.
+   * Environment variables of the tools' commands beyond the agent's own. No process of ours ever gets them: a variable
+   * may name code to be run, such as `NODE_OPTIONS`.
    */
   toolEnvironment: z.record(z.string(), z.string()).optional(),
-  /** What is put into the `~/.gitconfig` of the tools, unless there is one: whose their commits are. */
+  /** The content of the tools' `~/.gitconfig`, unless the file exists: the author of their commits. */
   gitConfig: z.string().min(1).optional(),
   /**
-   * Who runs the tools, kept apart from the agent; absent: the agent's own user, and nothing parts them.
-   * `isExclusive`: that user runs nothing else in the container, so whatever processes of it a run has left
-   * are ended with the run.
+   * The user who runs the tools, isolated from the agent; absent: the agent's own user, without isolation.
+   * `isExclusive`: that user runs nothing else in the container, so every process of that user is ended with
+   * the run.
    */
   worker: z.object({ uid: count, gid: count, isExclusive: z.boolean().optional() }).optional(),
   limits: RunLimits,
 })
 export type RunRequest = z.infer<typeof RunRequest>
 
-/** Every later line on stdin. The end of stdin means the host is gone: the container leaves at once. */
+/** Every later line on stdin. The end of stdin means the host is gone: the container exits at once. */
 export const HostLine = z.discriminatedUnion('type', [
   /** Starts the next run; only after `finished`. */
-  z.object({ type: z.literal('prompt'), ...beginning }),
-  /** Something to tell the model during a run; it is delivered at the next tool boundary. */
+  z.object({ type: z.literal('prompt'), ...runStart }),
+  /** A message to the model during a run; it is delivered at the next tool boundary. */
   z.object({ type: z.literal('message'), text: z.string().min(1) }),
-  /** Ends the current run with `interrupted` and a history that can go on. */
+  /** Ends the current run with `interrupted` and a history that the next run can continue. */
   z.object({ type: z.literal('interrupt') }),
   /** The answer to `secrets.needed`. */
   z.object({ type: z.literal('secrets'), secrets: SecretsLine }),
   /** The events up to `seq` are on the host's disk; see `confirmsCalls`. */
   z.object({ type: z.literal('kept'), seq: count }),
-  /** No more prompts will come: leave when the current run has ended. */
+  /** No more prompts will come: exit when the current run has ended. */
   z.object({ type: z.literal('close') }),
 ])
 export type HostLine = z.infer<typeof HostLine>
@@ -167,7 +167,7 @@ export const RunFailure = z.object({
   /** An `ErrorCode`; a reader must expect codes it does not know. */
   code: z.string(),
   message: z.string(),
-  /** When trying again makes sense, as far as the service said. */
+  /** When a retry makes sense, if the service said so. */
   retryAt: epochMs.optional(),
   /** When the usage limit is lifted. */
   resetsAt: epochMs.optional(),
@@ -177,7 +177,7 @@ export type RunFailure = z.infer<typeof RunFailure>
 export const RunStatus = z.enum(['done', 'turn-limit', 'interrupted', 'failed'])
 export type RunStatus = z.infer<typeof RunStatus>
 
-/** Stands in every event: protocol version, place in the container's output, and the run. */
+/** The fields of every event: protocol version, position in the container's output, and the run. */
 const head = { v: z.literal(PROTOCOL_VERSION), seq: z.number().int().positive(), runId: z.string() }
 
 export const RunEvent = z.discriminatedUnion('type', [
@@ -185,12 +185,12 @@ export const RunEvent = z.discriminatedUnion('type', [
     ...head,
     type: z.literal('started'),
     model: z.string(),
-    /** Whether tools are kept from the memory and the output of the agent, which holds the secrets. */
+    /** Whether the tools are isolated from the memory and the output of the agent, which holds the secrets. */
     toolsIsolated: z.boolean(),
   }),
   z.object({ ...head, type: z.literal('text.delta'), text: z.string() }),
   z.object({ ...head, type: z.literal('reasoning.delta'), text: z.string() }),
-  /** A finished Responses item, ours or the model's: what the session log keeps. */
+  /** A finished Responses item, ours or the model's; the session log stores it. */
   z.object({ ...head, type: z.literal('item'), item: Item }),
   z.object({
     ...head,
@@ -200,7 +200,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     /** JSON text as the model wrote it; it may be invalid. */
     arguments: z.string(),
   }),
-  /** What a tool has put out since the last such event; a part of a flood is left out. */
+  /** The output of a tool since the last such event; a part of a flood is left out. */
   z.object({ ...head, type: z.literal('tool.output'), callId: z.string(), text: z.string() }),
   z.object({
     ...head,
@@ -208,7 +208,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     callId: z.string(),
     name: z.string(),
     ok: z.boolean(),
-    /** One line for a person; the whole output is in the `function_call_output` item. */
+    /** One line for the user; the complete output is in the `function_call_output` item. */
     summary: z.string(),
     durationMs: z.number().nonnegative(),
   }),
@@ -219,10 +219,10 @@ export const RunEvent = z.discriminatedUnion('type', [
     usage: Usage,
     /** From sending the request to the first event of the stream. */
     firstEventMs: z.number().nonnegative(),
-    /** The model that answered, where it is another than was asked for. */
+    /** The model that answered, if it is not the requested one. */
     servedBy: z.string().optional(),
   }),
-  /** What the service said about the limits of the plan, with an answer or a refusal. */
+  /** The limits of the plan, as reported with an answer or a refusal. */
   z.object({ ...head, type: z.literal('limits'), limits: Limits }),
   z.object({
     ...head,
@@ -233,17 +233,17 @@ export const RunEvent = z.discriminatedUnion('type', [
     /** Text shown since the last `item` belongs to a broken answer and will come again. */
     discardsText: z.boolean(),
   }),
-  /** Something the user should know about how the run is made. */
+  /** A fact about the run that the user should know. */
   z.object({ ...head, type: z.literal('notice'), message: z.string() }),
-  /** Something was mended so that the conversation can go on. */
+  /** The conversation was repaired so that it can go on. */
   z.object({
     ...head,
     type: z.literal('repair'),
     message: z.string(),
-    /** What of all before this was given up: the service cannot read the reasoning, or refuses an image. */
+    /** Dropped from all earlier items: the service cannot read the reasoning, or refuses an image. */
     drops: z.enum(['reasoning', 'images']).optional(),
   }),
-  /** From here on the conversation is `items`, in the place of everything before. */
+  /** From here on the conversation is `items`, which replace all earlier items. */
   z.object({
     ...head,
     type: z.literal('compacted'),
@@ -254,15 +254,15 @@ export const RunEvent = z.discriminatedUnion('type', [
   /** The service refused the token; the run waits for a `secrets` line (direct mode). */
   z.object({ ...head, type: z.literal('secrets.needed') }),
   /**
-   * Files that changed in the run and from which the user's own tools may run commands later, without
-   * being told to, and what could not be looked at. Said by the host, just before the end.
+   * Autorun files that changed in the run: the user's own tools may run commands from them later, unasked.
+   * Also the files that could not be scanned. The host emits it just before the end.
    */
   z.object({
     ...head,
     type: z.literal('planted'),
     /**
-     * The most dangerous first, and of each kind at least one. `path` is below the workspace; `why` is who runs it and
-     * when, or why it was not read to its end (of the kind `unread`).
+     * The most dangerous first, and of each kind at least one. `path` is below the workspace; `why` tells which program
+     * runs it and when, or why it was not read to its end (of the kind `unread`).
      */
     paths: z.array(z.object({ path: z.string(), why: z.string(), kind: z.string() })),
     /** How many there are of each kind, in the same order. */
@@ -287,5 +287,5 @@ export type RunEvent = z.infer<typeof RunEvent>
 export type FinishedEvent = Extract<RunEvent, { type: 'finished' }>
 
 type Body<E> = E extends RunEvent ? Omit<E, keyof typeof head> : never
-/** An event without what every event carries. */
+/** An event without the fields of every event. */
 export type EventBody = Body<RunEvent>

@@ -1,13 +1,13 @@
 import type { Limit, Limits, LimitWindow } from './limits.ts'
 
-/** More families or longer names than these are not meant for us. */
+/** Bounds for untrusted headers: more families and longer names are cut off. */
 const MAX_LIMITS = 20
 const MAX_NAME_CHARS = 200
 
 /**
- * What the headers of an answer or a refusal say about the limits of the plan. Undefined when nothing.
- * The general limit is called `codex`, and comes first; others are a family of headers each, by the
- * same names. Never throws: what cannot be read is not there.
+ * The limits of the plan in the headers of an answer or a refusal. Undefined without any. The general
+ * limit is `codex`, and comes first; each further limit is a family of headers with the same endings.
+ * Never throws: a header that cannot be parsed counts as absent.
  */
 export function readLimits(
   headers: NodeJS.Dict<string | string[]>,
@@ -54,8 +54,8 @@ export function readLimits(
 }
 
 /**
- * The same from JSON, parsed: the body of the usage endpoint, or a `codex.rate_limits` event of a
- * stream. Undefined when it says nothing of limits.
+ * The same from parsed JSON: the body of the usage endpoint, or a `codex.rate_limits` event of a
+ * stream. Undefined without any limit.
  */
 export function readLimitsBody(json: unknown, now = Date.now()): Limits | undefined {
   const further = field(json, 'additional_rate_limits')
@@ -106,7 +106,7 @@ function limitOfBody(id: string, name: string | undefined, body: unknown, now: n
   )
 }
 
-/** Undefined when nothing is known but the id. */
+/** Undefined when only the id is known. */
 function limit(
   id: string,
   name: string | undefined,
@@ -132,7 +132,7 @@ interface WrittenWindow {
   now: number
 }
 
-/** A window of zeros stands for one that the plan does not have. */
+/** All zeros mean that the plan does not have this window. */
 function readWindow(written: WrittenWindow): LimitWindow | undefined {
   const usedPercent = number(written.usedPercent)
   if (usedPercent === undefined) return undefined
@@ -147,7 +147,7 @@ function readWindow(written: WrittenWindow): LimitWindow | undefined {
   }
 }
 
-/** Epoch ms; undefined for what a date cannot hold. */
+/** Epoch ms; undefined outside the range of Date. */
 function resetTime({ resetsAt, resetsIn, now }: WrittenWindow): number | undefined {
   const at = number(resetsAt)
   const after = number(resetsIn)
@@ -163,7 +163,7 @@ function readCredits(has: unknown, isUnlimited: unknown, balance: unknown): Limi
   return { hasCredits, unlimited, ...(text ? { balance: text.slice(0, MAX_NAME_CHARS) } : {}) }
 }
 
-interface Found {
+interface RawLimits {
   plan: string | undefined
   limits: (Limit | undefined)[]
   credits: Limits['credits']
@@ -171,9 +171,9 @@ interface Found {
   reachedType: string | undefined
 }
 
-function limitsOf(found: Found): Limits | undefined {
-  const limits = found.limits.filter((limit) => limit !== undefined).slice(0, MAX_LIMITS)
-  const { plan, credits, reached, reachedType } = found
+function limitsOf(raw: RawLimits): Limits | undefined {
+  const limits = raw.limits.filter((limit) => limit !== undefined).slice(0, MAX_LIMITS)
+  const { plan, credits, reached, reachedType } = raw
   if (limits.length === 0 && !credits && !reached && !reachedType) return undefined
   return {
     ...(plan ? { plan: plan.slice(0, MAX_NAME_CHARS) } : {}),
@@ -187,15 +187,15 @@ function limitsOf(found: Found): Limits | undefined {
 /** Header names cannot hold the underscores of an id. */
 const idOf = (family: string) => family.toLowerCase().replaceAll('-', '_').slice(0, MAX_NAME_CHARS)
 
-/** Neither negative nor infinite; also from text. */
+/** A finite number from 0, also from text. */
 function number(value: unknown): number | undefined {
   const isText = typeof value === 'string' && /^\s*\d+(\.\d+)?\s*$/.test(value)
-  const read = isText ? Number(value) : value
-  return typeof read === 'number' && Number.isFinite(read) && read >= 0 ? read : undefined
+  const parsed = isText ? Number(value) : value
+  return typeof parsed === 'number' && Number.isFinite(parsed) && parsed >= 0 ? parsed : undefined
 }
 
 function boolean(value: unknown): boolean | undefined {
-  // An object may have a way of its own to become text, or none.
+  // Not an object: its `toString` may throw or be custom.
   const text = typeof value === 'object' ? '' : String(value).toLowerCase()
   if (text === 'true' || text === '1') return true
   return text === 'false' || text === '0' ? false : undefined

@@ -7,8 +7,8 @@ export class LineTooLongError extends Error {
 
 /**
  * The lines of a byte stream, decoded as UTF-8, without their newline. A last line without a newline
- * is not a line: it was torn, and is left out. (`node:readline` would also split at U+2028, which
- * JSON text may hold as it is.)
+ * is incomplete, and is left out. (`node:readline` would also split at U+2028, which JSON text may
+ * hold unescaped.)
  * @throws LineTooLongError past `maxBytes`, so that no writer can fill our memory.
  */
 export async function* readLines(

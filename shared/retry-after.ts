@@ -1,9 +1,9 @@
-/** Longer than any wait that is meant; keeps a point in time within what a date can be. */
+/** Longer than any real wait; keeps a point in time within the range of Date. */
 export const MAX_WAIT_ASKED_MS = 100 * 365 * 86_400_000
 
 /**
- * `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3), in milliseconds from `now`. A date that
- * has passed, and zero, mean at once. Undefined when absent or neither of the two.
+ * `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3), in milliseconds from `now`. A date in the
+ * past, and zero, mean at once. Undefined when absent or neither of the two.
  */
 export function retryAfterMs(
   value: string | string[] | undefined,
@@ -11,9 +11,9 @@ export function retryAfterMs(
 ): number | undefined {
   const text = (Array.isArray(value) ? value[0] : value)?.trim() ?? ''
   if (/^\d+(\.\d+)?$/.test(text)) return Math.min(Math.ceil(Number(text) * 1000), MAX_WAIT_ASKED_MS)
-  // Date.parse takes almost anything: "-1" would be a day in 2001.
+  // Date.parse accepts almost any text: "-1" would be a day in 2001.
   if (!/^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? /i.test(text)) return undefined
-  // The oldest of the three forms names no zone; it is meant in GMT like the others.
+  // The oldest of the three formats has no zone; it is in GMT like the others.
   const date = Date.parse(/\b(gmt|utc)$/i.test(text) ? text : `${text} GMT`)
   return Number.isNaN(date) ? undefined : Math.min(Math.max(0, date - now), MAX_WAIT_ASKED_MS)
 }

@@ -1,8 +1,8 @@
 import type { Item } from './items.ts'
 
 /**
- * Whether the service takes `item` as a part of a history, as far as the item itself goes. It refuses
- * one without what its type needs each time it is sent, for ever. Ids are another matter.
+ * Whether the service accepts `item` in a history, apart from its id. The service refuses an item
+ * without a field that its type needs each time it is sent.
  */
 export function isSendable(item: Item): boolean {
   switch (item.type) {
@@ -29,15 +29,15 @@ export function isSendable(item: Item): boolean {
 /** The service refuses longer ids and names. */
 export const MAX_ID = 64
 
-/** Whether it is of the letters and the length that ids and names have. */
+/** Whether the text has the characters and the length of an id or a name. */
 export const isWord = (text: unknown): text is string =>
   typeof text === 'string' && /^[\w-]+$/.test(text) && text.length <= MAX_ID
 
-/** Whether the id is one that the service takes for an item of this type. */
+/** Whether the service accepts the id for an item of this type. */
 export const hasUsableId = ({ type, id }: Item) =>
   isWord(id) && id.startsWith(`${ID_PREFIX[type]}_`)
 
-/** What the ids of each type that we send begin with. */
+/** The id prefix of each type that we send. */
 export const ID_PREFIX: Record<string, string> = {
   message: 'msg',
   reasoning: 'rs',
@@ -49,12 +49,12 @@ export const ID_PREFIX: Record<string, string> = {
   compaction: 'cmp',
 }
 
-/** What is not sealed in the item cannot be asked for by its id: nothing is stored at the service. */
+/** Whether the item holds its content encrypted: the service stores nothing, so an id alone is useless. */
 export function isSealed({ encrypted_content: sealed }: Item): boolean {
   return typeof sealed === 'string'
 }
 
-/** Some servers say what was thought, and take it back as it is. */
+/** Some servers send reasoning as text, and accept it back as text. */
 function isOpen({ content }: Item): boolean {
   return Array.isArray(content) && content.length > 0
 }
@@ -62,7 +62,7 @@ function isOpen({ content }: Item): boolean {
 function hasParts({ role, content }: Item): boolean {
   if (!Array.isArray(content)) return false
   if (role !== 'assistant') return ROLES.includes(String(role)) && content.every(isInput)
-  // A message that holds nothing but a refusal is not taken back.
+  // The service does not accept a message that is only a refusal.
   const isRefusal = content.length > 0 && content.every((part) => part?.type === 'refusal')
   return !isRefusal && content.every(isOutput)
 }

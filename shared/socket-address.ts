@@ -1,7 +1,7 @@
 /**
- * What node:net takes for a socket. `@name` is one without a file (an abstract one, unix(7)), written as Linux
- * prints it: who has the name has it until he leaves, and no rights to any folder change that. Anything else
- * is a path.
+ * The address of a socket for node:net. `@name` is an abstract socket without a file (unix(7)), written as Linux
+ * prints it: the process that binds the name holds it until its exit, whatever rights others have to folders. Any
+ * other address is a path.
  */
 export function socketAddress(socket: string): string {
   return socket.replace(/^@/, '\0')

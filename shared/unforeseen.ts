@@ -1,8 +1,8 @@
 import { CodexboxError, reasonOf, systemCodeOf } from './errors.ts'
 
 /**
- * What ended a command, as a failure to be told. One that no code foresaw is `internal`: with what the system said and
- * what to do about it, or as a fault of codexbox; its stack is for a debugger, which has the cause.
+ * The error that ended a command, for the user. An error without a code is `internal`: with the system's message and
+ * what to do about it, or as a fault of codexbox; the stack is in its cause, for a debugger.
  */
 export function failureOf(error: unknown): CodexboxError {
   if (error instanceof CodexboxError) return error
@@ -13,7 +13,7 @@ export function failureOf(error: unknown): CodexboxError {
   })
 }
 
-/** What to do about an error of the system, as a sentence; undefined for one that is not known here. */
+/** What to do about a system error, as a sentence; undefined for a code that is not in the table. */
 export function adviceOn(error: unknown): string | undefined {
   return ADVICE[systemCodeOf(error) ?? '']
 }

@@ -1,12 +1,12 @@
 /**
- * Text of others (a model, a tool, a container, a file's name) on its way to a person. It must not move the cursor,
- * change the order of what is read, hide a part of it, or pass for our own words.
+ * Makes untrusted text (of a model, a tool, a container, a file name) safe to show. It must not move the cursor,
+ * change the reading order, hide a part of the text, or pass for our own messages.
  */
 
-/** Control characters, separators of lines, and what has no width: bidirectional marks and overrides among it. */
+/** Control characters, line separators, and characters without width, such as bidirectional marks and overrides. */
 const UNSEEN = '\\p{Cc}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\uFFF9-\\uFFFB'
 
-/** Scripts in which words are spelt with joiners and non-joiners. */
+/** Scripts whose words are spelt with joiners and non-joiners. */
 const JOINING = [
   ...['Arab', 'Syrc', 'Deva', 'Beng', 'Guru', 'Gujr', 'Orya'],
   ...['Taml', 'Telu', 'Knda', 'Mlym', 'Sinh', 'Mymr', 'Khmr'],
@@ -14,14 +14,14 @@ const JOINING = [
   .map((script) => `\\p{Script_Extensions=${script}}`)
   .join('')
 
-/** What of it has its place in an emoji or a word, behind the character that it is about. */
+/** Such characters that belong to an emoji or a word, after the character that they modify. */
 const IN_PLACE = [
   '[\\p{Extended_Pictographic}\\p{Emoji_Modifier}\\uFE0F]\\u200D',
   `[${JOINING}][\\u200C\\u200D]`,
   '[\\p{Emoji}\\p{Script=Han}]\\p{Variation_Selector}',
 ].join('|')
 
-/** Made when it is first needed: that takes milliseconds, for which the start of a container would wait. */
+/** Made on first use: it takes milliseconds, which would delay the start of a container. */
 const shownAsEscapes = madeOnce(() => new RegExp(`[${UNSEEN}](?<![\\n\\t]|${IN_PLACE})`, 'gu'))
 const allUnseen = madeOnce(() => new RegExp(`[${UNSEEN}]`, 'gu'))
 
@@ -34,8 +34,8 @@ function madeOnce(make: () => RegExp): () => RegExp {
 }
 
 /**
- * The text with an escape (`\x9b`, `\u202e`) for each character that is not seen; newlines and tabs stay, and so do
- * joiners in emoji and in scripts that need them. `before` is what was shown just before, if it is part of a stream.
+ * The text with an escape (`\x9b`, `\u202e`) for each invisible character; newlines and tabs stay, and so do
+ * joiners in emoji and in scripts that need them. `before` is the text shown just before, in a stream.
  */
 export function visible(text: string, before = ''): string {
   const [last = ''] = /[^\r]$/u.exec(before) ?? []
@@ -49,7 +49,7 @@ export function oneLine(text: string, length: number): string {
   return line.length > length ? `${line.slice(0, Math.max(0, length - 1))}…` : line
 }
 
-/** What a file is called, in at most `length` characters; where it is cut, its end can still be read. */
+/** A file name in at most `length` characters; a long name is cut in the middle, so that its end can be read. */
 export function visibleName(name: string, length: number): string {
   const shown = name.replace(shownAsEscapes(), escapeOf).replace(/[\n\t]/g, escapeOf)
   if (shown.length <= length) return shown
@@ -57,13 +57,13 @@ export function visibleName(name: string, length: number): string {
   return `${shown.slice(0, head)}…${shown.slice(head + 1 - length)}`
 }
 
-/** Of a longer quotation there are the head and the tail: an error is at the one or at the other. */
+/** A longer quotation shows the head and the tail: the error is in one of them. */
 const MAX_QUOTED = 200
 
-/** Of a stack trace, what tells where and not what. */
+/** The lines of a stack trace with positions instead of the message. */
 const PLACES = /^( +at .*| *\^+|node:internal\/.*|Node\.js v.*)$/gm
 
-/** What another has said, such as a process on its stderr: one line in quotation marks, which it cannot end itself. */
+/** Foreign text, such as the stderr of a process: one line in quotation marks, which the text cannot close itself. */
 export function quote(text: string): string {
   const words = visible(text.replace(PLACES, ''))
   const line = words.replace(/\s+/g, ' ').trim().replaceAll('"', "'")
@@ -71,7 +71,7 @@ export function quote(text: string): string {
   return `"${line.length > MAX_QUOTED ? `${line.slice(0, half)} … ${line.slice(-half)}` : line}"`
 }
 
-/** JSON with the same value and without such a character: a terminal may be what it is printed to. */
+/** JSON with the same value and without invisible characters: stdout may be a terminal. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replace(allUnseen(), (char) =>
     Array.from({ length: char.length }, (_, at) => `\\u${hex(char.charCodeAt(at), 4)}`).join(''),

@@ -1,10 +1,10 @@
 import type { Item } from './items.ts'
 
-/** In the place of the images of a conversation that the service refuses because of one of them, which it does not name. */
+/** Replaces all images of a conversation that the service refuses because of one of them, which it does not name. */
 export const REFUSED_IMAGE =
   '[an image, left out: the service refused the conversation because of an image]'
 
-/** `item` with a note in the place of each image, and how many there were. */
+/** `item` with a note instead of each image, and the number of images. */
 export function withoutImages(item: Item, note: string): { item: Item; images: number } {
   let images = 0
   const replaced = (value: unknown) =>
