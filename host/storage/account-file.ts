@@ -4,15 +4,15 @@ import { withFileLock } from './file-lock.ts'
 import { readPrivateFile, securePrivateFolder } from './private-file.ts'
 import { removeTemporaries, saveFile } from './save-file.ts'
 
-/** Something of the service's that is kept for one account, to have it at once the next time. */
+/** A cache file of service data for one account, so that the next start has it at once. */
 export interface AccountFile<T> {
-  /** What is kept for `owner`. What cannot be used is none. */
+  /** The value stored for `owner`; undefined without a usable file. */
   read(owner: string): T | undefined
-  /** Keeps `value` in the place of whatever is there. A failure is nothing: it can be asked again. */
+  /** Replaces the stored value. Never rejects: the service can be asked again. */
   write(owner: string, value: T): Promise<void>
 }
 
-/** Kept in `name` in the data folder, only its owner's, stamped with the account. */
+/** The file `name` in the data folder: private to the user, stamped with the account. */
 export function accountFile<T>(
   dataDir: string,
   name: string,
@@ -29,7 +29,7 @@ export function accountFile<T>(
         const content = Content.parse(JSON.parse(file.text))
         return content.owner === owner ? content.value : undefined
       } catch {
-        // Torn, of another version, or not readable: as good as none.
+        // Incomplete, of another version, or not readable: the same as no file.
         return undefined
       }
     },
@@ -52,5 +52,5 @@ export function accountFile<T>(
   }
 }
 
-/** Who has it writes the same. */
+/** Short: the holder of the lock writes the same data. */
 const LOCK_TIMEOUT_MS = 1000

@@ -9,29 +9,29 @@ import {
 } from './process-identity.ts'
 
 export interface FileLockOptions {
-  /** How long to wait for the holder; 0 tries once. */
+  /** How long to wait for the holder; 0 means one attempt. */
   timeoutMs: number
-  /** The code of the error when the wait was in vain. */
+  /** The code of the error after the timeout. */
   code: ErrorCode
   /** The code where the lock file cannot be made at all. Default: the same. */
   codeOfFault?: ErrorCode
-  /** How long a holder may be without a sign of life. Default: a minute. */
+  /** How long a holder may go without a heartbeat. Default: a minute. */
   staleMs?: number | undefined
 }
 
-/** A lock one has, for as long as one shows that one is alive. */
+/** A held lock; it lasts as long as the heartbeat of its holder. */
 export interface HeldLock {
-  /** @throws CodexboxError with the code of the options when somebody else has taken it over. */
+  /** @throws CodexboxError with `options.code` when another process has taken the lock over. */
   check(): Promise<void>
   release(): Promise<void>
 }
 
 /**
  * Takes the lock file `path`, which every process that uses the same path respects; the returned
- * function gives it back. The lock of a process that has died is taken over: at once when that can
- * be seen from here, else when it has shown no sign of life for `staleMs`. So a process that was
- * stopped for that long has lost its lock.
- * @throws CodexboxError with `options.code` when the holder kept it for longer than `timeoutMs`.
+ * function releases it. The lock of a dead process is taken over: at once when its death can be seen
+ * from here, otherwise after `staleMs` without a heartbeat. So a process that was stopped for that long
+ * has lost its lock.
+ * @throws CodexboxError with `options.code` when the holder did not release it within `timeoutMs`.
  */
 export async function holdFileLock(
   path: string,
@@ -57,7 +57,7 @@ export async function withFileLock<T>(
 
 const STALE_MS = 60_000
 
-/** A lock that names nobody: its maker is between creating and writing it, or died there. */
+/** For a lock file without an owner: its creator has not written it yet, or died before. */
 const NAMELESS_MS = 5_000
 
 const FIRST_POLL_MS = 10
@@ -75,13 +75,13 @@ async function acquire(path: string, options: FileLockOptions): Promise<HeldLock
 }
 
 interface Holder {
-  /** Tells this lock file, and this sign of life, from any other. */
+  /** Identifies this lock file and its last heartbeat. */
   id: string
   ageMs: number
   process: ProcessIdentity | undefined
 }
 
-/** Tries once, and once more when the holder turns out to be gone. */
+/** One attempt, and a second one when the holder is gone. */
 async function take(
   path: string,
   watch: Watch,
@@ -91,8 +91,8 @@ async function take(
     const file = await create(path)
     if (file) return file
     const holder = await look(path)
-    const stillMs = holder ? watch(holder.id) : 0
-    if (holder && !isGone(holder, stillMs, options)) return undefined
+    const silentMs = holder ? watch(holder.id) : 0
+    if (holder && !isGone(holder, silentMs, options)) return undefined
     if (holder) await evict(path, holder)
     return await create(path)
   } catch (error) {
@@ -106,46 +106,46 @@ async function take(
 }
 
 /**
- * The time of the file is only believed where nothing better is known: it is of another clock, and
- * after a sleep of the whole machine every living holder looks old.
+ * The file's time counts only where nothing better is known: it may come from another clock, and after
+ * a sleep of the whole machine every living holder looks old.
  */
-function isGone({ process, ageMs }: Holder, stillMs: number, options: FileLockOptions): boolean {
+function isGone({ process, ageMs }: Holder, silentMs: number, options: FileLockOptions): boolean {
   const { staleMs = STALE_MS } = options
   const state = process && stateOf(process)
-  if (state === 'dead' || stillMs >= staleMs) return true
+  if (state === 'dead' || silentMs >= staleMs) return true
   if (state === 'unseen') return ageMs >= staleMs
   if (state === 'alive') return false
   const namelessMs = Math.min(NAMELESS_MS, staleMs)
-  return ageMs >= namelessMs || stillMs >= namelessMs
+  return ageMs >= namelessMs || silentMs >= namelessMs
 }
 
-/** For how long we have seen a holder without a sign of life. */
+/** How long we have watched the holder `id` without a heartbeat, in ms. */
 type Watch = (id: string) => number
 
 function startWatch(): Watch {
   let seen: string | undefined
-  let lookedAt = 0
-  let stillMs = 0
+  let seenAt = 0
+  let silentMs = 0
   return (id) => {
     const now = performance.now()
-    // While we did not look we may have been stopped, and the holder with us.
-    stillMs = id === seen ? stillMs + Math.min(now - lookedAt, 3 * LAST_POLL_MS) : 0
+    // A long gap does not count in full: we may have been stopped, and the holder with us.
+    silentMs = id === seen ? silentMs + Math.min(now - seenAt, 3 * LAST_POLL_MS) : 0
     seen = id
-    lookedAt = now
-    return stillMs
+    seenAt = now
+    return silentMs
   }
 }
 
 /**
- * Removes the lock of a dead holder. Between looking and removing, somebody else may have done the
- * same and taken the lock, which must not be removed; so whoever clears this very lock away first
- * claims that, and looks again.
+ * Removes the lock of a dead holder. Between check and removal another process may have done the same
+ * and taken the lock, which must not be removed. So a process first creates a claim file for this very
+ * lock file, and checks again.
  */
 async function evict(path: string, dead: Holder): Promise<void> {
   const claimPath = `${path}.${dead.id}`
   const claim = await create(claimPath)
   if (!claim) {
-    // A claim is held for moments: an old one was left by a process that died with it.
+    // A claim lasts for moments: an old one belongs to a process that died.
     const abandoned = await look(claimPath)
     if (abandoned && abandoned.ageMs > NAMELESS_MS) await removeIfThere(claimPath)
     return
@@ -159,7 +159,7 @@ async function evict(path: string, dead: Holder): Promise<void> {
   }
 }
 
-/** The new file, or undefined when there is one already. */
+/** The new file, or undefined when the file exists already. */
 async function create(path: string): Promise<FileHandle | undefined> {
   let file: FileHandle
   try {
@@ -178,23 +178,23 @@ async function create(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** The open file is the proof: no other file has its number for as long as it is open. */
+/** The open file proves the ownership: its inode number is not reused while it is open. */
 function held(path: string, file: FileHandle, options: FileLockOptions): HeldLock {
   const { staleMs = STALE_MS, code } = options
-  const showLife = () => {
+  const beat = () => {
     const now = new Date()
-    // Ours, whatever lies under the name by now. One that fails is made good by the next.
+    // By descriptor: another file may have the path by now. The next beat makes up for a failed one.
     file.utimes(now, now).catch(() => {})
   }
-  const heartbeat = setInterval(showLife, staleMs / 4).unref()
+  const heartbeat = setInterval(beat, staleMs / 4).unref()
 
   const isOurs = async () => {
     try {
-      const there = await lstat(path, { bigint: true })
+      const current = await lstat(path, { bigint: true })
       const ours = await file.stat({ bigint: true })
-      return there.ino === ours.ino && there.dev === ours.dev
+      return current.ino === ours.ino && current.dev === ours.dev
     } catch {
-      // Gone, or not to be seen: then it cannot be relied on.
+      // The file is gone or cannot be read, so the lock cannot be relied on.
       return false
     }
   }
@@ -213,7 +213,7 @@ function held(path: string, file: FileHandle, options: FileLockOptions): HeldLoc
         await file.close()
         if (ours) await removeIfThere(path)
       } catch {
-        // The work is done. A lock that cannot be removed is taken over when its holder has gone.
+        // The work is done. A lock that cannot be removed is taken over after the exit of its holder.
       }
     },
   }
@@ -222,7 +222,7 @@ function held(path: string, file: FileHandle, options: FileLockOptions): HeldLoc
 async function look(path: string): Promise<Holder | undefined> {
   try {
     const stats = await lstat(path)
-    // One that cannot be read names nobody. Not even tried with a FIFO, which would hold us.
+    // An unreadable file has no owner. A FIFO is not opened, because the read would block.
     const text = stats.isFile() ? await readFile(path, 'utf8').catch(() => '') : ''
     const id = `${stats.ino}-${stats.mtimeMs}`
     return { id, ageMs: Date.now() - stats.mtimeMs, process: parseHolder(text) }
@@ -236,7 +236,7 @@ function parseHolder(text: string): ProcessIdentity | undefined {
   try {
     return processIdentityOf(JSON.parse(text))
   } catch {
-    // Half written or not ours: nobody is named.
+    // Incomplete or not a lock file of ours: no owner.
     return undefined
   }
 }

@@ -2,8 +2,8 @@ import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /**
- * Makes a folder for this user alone, and what is missing above it. Not by `recursive`: where a file system makes no
- * folders, such as in /proc, Node 20 does not return from that.
+ * Makes a folder for this user alone, and its missing parents. Not by `recursive`: on a file system that makes no
+ * folders, such as /proc, Node 20 does not return from that.
  * @throws the system's error
  */
 export function makePrivateFolder(folder: string): void {

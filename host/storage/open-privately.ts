@@ -1,9 +1,9 @@
 import { closeSync, constants, fchmodSync, fstatSync, openSync } from 'node:fs'
 
 /**
- * Opens `file` for appending, and makes it if there is none: nobody else may read it, and it may not
- * be led elsewhere.
- * @throws Error when it cannot be opened, or is not a regular file of one's own
+ * Opens `file` for appending, and makes it if it is missing: only its owner may read it, and a symbolic
+ * link is refused.
+ * @throws Error when it cannot be opened, or is not a regular file of this user
  */
 export function openPrivately(file: string): number {
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants

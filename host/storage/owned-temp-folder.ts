@@ -8,23 +8,23 @@ import { processIdentityOf, stateOf, thisProcess } from './process-identity.ts'
 const PREFIX = 'codexbox-run-'
 const OWNER_FILE = 'owner.json'
 
-/** The longest path in such a folder that a socket may have. */
+/** The longest path of a socket in such a folder. */
 const LONGEST_SOCKET = join(`${PREFIX}XXXXXX`, 's', 'gateway.sock')
 
-/** Of a socket's path, on macOS; Linux takes 107. What is longer is cut without a word, and lies elsewhere. */
+/** Limit of a socket's path on macOS; Linux takes 107. A longer path is silently cut, so the socket lies elsewhere. */
 const MAX_SOCKET_BYTES = 103
 
-/** One without a name in it: its maker has not come to write it. */
+/** For a folder without an owner file: its creator has not written it yet. */
 const NAMELESS_MS = 60 * 60 * 1000
 
-/** Where there is no use for `TMPDIR`, the usual place is there. */
+/** `/tmp` is the fallback where `TMPDIR` cannot be used. */
 const parents = () => [...new Set([resolve(tmpdir()), resolve('/tmp')])]
 
 /**
- * Makes a temporary folder that only this user may look into, whatever the umask, and that says whose it
- * is. Sockets in folders of it (`addSharedFolder`) have paths that are short enough. Its maker removes it; what is
- * left of one that was killed is removed by others. The first parent that can be used is taken.
- * @throws CodexboxError `config-invalid` when there is no place for it
+ * Makes a temporary folder with mode 0700 for any umask, and a file that names its owner process. Sockets in its
+ * subfolders (`addSharedFolder`) have paths that are short enough. The owner removes it; the folder of a killed
+ * process is removed by others (`removeAbandonedTempFolders`). The first usable parent is taken.
+ * @throws CodexboxError `config-invalid` when no parent can be used
  */
 export function makeOwnedTempFolder(among: readonly string[] = parents()): string {
   const reasons: string[] = []
@@ -44,7 +44,7 @@ export function makeOwnedTempFolder(among: readonly string[] = parents()): strin
   )
 }
 
-/** Makes a folder in one of ours that every user can look into who gets to it, such as by a mount. */
+/** Makes a subfolder that every user may read who can reach it, such as through a mount. */
 export function addSharedFolder(folder: string, name: string): string {
   const path = join(folder, name)
   mkdirSync(path)
@@ -59,7 +59,7 @@ function whyTooLong(parent: string): string | undefined {
 }
 
 function makeIn(parent: string): string {
-  // At once, so that hardly anything comes between the folder and the name in it.
+  // Synchronous, so that the folder has its owner file almost at once.
   const folder = mkdtempSync(join(parent, PREFIX))
   const owner = join(folder, OWNER_FILE)
   try {
@@ -88,12 +88,11 @@ function ofFailure(error: unknown): string {
 }
 
 /**
- * Removes such folders of processes that have died, of this user only. Never rejects: who comes next
- * tries again. Returns those it has removed.
+ * Removes such folders of dead processes of this user. Never rejects: the next process tries again.
+ * Returns the removed folders.
  */
 export async function removeAbandonedTempFolders(among = parents()): Promise<string[]> {
-  const found = await Promise.all(among.map(foldersIn))
-  const folders = found.flat()
+  const folders = (await Promise.all(among.map(foldersIn))).flat()
   const removed = await Promise.all(
     folders.map((folder) => removeIfAbandoned(folder).catch(() => false)),
   )
@@ -106,7 +105,7 @@ async function foldersIn(parent: string): Promise<string[]> {
 }
 
 async function removeIfAbandoned(folder: string): Promise<boolean> {
-  // Anybody may make one of such a name, or a link.
+  // Any user may make a folder or a link with such a name.
   const stats = await lstat(folder)
   if (!stats.isDirectory() || stats.uid !== (process.getuid?.() ?? stats.uid)) return false
   const owner = ownerOf(folder)

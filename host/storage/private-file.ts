@@ -20,15 +20,15 @@ export type PrivateFile =
   | { status: 'strange'; why: string }
 
 /**
- * The text of a file that is only its owner's. Opened first and judged by its descriptor, so that
- * nothing can be put in its place in between. `repair` closes it to others if it is open to them.
+ * The text of a file that is private to its owner. Opened first and checked by descriptor, so that the
+ * file cannot be replaced in between. `repair` sets mode 0600 if others have access.
  * @throws CodexboxError `tokens-invalid` when it cannot be read.
  */
 export function readPrivateFile(path: string, { repair }: { repair: boolean }): PrivateFile {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
   let descriptor: number
   try {
-    // Without O_NONBLOCK, a FIFO of that name would hold us for ever.
+    // Without O_NONBLOCK, the open of a FIFO would block for ever.
     descriptor = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   } catch (error) {
     const code = systemCodeOf(error)
@@ -54,11 +54,11 @@ function close(descriptor: number): void {
   try {
     closeSync(descriptor)
   } catch {
-    // Nothing was written by it.
+    // The descriptor was only read.
   }
 }
 
-/** Makes the folder if there is none, and closes it to others. @throws CodexboxError `tokens-invalid` */
+/** Makes the folder if it is missing, and sets mode 0700 if others have access. @throws CodexboxError `tokens-invalid` */
 export function securePrivateFolder(folder: string): void {
   try {
     makePrivateFolder(folder)
@@ -73,7 +73,7 @@ export function securePrivateFolder(folder: string): void {
 
 const MAX_FILE_BYTES = 1024 * 1024
 
-/** What to do about a file or folder that is of no use as it is. */
+/** The error for a file or folder that cannot be used, with a remedy. */
 export function notUsed(path: string, why: string, cause?: unknown): CodexboxError {
   return new CodexboxError(
     'tokens-invalid',
@@ -83,7 +83,7 @@ export function notUsed(path: string, why: string, cause?: unknown): CodexboxErr
   )
 }
 
-/** Windows has no owners and modes of this kind; the user's profile folder guards the file there. */
+/** Windows has no POSIX owners and modes; the user's profile folder protects the file there. */
 const hasModes = process.getuid !== undefined
 const isForeign = (stats: Stats) => hasModes && stats.uid !== process.getuid?.()
 const isOpenToOthers = (stats: Stats) => hasModes && (stats.mode & 0o077) !== 0

@@ -3,12 +3,12 @@ import { hostname } from 'node:os'
 import { systemCodeOf } from '../../shared/errors.ts'
 import { processStart } from './process-start.ts'
 
-/** Names a process so that no other is taken for it, also in a folder that two machines share. */
+/** Identifies a process uniquely, also in a folder that two machines share. */
 export interface ProcessIdentity {
   pid: number
-  /** When it started: a number is used again after a while. Not known on all systems. */
+  /** Its start time, because a pid is reused after a while. Not known on all systems. */
   start?: string | undefined
-  /** Where its number counts: the machine since its last boot, and the container. */
+  /** The scope of its pid: the machine since its last boot, and the container. */
   host: string
 }
 
@@ -16,13 +16,13 @@ export function thisProcess(): ProcessIdentity {
   return { pid: process.pid, start: processStart(process.pid), host: thisHost() }
 }
 
-/** `unseen` are the processes of other machines, of other containers, and from before the last boot. */
+/** `unseen`: a process of another machine or container, or from before the last boot. */
 export function stateOf({ pid, start, host }: ProcessIdentity): 'alive' | 'dead' | 'unseen' {
   if (host !== thisHost()) return 'unseen'
   try {
     process.kill(pid, 0)
   } catch (error) {
-    // EPERM: it lives, and is somebody else's.
+    // EPERM: the process is alive and belongs to another user.
     if (systemCodeOf(error) === 'ESRCH') return 'dead'
   }
   const startNow = processStart(pid)
@@ -30,7 +30,7 @@ export function stateOf({ pid, start, host }: ProcessIdentity): 'alive' | 'dead'
   return isSame ? 'alive' : 'dead'
 }
 
-/** The identity in JSON that anybody may have written, or undefined. */
+/** The identity in untrusted JSON, or undefined. */
 export function processIdentityOf(value: unknown): ProcessIdentity | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const { pid, start, host } = value as Record<string, unknown>
@@ -40,7 +40,7 @@ export function processIdentityOf(value: unknown): ProcessIdentity | undefined {
 
 let host: string | undefined
 
-/** Host names alone do not do: they are often all alike, and containers may have that of the machine. */
+/** A host name alone does not suffice: many machines share one, and a container may have that of its machine. */
 function thisHost(): string {
   host ??= [hostname(), bootId(), pidNamespace()].filter((part) => part !== '').join('/')
   return host

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * When a process started, or undefined where that cannot be seen (other systems than Linux). A
- * process id is used again after a while; together with this it is not. Counted from the boot, so
- * the boot is part of it. A zombie has ended and starts with no time.
+ * The start time of a process, or undefined where it is not known (other systems than Linux). A pid is
+ * reused after a while; pid and start time together are unique. The time counts from the boot, so the
+ * boot id is part of it. `ended` for a zombie.
  */
 export function processStart(pid: number): string | undefined {
   try {
@@ -13,7 +13,7 @@ export function processStart(pid: number): string | undefined {
     const [state = '', ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return state === 'Z' || state === 'X' ? 'ended' : `${boot}/${fields[18]}`
   } catch {
-    // No such file: not Linux, or the process has just gone.
+    // No such file: not Linux, or the process has just exited.
     return undefined
   }
 }

@@ -5,19 +5,19 @@ import { systemCodeOf } from '../../shared/errors.ts'
 import type { HeldLock } from './file-lock.ts'
 
 /**
- * Puts `text` in the place of the file: old or new, never half, whenever it is interrupted. Whoever
- * has lost `lock` meanwhile fails, and changes nothing. Rejects with the system error.
+ * Replaces the content of the file by `text` atomically: after an interruption it is old or new, never
+ * half. If `lock` was lost meanwhile, the call fails and changes nothing. Rejects with the system error.
  */
 export async function saveFile(path: string, text: string, lock: HeldLock): Promise<void> {
   const temporary = `${path}.${randomUUID()}${TEMPORARY}`
   try {
     await writeDurably(temporary, text)
-    // Looked at with the file in place: whoever takes the lock over from now on removes it first, and
-    // then there is nothing to rename.
+    // Checked once the temporary file exists: a process that takes the lock over later removes that file
+    // first, so that the rename fails.
     await lock.check()
     await rename(temporary, path)
   } catch (error) {
-    await unlink(temporary).catch(() => {}) // Its failure matters less than that one.
+    await unlink(temporary).catch(() => {}) // The first error matters more.
     throw error
   }
   await syncFolder(dirname(path))
@@ -25,12 +25,12 @@ export async function saveFile(path: string, text: string, lock: HeldLock): Prom
 
 const TEMPORARY = '.tmp'
 
-/** Ends every save of `path` that has not reached its rename: of the dead, and of who lost the lock. */
+/** Cancels every save of `path` that has not reached its rename: of dead processes, and of former lock holders. */
 export async function removeTemporaries(path: string): Promise<void> {
   for (const temporary of await siblingsOf(path, TEMPORARY)) await removeIfThere(temporary)
 }
 
-/** The files beside `path` that have its name, something more, and the ending. */
+/** The files beside `path` named `<name>.<…><ending>`. */
 export async function siblingsOf(path: string, ending: string): Promise<string[]> {
   const folder = dirname(path)
   const names = await readdir(folder)
@@ -47,14 +47,14 @@ export async function removeIfThere(path: string): Promise<void> {
   }
 }
 
-/** Or a power cut could undo what was done to the names in it. */
+/** Otherwise a power cut could undo a rename or a new file in the folder. */
 export async function syncFolder(folder: string): Promise<void> {
   let handle: FileHandle | undefined
   try {
     handle = await open(folder, 'r')
     await handle.sync()
   } catch (error) {
-    // Windows and some network file systems cannot sync a folder; what was done stands all the same.
+    // Windows and some network file systems cannot sync a folder; the change is done all the same.
     if (!NO_FOLDER_SYNC.includes(systemCodeOf(error) ?? '')) throw error
   } finally {
     await handle?.close()
