@@ -23,9 +23,9 @@ export interface AccountRouteOptions {
 
 /**
  * Finds the route of a sign-in: a workspace may keep its data in one region, and its requests have to
- * go there. Asked once for each access token, however many callers ask.
+ * go there. Concurrent callers share one request to the service for each access token.
  *
- * A base URL set by hand stays what it is, and may know nothing of workspaces.
+ * A base URL set by hand is not changed, and its server may not know workspaces.
  * @throws TokenRefusedError; CodexboxError `model-unreachable`, `model-refused`
  */
 export function accountRoute(options: AccountRouteOptions) {
@@ -48,17 +48,17 @@ export function accountRoute(options: AccountRouteOptions) {
 
   return (tokens: Tokens): Promise<Route> => {
     if (known?.accessToken === tokens.access_token) return known.route
-    const asked = { accessToken: tokens.access_token, route: find(tokens) }
-    known = asked
-    asked.route.catch(() => {
-      // What went wrong may pass.
-      if (known === asked) known = undefined
+    const pending = { accessToken: tokens.access_token, route: find(tokens) }
+    known = pending
+    pending.route.catch(() => {
+      // The failure may be transient: the next caller asks again.
+      if (known === pending) known = undefined
     })
-    return asked.route
+    return pending.route
   }
 }
 
-/** The access token was refused. A new one may be taken. */
+/** The service refused the access token; a renewed one may be accepted. */
 export class TokenRefusedError extends CodexboxError {
   constructor() {
     super('model-refused', `${ASKED} the token was refused. Sign in again if that goes on.`)
@@ -72,14 +72,14 @@ export function accountsCheckUrl(codexBaseUrl: URL): URL {
 }
 
 export interface AccountRegion {
-  /** Left out: the usual one. */
+  /** Absent: that of `codexBaseUrl`. */
   origin?: URL | undefined
   override?: 'us' | 'us_cr' | undefined
 }
 
 /**
- * What holds for this account. What cannot be understood is an error: a request that goes to the wrong
- * region cannot be taken back.
+ * The region of this account. An unknown value is an error: a request to the wrong region cannot be
+ * undone.
  * @throws TokenRefusedError; CodexboxError `model-refused`
  */
 export function readAccountsCheck(reply: TokenReply, accountId: string): AccountRegion {
@@ -101,9 +101,9 @@ const OVERRIDE_HEADER = 'x-openai-account-routing-override'
 const NO_CONSTRAINT = 'NO_CONSTRAINT'
 const ASKED = 'Asked the service which workspaces the account has;'
 
-/** For all attempts together: somebody waits for the first word of a run. */
+/** For all attempts together: the user waits for the start of the run. */
 const TIMEOUT_MS = 15_000
-/** A server that was set by hand and knows no such page should not hold a run up. */
+/** A server that was set by hand and lacks this endpoint should not delay a run. */
 const FOREIGN_TIMEOUT_MS = 3000
 const RETRY_AFTER_MS = [500, 2000]
 
@@ -125,7 +125,7 @@ function routeOf(codexBaseUrl: URL, { origin, override }: AccountRegion): Route 
   }
 }
 
-/** A token goes to this address: https, and nothing but a host. */
+/** Tokens are sent to this address, so it must be a plain https origin. */
 function originOf(value: unknown): URL | undefined {
   if (value === NO_CONSTRAINT) return undefined
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
@@ -164,7 +164,7 @@ function askWithRetries(
         return undefined
       })
       if (reply && reply.status !== 429 && reply.status < 500) return reply
-      // When the time is over, the next attempt says so.
+      // After the deadline, the next attempt throws.
       await pause(waitMs, signal).catch(() => {})
     }
     return attempt()
@@ -186,7 +186,7 @@ function getAccountsCheck(
       accept: '*/*',
     },
     code: 'model-unreachable',
-    // The run's own requests go the same way in a moment.
+    // The run's own requests use the same connection in a moment.
     keepsAlive: true,
   })
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 /**
- * The code by which the issuer refuses, in small letters: `error.code`, else `error`, else `code`, for
- * it uses all three. Empty when there is none.
+ * The issuer's error code, in lower case: `error.code`, else `error`, else `code`, because the issuer
+ * uses all three. Empty without a code.
  */
 export function errorCodeOf(json: unknown): string {
   const { error, code } = ErrorAnswer.safeParse(json).data ?? {}

@@ -1,7 +1,7 @@
 import { CodexboxError } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 
-/** Nobody is signed in. `aside` is a damaged file that may be why. */
+/** The error without a sign-in. `aside`: a damaged file that may be the cause. */
 export function notSignedIn(aside?: string): CodexboxError {
   const why = aside ? ` An earlier sign-in was damaged and is now ${aside}.` : ''
   return new CodexboxError(

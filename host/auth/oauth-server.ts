@@ -2,10 +2,10 @@ import { type AuthorizationServer, allowInsecureRequests, type Client } from 'oa
 import { CLIENT_ID } from './client-identity.ts'
 import { issuerUrl } from './token-endpoint.ts'
 
-/** Us, as the OAuth library knows a client. */
+/** This client, in the type of the OAuth library. */
 export const oauthClient: Client = { client_id: CLIENT_ID }
 
-/** The issuer, as the OAuth library knows a server. */
+/** The issuer, in the type of the OAuth library. */
 export function oauthServer(issuer: URL): AuthorizationServer {
   return {
     issuer: issuer.href.replace(/\/$/, ''),
@@ -14,7 +14,7 @@ export function oauthServer(issuer: URL): AuthorizationServer {
   }
 }
 
-/** Plain http is for an issuer of one's own on this machine; the settings allow no other. */
+/** Plain http is for an issuer on this machine; the settings allow no other. */
 export const oauthTransport = (issuer: URL) => ({
   [allowInsecureRequests]: issuer.protocol === 'http:',
 })

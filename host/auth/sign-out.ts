@@ -8,12 +8,12 @@ import type { Tokens } from './tokens.ts'
 export type SignOut =
   | { status: 'nobody' }
   | { status: 'revoked' }
-  /** Removed here all the same. `why` is safe to show. */
+  /** Removed from this machine only. `why` is safe to show. */
   | { status: 'not-revoked'; why: string }
 
 /**
- * Removes the sign-in and revokes it at the service (RFC 7009, as JSON). Removal comes first:
- * what cannot be revoked is gone at least here.
+ * Removes the sign-in and revokes it at the service (RFC 7009, as JSON). Removal comes first, so that
+ * the file is gone even if the revocation fails.
  * @throws CodexboxError when the file could not be removed.
  */
 export async function signOut(options: {
@@ -26,7 +26,7 @@ export async function signOut(options: {
   if (stored === 'nobody') return { status: 'nobody' }
   await store.remove()
   if (stored === 'damaged') return { status: 'not-revoked', why: 'the file was damaged' }
-  // The service has ended it already.
+  // The service has already ended the sign-in.
   if (stored.dead) return { status: 'revoked' }
   try {
     const { status } = await postRevoke(issuer, stored.refresh_token, timeoutMs)
@@ -37,7 +37,7 @@ export async function signOut(options: {
   }
 }
 
-/** Waits for a renewal under way, so that what is revoked is what it brought. */
+/** Waits for a running renewal, so that the new tokens are revoked, not the old. */
 async function lastTokens(store: TokenStore): Promise<Tokens | 'nobody' | 'damaged'> {
   try {
     if (!store.peek()) return 'nobody'

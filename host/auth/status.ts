@@ -6,13 +6,13 @@ import { deadError } from './renewal/refresh.ts'
 import { fileTokenStore } from './token-store.ts'
 import type { DeadReason } from './tokens.ts'
 
-/** What there is to say about the sign-in without asking anybody. */
+/** The state of the sign-in, without a request to the service. */
 export interface SignInStatus {
   /** Whether a run could start, renewing the access token if that is due. */
   signedIn: boolean
-  /** Why not, and what to do. */
+  /** Why a run could not start, and what to do. */
   message?: string
-  /** Why the service gave it up. */
+  /** Why the service ended the sign-in. */
   dead?: DeadReason
   /** The address of the account, masked. */
   account?: string
@@ -22,11 +22,11 @@ export interface SignInStatus {
   renewedAt?: string
   /** The file of another client that shares this sign-in. */
   importedFrom?: string
-  /** Where it is kept. */
+  /** The file of the sign-in. */
   file: string
 }
 
-/** Only looks: no lock, no renewal, no write, not even a folder made or a mode repaired. */
+/** Read-only: no lock, no renewal, no write, not even a new folder or a repaired mode. */
 export function signInStatus(dataDir: string): SignInStatus {
   const file = join(dataDir, 'codex-tokens.json')
   try {

@@ -2,16 +2,16 @@ import type { ErrorCode } from '../../shared/errors.ts'
 import { ask, type Question } from '../net/ask.ts'
 import { USER_AGENT } from './client-identity.ts'
 
-/** What the issuer answered, as it came. It holds tokens: judge it, never print it. */
+/** The issuer's answer, unparsed. It holds tokens: never print it. */
 export interface RawReply {
   status: number
   body: string
-  /** When to ask again, as the issuer put it (RFC 9110, 10.2.3). */
+  /** The `Retry-After` header (RFC 9110, 10.2.3). */
   retryAfter?: string | undefined
 }
 
 export interface TokenReply extends RawReply {
-  /** The body, when it was JSON. Parsed when asked for: an answer is saved before it is looked at. */
+  /** The body, if it is JSON. Parsed on access, because an answer is saved before it is parsed. */
   readonly json: unknown
 }
 
@@ -29,9 +29,9 @@ export interface TokenPost {
 }
 
 /**
- * Sends one request to the issuer, once: what was sent may be good for one use, and whether it
- * arrived is not known after a failure.
- * @throws NoAnswerError with `post.code` when no whole answer came.
+ * Sends one request to the issuer, without retry: a code or a refresh token may be good for one use, and
+ * after a failure it is not known whether the request arrived.
+ * @throws NoAnswerError with `post.code` when no complete answer came.
  */
 export function postToken(post: TokenPost): Promise<TokenReply> {
   const { body, contentType, headers } = post
@@ -48,7 +48,7 @@ export function postToken(post: TokenPost): Promise<TokenReply> {
   })
 }
 
-/** Asks as `ask` does. @throws NoAnswerError with `question.code` when no whole answer came. */
+/** Like `ask`. @throws NoAnswerError with `question.code` when no complete answer came. */
 export async function askForReply(url: URL, question: Question): Promise<TokenReply> {
   const { status, headers, body } = await ask(url, question)
   return tokenReply({ status, body, retryAfter: headers['retry-after'] })
@@ -65,7 +65,7 @@ export function tokenReply({ status, body, retryAfter }: RawReply): TokenReply {
   }
 }
 
-/** A page of the issuer; an issuer with a path of its own keeps it. */
+/** The URL of `path` at the issuer, after the issuer's own path. */
 export function issuerUrl(issuer: URL, path: string): URL {
   return new URL(issuer.pathname.replace(/\/$/, '') + path, issuer)
 }
@@ -74,7 +74,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // An HTML page of a proxy, or nothing. The parser's message quotes the text, so it goes nowhere.
+    // An HTML page of a proxy, or an empty body. The parser's message is dropped: it quotes the text.
     return undefined
   }
 }

@@ -10,29 +10,29 @@ import { forgetRenewals, renewalJournal, type Spend } from './renewal/journal.ts
 import { Tokens } from './tokens.ts'
 
 /**
- * Where the sign-in is kept. Everything throws CodexboxError `tokens-invalid` for a file that is
- * there but cannot be trusted or read. One that is damaged is set aside by whatever may write; nothing
- * is ever deleted for being damaged. What is not a file of ours is left as it is.
+ * The store of the sign-in. Every method throws CodexboxError `tokens-invalid` for a file that exists
+ * but cannot be trusted or read. Methods that may write set a damaged file aside; a damaged file is
+ * never deleted for that reason. A file that is not ours stays unchanged.
  */
 export interface TokenStore {
-  /** A look without lock, repair or wait. */
+  /** Reads without lock, repair or wait. */
   peek(): Tokens | undefined
-  /** The last damaged file that was set aside. A look, too. */
+  /** The last damaged file that was set aside. Read-only, too. */
   setAside(): string | undefined
-  /** Takes the lock only to set a damaged file aside. */
+  /** Reads, and takes the lock only to set a damaged file aside. */
   read(): Promise<Tokens | undefined>
   /**
-   * Read, change, write, while no other process can. `change` gets what is stored at that moment
-   * and returns what shall be; returning the same object writes nothing. If it throws, nothing is
-   * changed. A refresh token is sent by `spend` only, which sees to it that the answer is not lost.
-   * Throws `refresh-failed` when the lock or the disk could not be had.
+   * Read, change, write under the lock. `change` gets the stored tokens and returns the new ones; if it
+   * returns the same object, nothing is written. If it throws, nothing is changed. A refresh token is
+   * sent by `spend` only, which saves the answer before it is used.
+   * Throws `refresh-failed` when the lock or the disk is not available.
    */
   update(change: (current: Tokens | undefined, spend: Spend) => Promise<Tokens>): Promise<Tokens>
-  /** Throws now what `replace` would throw later, so that no sign-in is made for nothing. */
+  /** Throws now the error that `replace` would throw later, so that no sign-in is wasted. */
   prepare(): Promise<void>
-  /** Puts a new sign-in in the place of whatever is there. Returns where a damaged file was put. */
+  /** Stores a new sign-in and replaces the old one. Returns the new path of a damaged file. */
   replace(tokens: Tokens): Promise<string | undefined>
-  /** Signs out: a renewal that is still running brings nothing back. Damaged files go as well. */
+  /** Removes the sign-in: a renewal that is still running restores nothing. Removes damaged files as well. */
   remove(): Promise<void>
 }
 
@@ -65,7 +65,7 @@ export function fileTokenStore(dataDir: string, options: TokenStoreOptions = {})
     return aside
   }
 
-  /** Under the lock: a file that looks damaged may have been replaced by the time one has it. */
+  /** Under the lock: a damaged file may have been replaced before the lock was taken. */
   const soundTokens = async () => {
     const loaded = load(path, { repair: true })
     if (loaded.status !== 'damaged') return tokensOf(loaded, path)
@@ -94,7 +94,7 @@ export function fileTokenStore(dataDir: string, options: TokenStoreOptions = {})
         await journal.clear()
         return changed
       }),
-    // The lock is a file with text in it: where it can be made there is access, and room.
+    // The lock file has content: if it can be made, there is access and room.
     prepare: () =>
       locked('sign-in-failed', async () => {
         load(path, { repair: true })
@@ -104,7 +104,7 @@ export function fileTokenStore(dataDir: string, options: TokenStoreOptions = {})
         const isDamaged = load(path, { repair: true }).status === 'damaged'
         const aside = isDamaged ? await setAside('sign-in-failed') : undefined
         await save('sign-in-failed', tokens, lock)
-        // What stays is about other tokens, and removed when these are renewed.
+        // Entries that stay are about other tokens, and the next renewal removes them.
         await forgetRenewals(path).catch(() => {})
         return aside
       }),
@@ -120,8 +120,8 @@ export function fileTokenStore(dataDir: string, options: TokenStoreOptions = {})
 }
 
 /**
- * Longer than a renewal of another process may take, with room for a second, and than it takes to see
- * that a holder shows no life.
+ * Longer than a renewal of another process may take, with room for a second one, and longer than a
+ * holder without a heartbeat keeps the lock.
  */
 const LOCK_TIMEOUT_MS = 75_000
 
@@ -161,7 +161,7 @@ function wasDamaged(path: string, why: string, aside: string): CodexboxError {
   )
 }
 
-/** What follows the name of the tokens in that of a damaged file, before the time. */
+/** Between the name of the token file and the time, in the name of a damaged file. */
 const ASIDE = '.damaged-'
 
 /** Oldest first. */
@@ -171,12 +171,12 @@ function damagedFiles(path: string): string[] {
     const names = readdirSync(dirname(path)).filter((name) => name.startsWith(start))
     return names.sort().map((name) => join(dirname(path), name))
   } catch {
-    // No such folder, or none that can be read: then nothing was set aside from here.
+    // The folder is missing or unreadable, so we have set nothing aside.
     return []
   }
 }
 
-/** Says which field is wrong, never what stands in it. */
+/** `why` names the wrong fields, never their values. */
 function load(path: string, options: { repair: boolean }): Loaded {
   const file = readPrivateFile(path, options)
   if (file.status === 'strange') throw notUsed(path, file.why)
@@ -185,7 +185,7 @@ function load(path: string, options: { repair: boolean }): Loaded {
   try {
     json = JSON.parse(file.text)
   } catch {
-    // The parser's message quotes the text, and that is tokens.
+    // The parser's message is dropped: it quotes the text, which holds tokens.
     return { status: 'damaged', why: file.text.trim() === '' ? 'it is empty' : 'it is not JSON' }
   }
   const parsed = Tokens.safeParse(json)

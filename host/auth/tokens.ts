@@ -3,41 +3,41 @@ import { z } from 'zod'
 const epochMs = z.number().int().nonnegative().max(8.64e15)
 const token = z.string().min(1)
 
-/** Why a refresh token is of no more use. */
+/** Why a refresh token is no longer usable. */
 export const DeadReason = z.enum(['expired', 'reused', 'lost', 'revoked', 'refused'])
 export type DeadReason = z.infer<typeof DeadReason>
 
-/** The sign-in as it lies on disk. Names are those of the token endpoint (RFC 6749, 5.1). */
+/** The sign-in as stored on disk. The names are those of the token endpoint (RFC 6749, 5.1). */
 export const Tokens = z.object({
   version: z.literal(1),
   access_token: token,
   refresh_token: token,
   id_token: token.optional(),
   account_id: z.string().min(1).optional(),
-  /** When the access token ends. */
+  /** When the access token expires. */
   expires_at: epochMs,
   last_refresh: epochMs,
   email: z.string().optional(),
   plan: z.string().optional(),
-  /** The file of another client that it was imported from, and is shared with since. */
+  /** The file of another client from which it was imported; both share the sign-in. */
   imported_from: z.string().optional(),
   /** Set when the service refused this refresh token for good; a new sign-in has no such field. */
   dead: DeadReason.optional(),
 })
 export type Tokens = z.infer<typeof Tokens>
 
-/** Renew early, so that a token does not end between our check and the service's, or in a request. */
+/** Renew early, so that a token does not expire between our check and the service's, or in a request. */
 const RENEW_EARLY_MS = 5 * 60_000
 
 export const isFresh = (tokens: Tokens, now: number) => tokens.expires_at - RENEW_EARLY_MS > now
 
-/** By a wrong clock even a new token looks old; the service decides, not the clock. */
+/** With a wrong clock even a new token looks expired, so a new token is used: the service decides. */
 export const isNew = (tokens: Tokens, now: number) => isWithin(60_000, tokens.last_refresh, now)
 
-/** Whether `since` is less than `ms` ago. A time in the future tells that the clock was changed. */
+/** Whether `since` is less than `ms` ago. False for a time in the future: the clock was changed. */
 export const isWithin = (ms: number, since: number, now: number) => since <= now && now < since + ms
 
-/** What a token answer brought; the parts that an answer leaves out are kept from `previous`. */
+/** The fields of a token answer. */
 export interface NewTokens {
   access_token: string
   refresh_token: string
@@ -46,7 +46,7 @@ export interface NewTokens {
   expires_in?: number | undefined
 }
 
-/** The tokens as they are kept: with whose they are and when they end. */
+/** The tokens to store, with the account and the expiry. */
 export function tokensFrom(answer: NewTokens, now: number): Tokens {
   const { access_token, refresh_token, id_token } = answer
   return {
@@ -59,7 +59,7 @@ export function tokensFrom(answer: NewTokens, now: number): Tokens {
   }
 }
 
-/** Whose sign-in an id token is. What it does not say is left out, never guessed from other claims. */
+/** The account of an id token. A missing claim is left out, never guessed from other claims. */
 export function identityOf(idToken: string): Pick<Tokens, 'account_id' | 'email' | 'plan'> {
   const claims = claimsOf(idToken)
   const auth = objectIn(claims, 'https://api.openai.com/auth')
@@ -74,7 +74,7 @@ export function identityOf(idToken: string): Pick<Tokens, 'account_id' | 'email'
   }
 }
 
-/** When an access token ends by its own word (RFC 7519, 4.1.4), in epoch ms. */
+/** The `exp` claim of an access token (RFC 7519, 4.1.4), in epoch ms. */
 export function expiryOf(accessToken: string): number | undefined {
   const exp = claimsOf(accessToken).get('exp')
   const ms = typeof exp === 'number' ? Math.trunc(exp * 1000) : undefined
@@ -82,8 +82,8 @@ export function expiryOf(accessToken: string): number | undefined {
 }
 
 /**
- * For a token that is no JWT and came without a lifetime: the official client renews those after
- * eight days. One that ends sooner is refused by the service, and then renewed.
+ * For a token that is no JWT and came without a lifetime: the official client renews such tokens after
+ * eight days. When one expires sooner, the service refuses it, and it is renewed then.
  */
 const OPAQUE_LIFETIME_MS = 8 * 24 * 60 * 60_000
 
@@ -96,9 +96,9 @@ type Claims = ReadonlyMap<string, unknown>
 const NO_CLAIMS: Claims = new Map()
 
 /**
- * The claims of a JWT, unverified: it came from the issuer itself over TLS, and nothing is granted
- * on its word. Whatever cannot be read is an opaque token, without claims. A map, because a claim
- * may be called `__proto__`.
+ * The claims of a JWT, unverified: it came from the issuer itself over TLS, and no permission depends
+ * on it. Any other text is an opaque token, without claims. A map, because a claim may be called
+ * `__proto__`.
  */
 function claimsOf(jwt: string): Claims {
   const parts = jwt.split('.')
@@ -107,7 +107,7 @@ function claimsOf(jwt: string): Claims {
   try {
     return claimsIn(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')))
   } catch {
-    // Not a JWT. The parser's message quotes the token, so it goes nowhere.
+    // Not a JWT. The parser's message is dropped: it quotes the token.
     return NO_CLAIMS
   }
 }

@@ -13,29 +13,29 @@ import type { Tokens } from '../tokens.ts'
 import { turnPath } from './turn.ts'
 
 /**
- * Spends the refresh token of `current` by `send`, and returns the answer. What is on the disk before
- * and after it is such that a process may die at any time: an answer that a dead process had
- * received is returned in place of a second request, which would end the sign-in.
- * @throws CodexboxError `refresh-failed` when it may not or cannot be spent now; whatever `send` does.
+ * Spends the refresh token of `current` by `send`, and returns the answer. A process may die at any
+ * time, because the state is on the disk before and after the request: an answer that a dead process
+ * had received is returned instead of a second request, which would end the sign-in.
+ * @throws CodexboxError `refresh-failed` when it may not or cannot be spent now; the errors of `send`.
  */
 export type Spend = (current: Tokens, send: () => Promise<TokenReply>) => Promise<Spent>
 
 export interface Spent {
   reply: TokenReply
-  /** Whether this token was sent before, and what came of that is not known. */
+  /** Whether this token was sent before, with an unknown outcome. */
   isRepeat: boolean
 }
 
 export interface RenewalJournal {
   spend: Spend
-  /** Forgets the answer, once it is stored or found to be of no use. */
+  /** Removes the answer, once it is stored or known to be unusable. */
   clear(): Promise<void>
 }
 
 /**
- * Keeps a file for each renewal under way, beside the tokens: a line with the intent (which refresh
- * token, by its hash, and by which process), then one with the answer. Its room on the disk is taken
- * before the token is spent, for what cannot be saved is lost.
+ * Writes a file for each running renewal, beside the tokens: a line with the intent (the hash of the
+ * refresh token, and the process), then a line with the answer. Its disk space is reserved before the
+ * token is spent, because an answer that cannot be saved is lost.
  */
 export function renewalJournal(tokensPath: string, lock: HeldLock): RenewalJournal {
   const answered: string[] = []
@@ -59,13 +59,13 @@ export function renewalJournal(tokensPath: string, lock: HeldLock): RenewalJourn
       return { reply, isRepeat }
     },
     clear: async () => {
-      // One that stays is seen to be stored already.
+      // An entry that stays is recognised as stored (`isStored`).
       for (const path of answered.splice(0)) await removeIfThere(path).catch(() => {})
     },
   }
 }
 
-/** Forgets every renewal, for the tokens they are about are given up. */
+/** Removes the entries of all renewals, because their tokens are replaced or removed. */
 export async function forgetRenewals(tokensPath: string): Promise<void> {
   for (const path of await siblingsOf(tokensPath, ENDING)) await removeIfThere(path)
   await removeIfThere(turnPath(tokensPath))
@@ -74,14 +74,14 @@ export async function forgetRenewals(tokensPath: string): Promise<void> {
 const ENDING = '.renewal'
 
 /**
- * An answer of success that brings no token stays in its entry: the token is most likely spent, which
- * the next try has to know.
+ * False for a success without a token. Its entry stays: the token is most likely spent, which the next
+ * attempt has to know.
  */
 function isReadable({ status, json }: TokenReply): boolean {
   return status !== 200 || z.object({ access_token: z.string().min(1) }).safeParse(json).success
 }
 
-/** In place of an answer: the process lives on, and does not know it either. */
+/** Written instead of an answer: the process is alive and did not get one. */
 const UNKNOWN = 'unknown'
 
 async function orNothingSent<T>(work: Promise<T>): Promise<T> {
@@ -100,31 +100,31 @@ async function orNothingSent<T>(work: Promise<T>): Promise<T> {
 
 interface Leftovers {
   answer?: Spent & { path: string }
-  /** Entries of renewals with this token that nobody will ever hear of. */
+  /** Entries of renewals with this token whose answer will never come. */
   unanswered: string[]
 }
 
-/** What others have left of renewals with this refresh token. Entries about any other are removed. */
+/** The entries that other processes left of renewals with this refresh token. Removes entries of other tokens. */
 async function leftBehind(tokensPath: string, current: Tokens): Promise<Leftovers> {
-  const found: Leftovers = { unanswered: [] }
+  const leftovers: Leftovers = { unanswered: [] }
   const running: number[] = []
   for (const path of await siblingsOf(tokensPath, ENDING)) {
     const entry = read(path)
     if (entry?.fingerprint !== fingerprintOf(current) || isStored(entry.reply, current)) {
       await removeIfThere(path)
     } else if (entry.reply) {
-      found.answer = { path, reply: entry.reply, isRepeat: entry.isRepeat }
-    } else if (entry.running === undefined) found.unanswered.push(path)
+      leftovers.answer = { path, reply: entry.reply, isRepeat: entry.isRepeat }
+    } else if (entry.running === undefined) leftovers.unanswered.push(path)
     else running.push(entry.running)
   }
   const [pid] = running
-  if (pid !== undefined && !found.answer) throw stillRunning(pid)
-  return found
+  if (pid !== undefined && !leftovers.answer) throw stillRunning(pid)
+  return leftovers
 }
 
 /**
- * It held the lock and was stopped until the lock was taken from it. Woken up, it sends the token, or
- * has sent it already.
+ * The process held the lock and was stopped until the lock was taken over. When it continues, it sends
+ * the token, or has sent it already.
  */
 function stillRunning(pid: number): CodexboxError {
   return new CodexboxError(
@@ -153,7 +153,7 @@ const Reply = z.object({
   retryAfter: z.string().optional(),
 }) satisfies z.ZodType<RawReply>
 
-/** Undefined: nothing that can be used. A half-written answer is none. */
+/** Undefined for an unusable file. An incomplete answer counts as none. */
 function read(path: string): Entry | undefined {
   const file = readPrivateFile(path, { repair: true })
   if (file.status !== 'read') return undefined
@@ -177,12 +177,12 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // The parser's message quotes the text, and that may be tokens.
+    // The parser's message is dropped: it quotes the text, which may hold tokens.
     return undefined
   }
 }
 
-/** The process died after the answer was stored, and before it had removed the entry. */
+/** True when the process died after it stored the answer and before it removed the entry. */
 function isStored(reply: TokenReply | undefined, current: Tokens): boolean {
   const stored = z.object({ access_token: z.literal(current.access_token) })
   return stored.safeParse(reply?.json).success
@@ -192,25 +192,25 @@ function fingerprintOf({ refresh_token }: Tokens): string {
   return createHash('sha256').update(refresh_token).digest('hex')
 }
 
-/** An entry on the disk that has the intent, and room for the answer. */
+/** An entry on the disk with the intent, and room for the answer. */
 interface OpenEntry {
   path: string
-  /** Never rejects: an answer in hand is worth storing even if it could not be written here. */
+  /** Never rejects: the answer can be stored in the token file even if this write fails. */
   write(outcome: RawReply | typeof UNKNOWN): Promise<void>
 }
 
-/** More than any sign-in takes. */
+/** More than any answer takes. */
 const RESERVED_BYTES = 64 * 1024
 
-interface Beginning {
+interface EntryOptions {
   tokensPath: string
   current: Tokens
   isRepeat: boolean
   lock: HeldLock
 }
 
-async function begin(beginning: Beginning): Promise<OpenEntry> {
-  const { tokensPath, current, isRepeat, lock } = beginning
+async function begin(options: EntryOptions): Promise<OpenEntry> {
+  const { tokensPath, current, isRepeat, lock } = options
   const path = `${tokensPath}.${randomUUID()}${ENDING}`
   const intent = {
     refresh_token_sha256: fingerprintOf(current),
@@ -240,20 +240,20 @@ async function finish(
   line: string,
   outcome: RawReply | typeof UNKNOWN,
 ): Promise<void> {
-  // Only what came, for nothing looks into the answer before it is on the disk.
+  // Only the raw fields: the answer is not parsed before it is on the disk.
   const fields = ['status', 'retryAfter', 'body'] satisfies (keyof RawReply)[]
   const bytes = Buffer.from(`${JSON.stringify(outcome, fields)}\n`)
   try {
     const start = Buffer.byteLength(line)
     for (let at = 0; at < bytes.length; ) {
-      // At once, for who is killed before this has lost the answer; another thread would take a while.
+      // Synchronous: a process that is killed before this write loses the answer, and an async write takes longer.
       at += writeSync(file.fd, bytes, at, bytes.length - at, start + at)
     }
-    // Gives back room that the tokens themselves can use.
+    // Frees disk space, which the token file may need.
     await file.truncate(start + bytes.length)
     await file.sync()
   } catch {
-    // As long as we live, an entry without outcome would keep everybody from trying again.
+    // While this process is alive, an entry without an outcome would block every further attempt.
     if (outcome === UNKNOWN) await removeIfThere(path).catch(() => {})
   } finally {
     await file.close().catch(() => {})

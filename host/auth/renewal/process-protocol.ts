@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What a renewal process is told, in a line of JSON on its stdin. */
+/** A request to a renewal process: a line of JSON on its stdin. */
 export const RenewalRequest = z.object({
   dataDir: z.string(),
   issuer: z.url(),
@@ -12,14 +12,14 @@ export const RenewalRequest = z.object({
 })
 export type RenewalRequest = z.infer<typeof RenewalRequest>
 
-/** What it answers to each on its stdout: never a token, for those are in the store. */
+/** The result of each request, a line on its stdout. Never a token: tokens are in the store. */
 export const RenewalResult = z.discriminatedUnion('status', [
   z.object({ status: z.literal('ok') }),
   z.object({
     status: z.literal('failed'),
     code: z.enum(['not-signed-in', 'refresh-failed', 'tokens-invalid']),
     message: z.string(),
-    /** For how long the service wants no further try. */
+    /** How long the service wants no further attempt. */
     pauseMs: z.number().optional(),
   }),
 ])

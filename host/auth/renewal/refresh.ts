@@ -10,7 +10,7 @@ import { type DeadReason, type Tokens, tokensFrom } from '../tokens.ts'
 export interface PostRefreshOptions {
   issuer: URL
   refreshToken: string
-  /** Told to the service: the token ran out, or was refused before its time. */
+  /** Sent to the service: the token expired, or was refused before its expiry. */
   reason: 'proactive_expiry' | 'unauthorized_recovery'
   timeoutMs?: number | undefined
 }
@@ -37,12 +37,12 @@ export function postRefresh(options: PostRefreshOptions): Promise<TokenReply> {
 
 export type RefreshOutcome =
   | { status: 'renewed'; tokens: Tokens }
-  /** For good: asking again with this refresh token is pointless. */
+  /** Permanent: another request with this refresh token is pointless. */
   | { status: 'dead'; reason: DeadReason }
-  /** For now. `why` is safe to show. */
+  /** Transient. `why` is safe to show. */
   | { status: 'failed'; why: string }
 
-/** Judges the answer to a refresh of `previous`. What it leaves out stays as it was. */
+/** Judges the answer to a refresh of `previous`. Missing fields keep their previous values. */
 export function readTokenResponse(
   reply: TokenReply,
   previous: Tokens,
@@ -65,11 +65,11 @@ export function readTokenResponse(
   if (previous.account_id && fresh.account_id && fresh.account_id !== previous.account_id) {
     return { status: 'failed', why: 'the answer was for another account and is not used' }
   }
-  const { dead: _, ...kept } = previous
-  return { status: 'renewed', tokens: { ...kept, ...fresh } }
+  const { dead: _, ...rest } = previous
+  return { status: 'renewed', tokens: { ...rest, ...fresh } }
 }
 
-/** What there is to do about a refresh token that is of no more use, and who has used it. */
+/** The error for a dead refresh token, with a remedy and the program that has used it. */
 export function deadError(
   reason: DeadReason,
   tokens: Pick<Tokens, 'account_id' | 'imported_from'> = {},
@@ -127,7 +127,7 @@ const REASONS: ReadonlyMap<string, DeadReason> = new Map([
 
 function readRefusal({ status, json }: TokenReply): RefreshOutcome {
   const why = `the answer was status ${status}`
-  // A server in trouble or short of room says nothing about the sign-in, whatever its body says.
+  // 429 and 5xx tell nothing about the sign-in, even if their body does.
   if (status < 400 || status === 429 || status >= 500) return { status: 'failed', why }
   const reason = REASONS.get(errorCodeOf(json)) ?? (status === 401 ? 'refused' : undefined)
   return reason ? { status: 'dead', reason } : { status: 'failed', why }

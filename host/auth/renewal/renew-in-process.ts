@@ -8,7 +8,7 @@ import type { RenewalAnswer } from './start-process.ts'
 import { takeTurn } from './turn.ts'
 import { keptRenewalProcess } from './warm-process.ts'
 
-export interface RenewApartOptions {
+export interface RenewInProcessOptions {
   dataDir: string
   issuer: URL
   timeoutMs?: number | undefined
@@ -18,11 +18,11 @@ export interface RenewApartOptions {
 }
 
 /**
- * Renews in a process that outlives this one: whoever is killed while the service's answer is on its
- * way would lose the sign-in, for the service gives that answer only once.
- * @throws CodexboxError also `internal` when the script of that process is not where it belongs.
+ * Renews in a process that outlives this one: a process that is killed while the service's answer is
+ * in flight would lose the sign-in, because the service gives that answer only once.
+ * @throws CodexboxError also `internal` when the script of that process is missing.
  */
-export function renewInProcess({ issuer, ...options }: RenewApartOptions): Renew {
+export function renewInProcess({ issuer, ...options }: RenewInProcessOptions): Renew {
   const { dataDir, staleMs } = options
   const carryOut = keptRenewalProcess()
   let pause: Pause | undefined
@@ -45,7 +45,7 @@ export function renewInProcess({ issuer, ...options }: RenewApartOptions): Renew
   }
 }
 
-/** What the service has asked for when it could not renew this access token. */
+/** The `Retry-After` of a failed renewal of this access token. */
 interface Pause {
   accessToken: string
   since: number
@@ -53,7 +53,7 @@ interface Pause {
   error: CodexboxError
 }
 
-/** A service that asks for more is asked all the same: a person waits for it. */
+/** Upper bound of a `Retry-After`: the user is waiting. */
 export const MAX_PAUSE_MS = 15 * 60_000
 
 function resultOf(answer: RenewalAnswer): RenewalResult {

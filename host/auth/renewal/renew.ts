@@ -7,8 +7,8 @@ import { postRefresh, readTokenResponse } from './refresh.ts'
 import { RetryAfterError } from './retry-after-error.ts'
 
 /**
- * Renews what is stored, unless that has another access token by now; what came of it is in the
- * store, also that the sign-in is dead.
+ * Renews the stored tokens, unless the store has another access token by now. The outcome is in the
+ * store, including a dead sign-in.
  * @throws CodexboxError `not-signed-in`, `refresh-failed`, `tokens-invalid`.
  */
 export type Renew = (due: DueToken) => Promise<void>
@@ -16,7 +16,7 @@ export type Renew = (due: DueToken) => Promise<void>
 /** The access token that has to be replaced. */
 export interface DueToken {
   accessToken: string
-  /** The service has refused it before its time. */
+  /** The service has refused it before its expiry. */
   wasRejected: boolean
 }
 
@@ -28,8 +28,8 @@ export interface RenewalOptions {
 }
 
 /**
- * The renewal itself. A process that is killed in it after the service has answered, and before the
- * answer is on the disk, has lost the sign-in; so it is made in a process of its own (`renewInProcess`).
+ * The renewal itself. A process that is killed after the service has answered, and before the answer
+ * is on the disk, loses the sign-in; so it runs in a process of its own (`renewInProcess`).
  */
 export function renewUnderLock(options: RenewalOptions): Renew {
   const { store, issuer, now = Date.now, timeoutMs } = options
@@ -54,19 +54,19 @@ export function renewUnderLock(options: RenewalOptions): Renew {
       }
       if (outcome.status === 'renewed') return outcome.tokens
       const dead = isRepeat && ENDS_OF_A_REPEAT.has(outcome.reason) ? 'lost' : outcome.reason
-      // An access token that was refused has ended, whatever its own word.
+      // A refused access token counts as expired, even if its `exp` is later.
       const expires_at = wasRejected ? Math.min(current.expires_at, now()) : current.expires_at
       return { ...current, dead, expires_at }
     })
   }
 }
 
-/** The first use was most likely our own; a third finds the sign-in revoked because of the second. */
+/** The first use was most likely ours; a third attempt finds the sign-in revoked because of the second. */
 const ENDS_OF_A_REPEAT: ReadonlySet<DeadReason> = new Set(['reused', 'revoked'])
 
 function refreshFailed(why: string, pauseMs: number | undefined): CodexboxError {
-  const kept = `Could not renew the sign-in: ${why}. It is kept;`
-  if (!pauseMs) return new CodexboxError('refresh-failed', `${kept} try again in a moment.`)
+  const problem = `Could not renew the sign-in: ${why}. It is kept;`
+  if (!pauseMs) return new CodexboxError('refresh-failed', `${problem} try again in a moment.`)
   const seconds = Math.ceil(pauseMs / 1000)
-  return new RetryAfterError(`${kept} the service asks for a pause of ${seconds} s.`, pauseMs)
+  return new RetryAfterError(`${problem} the service asks for a pause of ${seconds} s.`, pauseMs)
 }

@@ -1,7 +1,7 @@
 /**
- * Renewals in a process of its own, which `renewInProcess` starts: each order is a line on stdin, its
- * result a line on stdout. It finishes what it has begun though its parent is gone or it is asked to
- * stop; the time limits of the lock and of the request see to its end.
+ * Renewals in a process of its own, which `renewInProcess` starts: each request is a line on stdin, its
+ * result a line on stdout. The process finishes a renewal even if its parent is gone or a signal asks it
+ * to stop; the time limits of the lock and of the HTTP request bound its life.
  */
 import { CodexboxError } from '../../../shared/errors.ts'
 import { readLines } from '../../../shared/read-lines.ts'
@@ -11,19 +11,19 @@ import { renewUnderLock } from './renew.ts'
 import { RetryAfterError } from './retry-after-error.ts'
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-process.stdout.on('error', () => {}) // Nobody is there to read it any more.
+process.stdout.on('error', () => {}) // The reader is gone.
 
-/** An order holds an access token and a path. */
-const MAX_ORDER_BYTES = 1024 * 1024
+/** A request holds an access token and a path. */
+const MAX_REQUEST_BYTES = 1024 * 1024
 
-for await (const line of readLines(process.stdin, MAX_ORDER_BYTES)) {
+for await (const line of readLines(process.stdin, MAX_REQUEST_BYTES)) {
   const result = await carryOut(RenewalRequest.parse(JSON.parse(line)))
   await new Promise((resolve) => process.stdout.write(`${JSON.stringify(result)}\n`, resolve))
 }
 process.exit()
 
-async function carryOut(order: RenewalRequest): Promise<RenewalResult> {
-  const { dataDir, issuer, timeoutMs, lockTimeoutMs, staleMs, ...due } = order
+async function carryOut(request: RenewalRequest): Promise<RenewalResult> {
+  const { dataDir, issuer, timeoutMs, lockTimeoutMs, staleMs, ...due } = request
   const store = fileTokenStore(dataDir, { lockTimeoutMs, staleMs })
   try {
     await renewUnderLock({ store, issuer: new URL(issuer), timeoutMs })(due)

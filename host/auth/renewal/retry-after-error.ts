@@ -1,6 +1,6 @@
 import { CodexboxError } from '../../../shared/errors.ts'
 
-/** The sign-in could not be renewed for now, and the service says when to ask again. */
+/** A transient failure to renew the sign-in, with the service's `Retry-After`. */
 export class RetryAfterError extends CodexboxError {
   readonly retryAfterMs: number
 

@@ -7,45 +7,45 @@ import { CodexboxError, systemCodeOf } from '../../../shared/errors.ts'
 import { readLines } from '../../../shared/read-lines.ts'
 import type { RenewalRequest } from './process-protocol.ts'
 
-/** A process that carries out orders, one after the other. */
+/** A process that carries out requests, one after the other. */
 export interface RenewalProcess {
   isRunning(): boolean
-  /** Keeps us running until there is an answer; never rejects. */
-  carryOut(order: RenewalRequest): Promise<RenewalAnswer>
-  /** It may wait for the next order without keeping us from ending. */
+  /** Keeps this process alive until there is an answer; never rejects. */
+  carryOut(request: RenewalRequest): Promise<RenewalAnswer>
+  /** Lets it wait for the next request without keeping this process alive. */
   rest(): void
-  /** It ends as soon as it has carried out what it was told. */
+  /** Lets it exit as soon as its request is carried out. */
   end(): void
 }
 
 export type RenewalAnswer =
   | { status: 'answered'; line: string }
-  /** `end` tells how, to be said to a person. */
+  /** `end`: how the process ended, for a message to the user. */
   | { status: 'broken'; end: string }
 
 export interface RenewalProcessOptions {
-  /** For how long an answer is awaited. Default: two minutes. */
+  /** How long to wait for an answer. Default: two minutes. */
   limitMs?: number | undefined
 }
 
 /**
- * Starts a process that outlives this one: it ends when nobody can give it orders any more, and not
- * before it has carried out the last.
- * @throws CodexboxError `internal` when its script is not where it belongs.
+ * Starts a process that outlives this one: it exits when its stdin is closed and its last request is
+ * carried out.
+ * @throws CodexboxError `internal` when its script is missing.
  */
 export function startRenewalProcess(options: RenewalProcessOptions = {}): RenewalProcess {
   const { limitMs = LIMIT_MS } = options
   const child = spawn(process.execPath, [...loader(), entry()], {
     env: passedOn(process.env),
-    // An order holds a token; arguments and environment can be seen by others.
+    // Stdin, because a request holds a token, and other users can read arguments and environment.
     stdio: ['pipe', 'pipe', 'ignore'],
-    // Out of reach of Ctrl-C, of a closed terminal and of whoever ends our process group.
+    // Detached from Ctrl-C, from a closed terminal and from signals to our process group.
     detached: true,
     windowsHide: true,
   })
-  // Neither of them is there when the system is out of file descriptors.
+  // Both are undefined when the system is out of file descriptors.
   const { stdin, stdout } = child
-  stdin?.on('error', () => {}) // How it ended says more.
+  stdin?.on('error', () => {}) // The exit of the process tells more.
   const lines = stdout && readLines(stdout, MAX_LINE_BYTES)
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`could not be started (${systemCodeOf(error)})`))
@@ -53,7 +53,7 @@ export function startRenewalProcess(options: RenewalProcessOptions = {}): Renewa
   })
 
   const answer = async (): Promise<RenewalAnswer> => {
-    // What cannot be read to its end has ended.
+    // A read error means that the process has ended.
     const line = await lines?.next().catch(() => undefined)
     if (line && !line.done) return { status: 'answered', line: line.value }
     return { status: 'broken', end: await ended }
@@ -61,9 +61,9 @@ export function startRenewalProcess(options: RenewalProcessOptions = {}): Renewa
 
   return {
     isRunning: () => child.exitCode === null && child.signalCode === null,
-    carryOut: async (order) => {
-      holdUsOpen(child, true)
-      stdin?.write(`${JSON.stringify(order)}\n`)
+    carryOut: async (request) => {
+      keepAlive(child, true)
+      stdin?.write(`${JSON.stringify(request)}\n`)
       let timer: NodeJS.Timeout | undefined
       const tooLate = new Promise<RenewalAnswer>((resolve) => {
         const end = `has not answered for ${limitMs / 1000} s (process ${child.pid})`
@@ -71,29 +71,29 @@ export function startRenewalProcess(options: RenewalProcessOptions = {}): Renewa
       })
       return Promise.race([answer(), tooLate]).finally(() => clearTimeout(timer))
     },
-    rest: () => holdUsOpen(child, false),
+    rest: () => keepAlive(child, false),
     end: () => {
-      // It is left alone, for it may have the answer of the service.
-      holdUsOpen(child, false)
+      // Not killed: it may have the answer of the service.
+      keepAlive(child, false)
       stdin?.end()
     },
   }
 }
 
-function holdUsOpen(child: ChildProcess, holds: boolean): void {
-  for (const each of [child, child.stdin, child.stdout]) {
-    if (each !== child && !(each instanceof Socket)) continue
-    if (holds) each.ref()
-    else each.unref()
+function keepAlive(child: ChildProcess, isOn: boolean): void {
+  for (const handle of [child, child.stdin, child.stdout]) {
+    if (handle !== child && !(handle instanceof Socket)) continue
+    if (isOn) handle.ref()
+    else handle.unref()
   }
 }
 
-/** Longer than its own time limits, of the lock and of the request, add up to. */
+/** Longer than the sum of its own time limits, of the lock and of the HTTP request. */
 export const LIMIT_MS = 120_000
 
 const MAX_LINE_BYTES = 64 * 1024
 
-/** Beside this file, and like it JavaScript or, in a checkout, TypeScript. */
+/** The script is beside this file and has its extension: JavaScript or, in a checkout, TypeScript. */
 const EXTENSION = extname(fileURLToPath(import.meta.url))
 
 function entry(): string {
@@ -106,7 +106,7 @@ function entry(): string {
   )
 }
 
-/** Node cannot run our TypeScript by itself; tsx is there wherever the source is. */
+/** Node cannot run our TypeScript by itself; a checkout has tsx. */
 function loader(): string[] {
   return EXTENSION === '.ts' ? ['--import', import.meta.resolve('tsx')] : []
 }
@@ -115,7 +115,7 @@ function passedOn(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(PASSED_ON.flatMap((name) => (env[name] ? [[name, env[name]]] : [])))
 }
 
-/** What a request to the service needs, also behind a proxy with certificates of its own. */
+/** The variables that a request to the service needs, also behind a proxy with its own certificates. */
 const PASSED_ON = [
   'PATH',
   'HTTPS_PROXY',

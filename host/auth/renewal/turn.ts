@@ -7,22 +7,22 @@ export interface RenewalTurnOptions {
 }
 
 /**
- * Of fifty hosts that need a renewal, one starts the process for it, and the others find it done. It
- * is for thrift alone, so who does not get his turn in time goes on: the store's own lock is what
- * counts. The returned function ends the turn.
+ * Of fifty hosts that need a renewal, one starts the process for it, and the others find the new tokens.
+ * This only saves processes, so a host without a turn in time goes on: the store's own lock guarantees
+ * the single request. The returned function ends the turn.
  */
 export async function takeTurn(options: RenewalTurnOptions): Promise<() => Promise<void>> {
   const { tokensPath, staleMs } = options
   try {
-    const how = { timeoutMs: TURN_MS, staleMs, code: 'refresh-failed' } as const
-    return await holdFileLock(turnPath(tokensPath), how)
+    const lockOptions = { timeoutMs: TURN_MS, staleMs, code: 'refresh-failed' } as const
+    return await holdFileLock(turnPath(tokensPath), lockOptions)
   } catch {
     return async () => {}
   }
 }
 
-/** What one who was stopped may cost the others. */
+/** How long a stopped host may delay the others. */
 export const TURN_MS = 5_000
 
-/** The lock, which a process may leave that dies with it. */
+/** The lock file of the turn; a process that dies leaves it behind. */
 export const turnPath = (tokensPath: string) => `${tokensPath}.turn`

@@ -20,8 +20,8 @@ export interface AccessTokenOptions {
 export type UsableTokens = (rejected?: string) => Promise<Tokens>
 
 /**
- * Renews the access token when it is due, once however many callers ask: those of this process
- * share one renewal, those of others wait at the store's lock and find it done. The refresh token
+ * Renews the access token when it is due, once for any number of callers: callers in this process share
+ * one renewal, other processes wait for the store's lock and find the new tokens. The refresh token
  * works only once, and its second use ends the whole sign-in.
  */
 export function usableTokens(options: AccessTokenOptions): UsableTokens {
@@ -39,7 +39,7 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
     return tokens
   }
 
-  /** What is still valid is used when it cannot be renewed, and not every caller tries again. */
+  /** Falls back to a token that is still valid when the renewal fails, and limits further attempts. */
   const renewOrKeep = async (known: Tokens, rejected: string | undefined) => {
     const { access_token: accessToken } = known
     const wasRejected = accessToken === rejected
@@ -74,7 +74,7 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
         renewal = undefined
       })
       tokens = await renewal
-      // A renewal that somebody else began did not know which token was refused here.
+      // A renewal that another caller began did not know which token was refused here.
       if (!joined) break
     }
     if (tokens.dead && !isUsable(tokens, rejected, now())) throw deadError(tokens.dead, tokens)
@@ -82,17 +82,17 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
   }
 }
 
-/** A renewal of this access token that has failed for now. */
+/** A transient failure to renew this access token. */
 interface Failure {
   accessToken: string
   at: number
   error: CodexboxError
-  /** Whether there was still a token to use; who then finds it refused may try again at once. */
+  /** Whether there was still a valid token; if the service then refuses it, a caller may try again at once. */
   couldWait: boolean
 }
-/** How long a renewal that has failed is not tried again, as long as there is a token to use. */
+/** How long a failed renewal is not repeated while there is a valid token. */
 const REST_MS = 60_000
-/** The same without one: a person who tries again need not wait, a loop has to. */
+/** The same without a valid token: short enough for a user, long enough to slow down a loop. */
 const SHORT_REST_MS = 5_000
 
 /** An access token that was renewed because the one before it was refused. */
@@ -101,7 +101,7 @@ interface Forced {
   at: number
 }
 
-/** A refresh token may be dead or the issuer away: what is still valid is used to its end. */
+/** An access token that is still valid is used until it expires, even with a dead refresh token or an unreachable issuer. */
 function isUsable(tokens: Tokens, rejected: string | undefined, now: number): boolean {
   return tokens.access_token !== rejected && tokens.expires_at > now
 }

@@ -1,44 +1,44 @@
 import type { RenewalRequest } from './process-protocol.ts'
 import { type RenewalAnswer, type RenewalProcess, startRenewalProcess } from './start-process.ts'
 
-export type CarryOut = (order: RenewalRequest) => Promise<RenewalAnswer>
+export type CarryOut = (request: RenewalRequest) => Promise<RenewalAnswer>
 
 export interface KeptRenewalProcessOptions {
-  /** For how long it rests before it ends. Default: 10 s. */
+  /** How long an idle process waits before it ends. Default: 10 s. */
   idleMs?: number | undefined
   /** See `RenewalProcessOptions`. */
   limitMs?: number | undefined
 }
 
 /**
- * Carries out each order in a renewal process, which is kept for a short time: to start one takes ten
- * times as long as to renew. One that died or hangs is replaced at the next order.
+ * Carries out each request in a renewal process, which stays idle for a short time afterwards: the start
+ * of one takes ten times as long as a renewal. The next request replaces a process that died or hangs.
  * @throws CodexboxError like `startRenewalProcess`.
  */
 export function keptRenewalProcess(options: KeptRenewalProcessOptions = {}): CarryOut {
   const { idleMs = 10_000, limitMs } = options
-  let kept: RenewalProcess | undefined
+  let idle: RenewalProcess | undefined
   let timer: NodeJS.Timeout | undefined
 
   const take = () => {
     clearTimeout(timer)
-    const taken = kept
-    kept = undefined
+    const taken = idle
+    idle = undefined
     return taken
   }
-  const keep = (one: RenewalProcess) => {
+  const giveBack = (child: RenewalProcess) => {
     take()?.end()
-    one.rest()
-    kept = one
+    child.rest()
+    idle = child
     timer = setTimeout(() => take()?.end(), idleMs).unref()
   }
 
-  return async (order) => {
-    const known = take()
-    const one = known?.isRunning() ? known : startRenewalProcess({ limitMs })
-    const answer = await one.carryOut(order)
-    if (answer.status === 'answered') keep(one)
-    else one.end()
+  return async (request) => {
+    const pooled = take()
+    const child = pooled?.isRunning() ? pooled : startRenewalProcess({ limitMs })
+    const answer = await child.carryOut(request)
+    if (answer.status === 'answered') giveBack(child)
+    else child.end()
     return answer
   }
 }

@@ -14,19 +14,19 @@ import type { Ask } from './prompt.ts'
 export interface BrowserSignInOptions {
   issuer: URL
   /**
-   * Opens the address in a browser on this machine. It may fail: the address is said as well. Left
-   * out, the browser is elsewhere: nothing is opened and no port taken, and `ask` is the only way.
+   * Opens the address in a browser on this machine. It may fail: the address is also shown. Absent when
+   * the browser is on another machine: no browser is opened, no port is taken, and only `ask` is used.
    */
   openUrl?: ((url: string) => Promise<void>) | undefined
-  /** Says one line to the person. */
+  /** Shows one line to the user. */
   say: (line: string) => void
-  /** Asks for the address the browser ended on, while it may come back by itself. */
+  /** Asks for the final address of the browser, while the callback may still arrive. */
   ask?: Ask | undefined
-  /** Keeps the tokens. Called before the browser shows success, so that the page tells the truth. */
+  /** Stores the tokens. Called before the browser shows success, so that the page is true. */
   save: (tokens: Tokens) => Promise<void>
-  /** Where the browser may come back to; the default is what the client is registered with. */
+  /** Ports of the callback; the default are those of the client's registration. */
   ports?: readonly number[] | undefined
-  /** How long the person may take; 10 minutes by default. */
+  /** How long the user may take; 10 minutes by default. */
   lifetimeMs?: number | undefined
   /** How long the issuer may take to answer; 30 seconds by default. */
   timeoutMs?: number | undefined
@@ -35,9 +35,9 @@ export interface BrowserSignInOptions {
 }
 
 /**
- * Signs in through the browser: authorization code with PKCE (RFC 6749, 7636, 8252). What the browser
- * brings back arrives by itself or is pasted, whichever comes first.
- * @throws CodexboxError `sign-in-failed`; whatever `save` throws.
+ * Signs in through the browser: authorization code with PKCE (RFC 6749, 7636, 8252). The response
+ * arrives at the callback or is pasted, whichever comes first.
+ * @throws CodexboxError `sign-in-failed`; the errors of `save`.
  */
 export async function signInWithBrowser(options: BrowserSignInOptions): Promise<Tokens> {
   const { issuer, openUrl, ports = PORTS } = options
@@ -63,7 +63,7 @@ export async function signInWithBrowser(options: BrowserSignInOptions): Promise<
       return tokens
     })
   } catch (error) {
-    // What fails once somebody has stopped it, failed because of that.
+    // After an abort, any error is a consequence of the abort.
     if (options.signal?.aborted) throw stoppedError()
     throw error
   } finally {
@@ -71,7 +71,7 @@ export async function signInWithBrowser(options: BrowserSignInOptions): Promise<
   }
 }
 
-/** The parameters in the order of the official client; the scopes are those it is granted. */
+/** The parameters in the order of the official client, with the scopes that it is granted. */
 export function authorizeUrl(
   issuer: URL,
   request: { redirectUri: string; state: string; challenge: string },
@@ -92,7 +92,7 @@ export function authorizeUrl(
   return url.href
 }
 
-/** The service only sends a browser back to these two. */
+/** The service redirects a browser to these two ports only. */
 export const PORTS = [1455, 1457] as const
 const LIFETIME_MS = 10 * 60_000
 const SCOPE = 'openid profile email offline_access api.connectors.read api.connectors.invoke'
@@ -113,10 +113,10 @@ async function openQuietly(url: string, { openUrl, say }: BrowserSignInOptions):
   }
 }
 
-/** Pasted answers have nobody to show a page to. */
+/** A pasted answer has no browser that waits for a page. */
 type Answer = AuthorizationResponse & Partial<Pick<Callback, 'show'>>
 
-/** The callback or what is pasted, whichever comes first; the other has no effect any more. */
+/** The callback or the pasted address, whichever comes first; the other is ignored. */
 function firstAnswer(
   callback: Promise<Callback> | undefined,
   state: string,
@@ -133,11 +133,11 @@ function firstAnswer(
       if (signal.aborted) stop()
       signal.addEventListener('abort', stop, { once: true })
     })
-    const ways: Promise<Answer>[] = [stopped]
-    if (callback) ways.push(callback)
-    if (options.ask) ways.push(pastedAnswer(callback, state, over.signal, options))
+    const answers: Promise<Answer>[] = [stopped]
+    if (callback) answers.push(callback)
+    if (options.ask) answers.push(pastedAnswer(callback, state, over.signal, options))
     try {
-      return await Promise.race(ways)
+      return await Promise.race(answers)
     } finally {
       over.abort()
     }
@@ -155,12 +155,12 @@ async function pastedAnswer(
     if (pasted.status === 'code' || pasted.status === 'refused') return pasted
     if (pasted.status === 'unusable') say(`${pasted.why} The sign-in still waits.`)
   }
-  // Nobody types any more; the browser may still come.
+  // The input has ended; the callback may still arrive.
   if (callback) return callback
   throw new CodexboxError('sign-in-failed', 'Nothing was pasted. Start the sign-in again.')
 }
 
-/** Does the rest while the browser waits, and shows there how it ended. */
+/** Runs `work` while the browser waits, and shows the result there. */
 async function finish<T>(answer: Answer, work: () => Promise<T>): Promise<T> {
   try {
     const result = await work()

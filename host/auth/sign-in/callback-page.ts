@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto'
 
-/** What the browser shows at the end of a sign-in. Plain text: part of it may come from the address. */
+/** The page at the end of a sign-in. Plain text: part of it may come from the address. */
 export interface CallbackPage {
   status: number
   title: string
   text: string
-  /** What to do now. */
+  /** The next step for the user. */
   next: string
 }
 
-/** The page as HTML, with nothing to load and nothing to run. */
+/** The page as HTML, without scripts and external resources. */
 export function renderCallbackPage({ status, title, text, next }: CallbackPage): string {
   const isGood = status === 200
   return `<!doctype html>
@@ -67,7 +67,7 @@ footer b { margin-right: .375rem; color: var(--ink); font-weight: 600 }
 
 const styleHash = createHash('sha256').update(STYLE).digest('base64')
 
-/** For every answer of the callback server: its addresses hold a code that nobody else may see. */
+/** For every answer of the callback server: the code in its addresses must stay private. */
 export const CALLBACK_HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
   'referrer-policy': 'no-referrer',

@@ -7,17 +7,17 @@ import { systemCodeOf } from '../../../shared/errors.ts'
 import { type AuthorizationResponse, readAuthorizationResponse } from './authorization-response.ts'
 import { CALLBACK_HEADERS, type CallbackPage, renderCallbackPage } from './callback-page.ts'
 
-/** What the browser brought back, with the right state: a code, or why there is none. */
+/** A callback with the right state: a code, or the error. */
 export type Callback = AuthorizationResponse & {
-  /** Shows the browser, which waits, how it ended. Resolves when it has seen that, or has gone. */
+  /** Shows the result in the waiting browser. Resolves when the page is sent, or the browser is gone. */
   show(page: CallbackPage): Promise<void>
 }
 
 export interface CallbackServer {
   redirectUri: string
-  /** The first valid callback; every later one is turned away. */
+  /** The first valid callback; every later one is refused. */
   callback: Promise<Callback>
-  /** Ends all connections too. */
+  /** Closes all connections too. */
   close(): Promise<void>
 }
 
@@ -26,13 +26,13 @@ export interface CallbackServerOptions {
   state: string
   /** Tried in this order. */
   ports: readonly number[]
-  /** How long a connection may take to say what it wants. */
+  /** How long a connection may take to send its request. */
   requestTimeoutMs?: number | undefined
 }
 
 /**
  * Waits for the browser on this machine's loopback (RFC 8252, 7.3). Any web page can make a browser
- * call these addresses, so whatever lacks the state has no effect, and the wait goes on. Undefined
+ * call these addresses, so a request without the state has no effect, and the wait goes on. Undefined
  * when other programs hold the ports.
  */
 export async function startCallbackServer(
@@ -54,12 +54,12 @@ export async function startCallbackServer(
   }
 }
 
-/** By address, as the official client has it: what `localhost` leads to differs (RFC 8252, 8.3). */
+/** By address, like the official client: `localhost` may resolve to another address (RFC 8252, 8.3). */
 export const redirectUri = (port: number) => `http://127.0.0.1:${port}/auth/callback`
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
-/** Where the browser is sent at once, so that address bar and history show no code. */
+/** The browser is redirected there at once, so that address bar and history show no code. */
 const RESULT_PATH = '/auth/result'
 
 function callbackHandler(
@@ -71,23 +71,23 @@ function callbackHandler(
     const say = (status: number, text: string) =>
       answer(response, status, { 'content-type': 'text/plain; charset=utf-8' }, `${text}\n`)
 
-    // Another name that leads here is a page that rebound its own name to this address.
+    // Another host name means DNS rebinding by a web page.
     if (!isOurHost(request)) return say(421, 'This address answers to localhost only.')
     if (request.method !== 'GET') return say(405, 'GET only.')
-    // As it was sent: nothing is decoded or resolved before it is compared.
+    // The raw path: it is compared before any decoding or resolving.
     const [path, query = ''] = splitOnce(request.url ?? '', '?')
     if (path === RESULT_PATH && result) return result.answer(response)
     if (path !== '/auth/callback') return say(404, 'Not found.')
     if (isPrefetch(request)) return say(503, 'Not before the page is really opened.')
 
     const params = new URLSearchParams(query)
-    const read = readAuthorizationResponse(params, options)
-    if (read.status === 'other-state') return say(400, 'The state does not match.')
-    if (read.status === 'no-code') return say(400, 'There is no code.')
+    const callback = readAuthorizationResponse(params, options)
+    if (callback.status === 'other-state') return say(400, 'The state does not match.')
+    if (callback.status === 'no-code') return say(400, 'There is no code.')
     if (result) return say(410, 'This sign-in is already used.')
     result = createResultPage()
-    receive({ ...read, show: result.show })
-    // The work goes on meanwhile: this is the same wait, at an address that tells nothing.
+    receive({ ...callback, show: result.show })
+    // The browser waits for the result at an address without the code.
     return answer(response, 303, { location: RESULT_PATH }, '')
   }
 }
@@ -97,27 +97,27 @@ interface ResultPage {
   show: Callback['show']
 }
 
-/** The page at the clean address: asked for at once, answered when it is known how it ended. */
+/** The page at `RESULT_PATH`: requested at once, answered when the result is known. */
 function createResultPage(): ResultPage {
-  let know: (page: CallbackPage) => void = () => {}
-  const known = new Promise<CallbackPage>((resolve) => {
-    know = resolve
+  let setPage: (page: CallbackPage) => void = () => {}
+  const page = new Promise<CallbackPage>((resolve) => {
+    setPage = resolve
   })
-  let seen: () => void = () => {}
-  const wasSeen = new Promise<void>((resolve) => {
-    seen = resolve
+  let setSent: () => void = () => {}
+  const sent = new Promise<void>((resolve) => {
+    setSent = resolve
   })
   return {
     answer: async (response) => {
-      const page = await known
+      const result = await page
       const headers = { 'content-type': 'text/html; charset=utf-8' }
-      await answer(response, page.status, headers, renderCallbackPage(page))
-      seen()
+      await answer(response, result.status, headers, renderCallbackPage(result))
+      setSent()
     },
-    show: async (page) => {
-      know(page)
-      // A browser that was sent here comes within milliseconds, or never.
-      await Promise.race([wasSeen, pause(SHOW_MS, undefined, { ref: false })])
+    show: async (result) => {
+      setPage(result)
+      // A redirected browser requests the page within milliseconds, or never.
+      await Promise.race([sent, pause(SHOW_MS, undefined, { ref: false })])
     },
   }
 }
@@ -130,7 +130,7 @@ function isOurHost(request: IncomingMessage): boolean {
   return names.includes(request.headers.host ?? '')
 }
 
-/** A browser that guesses what will be opened next must not use up the sign-in. */
+/** A prefetch of the browser must not use up the sign-in. */
 function isPrefetch({ headers }: IncomingMessage): boolean {
   return `${headers['sec-purpose']} ${headers.purpose}`.includes('prefetch')
 }
@@ -147,11 +147,11 @@ async function answer(
   body: string,
 ): Promise<void> {
   response.writeHead(status, { ...CALLBACK_HEADERS, ...headers }).end(body)
-  // The browser may have gone; then there is nobody to tell.
+  // Rejects when the browser is gone.
   await finished(response).catch(() => {})
 }
 
-/** Both families on one port: an address pasted with `localhost` must not lead to another program. */
+/** IPv4 and IPv6 on one port: an address pasted with `localhost` must not reach another program. */
 async function listenOnFirstFree(
   options: CallbackServerOptions,
   handler: Handler,
@@ -188,7 +188,7 @@ async function listen(
     return server
   } catch (error) {
     const code = systemCodeOf(error)
-    // Anything else means that this machine has no such address: IPv6 may be switched off.
+    // Any other code means that this machine has no such address: IPv6 may be switched off.
     return code === 'EADDRINUSE' || code === 'EACCES' ? 'taken' : 'unavailable'
   }
 }

@@ -17,15 +17,15 @@ export interface CodeExchange {
   verifier: string
   signal?: AbortSignal | undefined
   timeoutMs?: number | undefined
-  /** How long to wait before each further attempt, when the service could not be reached at all. */
+  /** The waits before further attempts, when the service could not be reached at all. */
   retryAfterMs?: readonly number[] | undefined
   pause?: Sleep | undefined
 }
 
 /**
- * Turns the code of a sign-in into tokens. A code is good for one use, so it is sent again only when
+ * Exchanges the code of a sign-in for tokens. A code is good for one use, so it is sent again only when
  * it certainly never arrived.
- * @throws CodexboxError `sign-in-failed`, without a word of the answer's body.
+ * @throws CodexboxError `sign-in-failed`, without any text of the answer's body.
  */
 export async function exchangeCode(exchange: CodeExchange, now: () => number): Promise<Tokens> {
   const { retryAfterMs = RETRY_AFTER_MS, pause = sleepFor } = exchange
@@ -44,8 +44,8 @@ export async function exchangeCode(exchange: CodeExchange, now: () => number): P
 const RETRY_AFTER_MS = [1000, 2000, 4000]
 
 /**
- * The library makes the request, our own transport sends it: with our time limit, a bounded body and
- * errors that quote nothing.
+ * The library builds the request, our own transport sends it: with our time limit, a bounded body and
+ * errors that quote no secret.
  */
 async function postCode(exchange: CodeExchange): Promise<TokenReply> {
   const { issuer, params, redirectUri, verifier, signal, timeoutMs } = exchange
@@ -65,13 +65,13 @@ async function postCode(exchange: CodeExchange): Promise<TokenReply> {
       },
     },
   )
-  // It comes back as it was handed over.
+  // The JSON from `customFetch` above.
   return tokenReply((await response.json()) as RawReply)
 }
 
 /**
- * Judges the answer: a sign-in without all three tokens is none. Not by the library, which would turn
- * a sign-in away for a claim of the id token that nobody relies on.
+ * Judges the answer: a sign-in needs all three tokens. Not by the library, which would reject a sign-in
+ * for a claim of the id token that we do not use.
  */
 function readCodeResponse(reply: TokenReply, now: number): Tokens {
   const answer = CodeAnswer.safeParse(reply.json).data

@@ -6,19 +6,19 @@ import { homeFolder } from '../../home-folder.ts'
 import { setupCommand } from '../../package-root.ts'
 import { type Tokens, tokensFrom } from '../tokens.ts'
 
-/** Where the official client keeps its sign-in. */
+/** The sign-in file of the official client. */
 export function codexAuthFile(env: NodeJS.Dict<string>): string {
   return join(env.CODEX_HOME || join(homeFolder() ?? '/', '.codex'), 'auth.json')
 }
 
-/** Whoever shares a sign-in should know what that means. */
+/** The warning about a shared sign-in. */
 export const SHARED_SIGN_IN =
   'With an imported sign-in, Codex and codexbox share one refresh token, and it works only once: ' +
   'whoever renews second is signed out. Signing out here signs Codex out as well.'
 
 /**
- * The sign-in of the official client, as ours. The file is only read.
- * @throws CodexboxError `sign-in-failed`, with nothing of what stands in the file.
+ * The sign-in of the official client, in our format. The file is only read.
+ * @throws CodexboxError `sign-in-failed`, without any content of the file.
  */
 export function readCodexSignIn(path: string, now: number): Tokens {
   const file = AuthFile.safeParse(parse(path, readText(path))).data
@@ -49,7 +49,7 @@ export function readCodexSignIn(path: string, now: number): Tokens {
   return { ...imported, ...(account_id ? { account_id } : {}), imported_from: path }
 }
 
-/** The file in which Codex has a sign-in of the same account, if it can be seen. */
+/** The file of Codex, if it is readable and holds a sign-in of the same account. */
 export function codexFileOfSameAccount(
   { account_id }: Pick<Tokens, 'account_id'>,
   env: NodeJS.Dict<string>,
@@ -59,7 +59,7 @@ export function codexFileOfSameAccount(
     const isSame = account_id && readCodexSignIn(path, 0).account_id === account_id
     return isSame ? path : undefined
   } catch {
-    // There is none, or none that can be read.
+    // The file is missing or unreadable.
     return undefined
   }
 }
@@ -73,7 +73,7 @@ const AuthFile = z.object({
     .object({
       access_token: text,
       refresh_token: text,
-      // Some versions keep the claims in place of the token.
+      // Some versions store the claims instead of the token.
       id_token: text,
       account_id: z
         .string()
@@ -90,7 +90,7 @@ const MAX_FILE_BYTES = 1024 * 1024
 function readText(path: string): string {
   try {
     const stats = statSync(path)
-    // A FIFO would hold us for ever.
+    // The read of a FIFO would block for ever.
     if (!stats.isFile()) throw failed(path, 'it is not a regular file')
     if (stats.size > MAX_FILE_BYTES) throw failed(path, 'it is larger than 1 MB')
     return readFileSync(path, 'utf8')
@@ -106,7 +106,7 @@ function parse(path: string, content: string): unknown {
   try {
     return JSON.parse(content)
   } catch {
-    // The parser's message quotes the text, and that is tokens.
+    // The parser's message is dropped: it quotes the text, which holds tokens.
     throw failed(path, 'it is not JSON')
   }
 }

@@ -6,41 +6,41 @@ import { postToken, type TokenReply } from '../token-endpoint.ts'
 
 export interface DeviceCode {
   deviceAuthId: string
-  /** What the person types. */
+  /** The code that the user types. */
   userCode: string
   intervalMs: number
 }
 
-/** What the service gives once the person has entered the code. The verifier is of its making too. */
+/** The grant of the service once the user has entered the code. The service also makes the verifier. */
 export interface DeviceGrant {
   code: string
   verifier: string
 }
 
-interface Asking {
+interface DeviceRequest {
   issuer: URL
   signal?: AbortSignal | undefined
   timeoutMs?: number | undefined
 }
 
 /**
- * Asks for a code that a person can type. Not RFC 8628: the service had its own flow before.
+ * Asks for a code that the user can type. Not RFC 8628: the service has its own, older flow.
  * @throws NoAnswerError `sign-in-failed`
  */
-export function postDeviceCode(asking: Asking): Promise<TokenReply> {
-  return post(asking, 'usercode', { client_id: CLIENT_ID })
+export function postDeviceCode(request: DeviceRequest): Promise<TokenReply> {
+  return post(request, 'usercode', { client_id: CLIENT_ID })
 }
 
 /** Asks whether the code has been entered. @throws NoAnswerError `sign-in-failed` */
-export function postDevicePoll(asking: Asking, device: DeviceCode): Promise<TokenReply> {
+export function postDevicePoll(request: DeviceRequest, device: DeviceCode): Promise<TokenReply> {
   const { deviceAuthId, userCode } = device
-  return post(asking, 'token', { device_auth_id: deviceAuthId, user_code: userCode })
+  return post(request, 'token', { device_auth_id: deviceAuthId, user_code: userCode })
 }
 
 /** @throws CodexboxError `sign-in-failed` */
 export function readDeviceCode(reply: TokenReply): DeviceCode | 'in-trouble' {
   if (isInTrouble(reply)) return 'in-trouble'
-  // As recorded: the official client takes it so.
+  // As recorded: the official client treats 404 so.
   if (reply.status === 404) {
     throw failed('Sign-in by device code is not switched on at this service. Use --paste instead.')
   }
@@ -55,19 +55,19 @@ export function readDeviceCode(reply: TokenReply): DeviceCode | 'in-trouble' {
   }
 }
 
-/** `pending`: the code has not been entered; `too-fast`: the same, and the polls are to come less often. */
+/** `pending`: the code has not been entered; `too-fast`: the same, and the polls must be less frequent. */
 export type DevicePoll = DeviceGrant | 'pending' | 'too-fast' | 'in-trouble'
 
 /**
- * What a poll has brought. The code in the answer counts before its status.
+ * Judges the answer to a poll. Its error code counts before its status.
  *
- * What is known, and from where: others have seen the service itself answer `deviceauth_authorization_pending` and
+ * Sources: other clients have seen the service itself answer `deviceauth_authorization_pending` and
  * `deviceauth_authorization_unknown` with 403 before the code is entered, `deviceauth_slow_down` with 403 and 429,
  * `deviceauth_access_denied`, and `deviceauth_not_found` and `deviceauth_expired_token` with 404. The names without the
- * prefix are those of RFC 8628, 3.5. In recordings the official client takes 403 and 404 without a code for pending.
- * That 429 and 5xx pass is our own assumption. Whatever else comes ends the sign-in: waiting for what
- * is not understood would be a quarter of an hour for nothing.
- * @throws CodexboxError `sign-in-failed` when it said no, or nothing that is known
+ * prefix are those of RFC 8628, 3.5. In recordings the official client treats 403 and 404 without a code as pending.
+ * That 429 and 5xx are transient is our own assumption. Any other answer ends the sign-in: a wait after an
+ * unknown answer would be a quarter of an hour for nothing.
+ * @throws CodexboxError `sign-in-failed` after a refusal or an unknown answer
  */
 export function readDevicePoll({ status, json, body }: TokenReply): DevicePoll {
   const answer = DeviceGrantAnswer.safeParse(json).data
@@ -85,7 +85,7 @@ export function readDevicePoll({ status, json, body }: TokenReply): DevicePoll {
     if (json === undefined && body.trim() !== '') throw failed(notTheService(status))
     if (code === '') return 'pending'
   }
-  // What could be anything else than a name is not repeated.
+  // Only a code that looks like an identifier is shown.
   const named = /^[a-z]+(_[a-z]+)*$/.test(code) && code.length < 60 ? `${code}, ` : ''
   throw failed(
     `The service refused the sign-in by device code (${named}status ${status}). It may be switched off ` +
@@ -116,17 +116,21 @@ const printable = z.string().regex(/^[\x21-\x7e]{1,256}$/)
 
 const DeviceCodeAnswer = z.object({
   device_auth_id: printable,
-  // It is shown on a terminal and typed by hand.
+  // Shown on a terminal and typed by hand.
   user_code: z.string().regex(/^[A-Za-z0-9-]{1,64}$/),
-  // A string of digits, for whatever reason. A number would do as well.
+  // The service sends a string of digits; a number is accepted as well.
   interval: z.union([z.string().regex(/^\d{1,4}$/), z.number()]).catch(5),
 })
 
 const DeviceGrantAnswer = z.object({ authorization_code: printable, code_verifier: printable })
 
-function post(asking: Asking, name: string, fields: Record<string, string>): Promise<TokenReply> {
+function post(
+  request: DeviceRequest,
+  name: string,
+  fields: Record<string, string>,
+): Promise<TokenReply> {
   return postToken({
-    ...asking,
+    ...request,
     path: `/api/accounts/deviceauth/${name}`,
     contentType: 'application/json',
     body: JSON.stringify(fields),

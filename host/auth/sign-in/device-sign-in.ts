@@ -17,7 +17,7 @@ import {
 
 export interface DeviceSignInOptions {
   issuer: URL
-  /** Says a line to the person. */
+  /** Shows a line to the user. */
   say: (line: string) => void
   save: (tokens: Tokens) => Promise<void>
   signal?: AbortSignal | undefined
@@ -27,25 +27,25 @@ export interface DeviceSignInOptions {
 }
 
 /**
- * Signs in with a code that the person types in a browser on any device. What goes wrong on the way
- * and may pass (the network, a service in trouble) costs nothing but time, up to the code's end.
- * @throws CodexboxError `sign-in-failed`; whatever `save` throws.
+ * Signs in with a code that the user types in a browser on any device. A transient failure (the network,
+ * a service in trouble) only costs time, until the code expires.
+ * @throws CodexboxError `sign-in-failed`; the errors of `save`.
  */
 export async function signInWithDevice(options: DeviceSignInOptions): Promise<Tokens> {
   const { issuer, say, save, signal, timeoutMs, now = Date.now } = options
   const endsAt = now() + LIFETIME_MS
   try {
-    const asking = { issuer, signal, timeoutMs }
-    const patience = { ...options, endsAt, now, late: 'Nobody entered the code in time.' }
-    const device = await retryUntilFound(() => postDeviceCode(asking), readDeviceCode, {
-      ...patience,
-      // Nobody waits for a quarter of an hour before anything is shown.
+    const request = { issuer, signal, timeoutMs }
+    const budget = { ...options, endsAt, now, late: 'Nobody entered the code in time.' }
+    const device = await retryUntilFound(() => postDeviceCode(request), readDeviceCode, {
+      ...budget,
+      // The user sees nothing before the code, so the wait is short.
       endsAt: now() + FIRST_CODE_MS,
       intervalMs: 2000,
       late: 'The service gave no code for the sign-in.',
     })
     say(howTo(issuer, device))
-    const grant = await untilEntered(device, asking, patience)
+    const grant = await untilEntered(device, request, budget)
     const tokens = await exchangeCode(
       {
         issuer,
@@ -67,10 +67,10 @@ export async function signInWithDevice(options: DeviceSignInOptions): Promise<To
   }
 }
 
-/** How long a code is good for. */
+/** How long a code is valid. */
 const LIFETIME_MS = 15 * 60_000
 const FIRST_CODE_MS = 30_000
-/** The person has done all there is to do; the network may take a minute to come back. */
+/** The user has entered the code, so the retries last a minute, for the network to come back. */
 const EXCHANGE_RETRY_MS = [1000, 2000, 4000, 8000, 16_000, 30_000]
 const MAX_WAIT_MS = 60_000
 /** RFC 8628, 3.5: for this poll and all that follow. */
@@ -90,24 +90,24 @@ function howTo(issuer: URL, { userCode }: DeviceCode): string {
 
 async function untilEntered(
   device: DeviceCode,
-  asking: Parameters<typeof postDevicePoll>[0],
-  patience: Omit<RetryBudget, 'intervalMs'>,
+  request: Parameters<typeof postDevicePoll>[0],
+  budget: Omit<RetryBudget, 'intervalMs'>,
 ): Promise<DeviceGrant> {
   let { intervalMs } = device
-  const { endsAt, now, signal, pause = sleepFor } = patience
+  const { endsAt, now, signal, pause = sleepFor } = budget
   for (;;) {
-    const poll = () => postDevicePoll(asking, device)
-    const outcome = await retryUntilFound(poll, readDevicePoll, { ...patience, intervalMs })
+    const poll = () => postDevicePoll(request, device)
+    const outcome = await retryUntilFound(poll, readDevicePoll, { ...budget, intervalMs })
     if (typeof outcome === 'object') return outcome
     if (outcome === 'too-fast') intervalMs = Math.min(intervalMs + SLOW_DOWN_MS, MAX_WAIT_MS)
-    if (now() + intervalMs > endsAt) throw tooLate(patience)
+    if (now() + intervalMs > endsAt) throw tooLate(budget)
     await pause(intervalMs, signal)
   }
 }
 
 interface RetryBudget {
   endsAt: number
-  /** What to say when that has passed. */
+  /** The message after `endsAt`. */
   late: string
   intervalMs: number
   now: () => number
@@ -115,13 +115,13 @@ interface RetryBudget {
   pause?: Sleep | undefined
 }
 
-/** What `read` finds in the first answer that says something: a cut line, a limit and a server in trouble do not. */
-async function retryUntilFound<Found>(
+/** The result of `read` for the first conclusive answer: repeats after a lost connection, a rate limit and a 5xx. */
+async function retryUntilFound<Result>(
   ask: () => Promise<TokenReply>,
-  read: (reply: TokenReply) => Found | 'in-trouble',
-  patience: RetryBudget,
-): Promise<Exclude<Found, 'in-trouble'>> {
-  const { endsAt, intervalMs, now, signal, pause = sleepFor } = patience
+  read: (reply: TokenReply) => Result | 'in-trouble',
+  budget: RetryBudget,
+): Promise<Exclude<Result, 'in-trouble'>> {
+  const { endsAt, intervalMs, now, signal, pause = sleepFor } = budget
   let waitMs = intervalMs
   for (;;) {
     let reply: TokenReply | undefined
@@ -131,11 +131,11 @@ async function retryUntilFound<Found>(
       if (!(error instanceof NoAnswerError) || signal?.aborted) throw error
       if (now() + waitMs > endsAt) throw error
     }
-    const found = reply ? read(reply) : 'in-trouble'
-    if (found !== 'in-trouble') return found as Exclude<Found, 'in-trouble'>
-    const asked = retryAfterMs(reply?.retryAfter, now())
-    const nextMs = Math.max(asked ?? waitMs, intervalMs)
-    if (now() + nextMs > endsAt) throw tooLate(patience, reply?.status)
+    const result = reply ? read(reply) : 'in-trouble'
+    if (result !== 'in-trouble') return result as Exclude<Result, 'in-trouble'>
+    const requestedMs = retryAfterMs(reply?.retryAfter, now())
+    const nextMs = Math.max(requestedMs ?? waitMs, intervalMs)
+    if (now() + nextMs > endsAt) throw tooLate(budget, reply?.status)
     await pause(nextMs, signal)
     waitMs = Math.min(waitMs * 2, MAX_WAIT_MS)
   }

@@ -5,15 +5,15 @@ import {
   readAuthorizationResponse,
 } from './authorization-response.ts'
 
-/** What a person pasted: an answer, nothing at all, or something else, and what to do about it. */
+/** The pasted text: a response, an empty line, or an unusable text with advice. */
 export type Pasted =
   | AuthorizationResponse
   | { status: 'nothing' }
   | { status: 'unusable'; why: string }
 
 /**
- * Reads the address the browser ended on, its query alone, or only the code. An address must carry
- * the state of this sign-in: one that somebody sent would sign this person in to another's account.
+ * Reads the final address of the browser, its query alone, or only the code. An address must carry the
+ * state of this sign-in: an attacker's address would sign the user in to another account.
  */
 export function readPasted(text: string, signIn: { issuer: URL; state: string }): Pasted {
   // A terminal wraps a paste in escape codes, a chat or a mail in quotes or angle brackets.
@@ -45,7 +45,7 @@ export function readPasted(text: string, signIn: { issuer: URL; state: string })
   return answer
 }
 
-/** The characters of RFC 3986 that need no escape. A word typed by mistake is shorter. */
+/** The unreserved characters of RFC 3986. A word typed by mistake is shorter. */
 const CODE = /^[\w.~-]{8,4096}$/
 
 function queryOf(text: string): URLSearchParams | undefined {

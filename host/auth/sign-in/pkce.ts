@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 
-/** A fresh secret for one sign-in, and what of it may be shown beforehand (RFC 7636). */
+/** A fresh secret for one sign-in, and its public challenge (RFC 7636). */
 export function createPkce(): { verifier: string; challenge: string } {
   const verifier = randomBytes(64).toString('base64url')
   return { verifier, challenge: challengeOf(verifier) }

@@ -2,12 +2,12 @@ import { createInterface } from 'node:readline'
 import { takesEscapes } from '../../terminal.ts'
 
 /**
- * Asks a person, and yields what is typed, line by line, until the input ends or `signal` fires. The
- * reader may look at as many lines as it wants.
+ * Asks the user, and yields the typed lines until the input ends or `signal` fires. The reader may stop
+ * after any line.
  */
 export type Ask = (question: string, signal: AbortSignal) => AsyncIterable<string>
 
-/** Asks on the terminal, or reads what another program writes to us. */
+/** Asks on the terminal, or reads the lines of another program from stdin. */
 export async function* promptForLines(
   question: string,
   signal: AbortSignal,
@@ -17,13 +17,13 @@ export async function* promptForLines(
   const lines = createInterface({
     input,
     output,
-    // Raw mode: in its own line mode a terminal cuts what is longer than 1024 characters on macOS.
+    // Raw mode: in line mode, a macOS terminal cuts lines longer than 1024 characters.
     terminal: input.isTTY && takesEscapes(output),
     prompt: question,
     historySize: 0,
     signal,
   })
-  // In raw mode Ctrl-C is only a character.
+  // In raw mode Ctrl-C is a character, not a signal.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
   try {
     lines.prompt()
@@ -33,7 +33,7 @@ export async function* promptForLines(
     }
   } finally {
     lines.close()
-    // The cursor stands behind the question.
+    // The cursor is still on the line of the question.
     if (signal.aborted && output.isTTY) output.write('\n')
   }
 }

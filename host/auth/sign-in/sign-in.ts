@@ -12,24 +12,24 @@ import { chooseSignInMethod, type SignInMethod } from './method.ts'
 import { openBrowser } from './open-browser.ts'
 import { type Ask, promptForLines } from './prompt.ts'
 
-/** Where the person is; a test can say so in place of the process. */
+/** The environment of the user; a test can replace that of the process. */
 export interface Surroundings {
   env: NodeJS.Dict<string>
   platform: NodeJS.Platform
-  /** Whether a person can be asked something. */
+  /** Whether the user can answer a question. */
   isTerminal: boolean
 }
 
 export interface SignInOptions {
   config: Pick<Config, 'dataDir' | 'authIssuer'>
-  /** The way to take. Default: the one that works where we are. */
+  /** The method. Default: the one that works here. */
   way?: SignInMethod | undefined
   surroundings?: Surroundings | undefined
-  /** Says a line to the person; by default on stderr, since stdout may be read by a program. */
+  /** Shows a line to the user; by default on stderr, because a program may read stdout. */
   say?: ((line: string) => void) | undefined
   ask?: Ask | undefined
   openUrl?: ((url: string) => Promise<void>) | undefined
-  /** Where the browser may come back to; see `signInWithBrowser`. */
+  /** Ports of the callback; see `signInWithBrowser`. */
   ports?: readonly number[] | undefined
   now?: (() => number) | undefined
   pause?: Sleep | undefined
@@ -37,7 +37,7 @@ export interface SignInOptions {
 }
 
 /**
- * Signs a person in and keeps the tokens, in the place of whatever was there.
+ * Signs the user in and stores the tokens; they replace an earlier sign-in.
  * @throws CodexboxError `sign-in-failed`, `tokens-invalid`
  */
 export async function signIn(options: SignInOptions): Promise<Tokens> {
@@ -53,9 +53,9 @@ export async function signIn(options: SignInOptions): Promise<Tokens> {
     options.way === undefined &&
     isTerminal &&
     (await choosesImport(file, { ask, say, now, signal }))
-  // Before a browser is opened for nothing.
+  // Checked before a browser is opened for nothing.
   if (signal.aborted) throw stopped()
-  const { method: way, asks } = chooseSignInMethod(
+  const { method, asks } = chooseSignInMethod(
     env,
     platform,
     isTerminal,
@@ -66,14 +66,14 @@ export async function signIn(options: SignInOptions): Promise<Tokens> {
     const aside = await store.replace(tokens)
     if (aside) say(`The sign-in before was damaged; its file is now ${aside}.`)
   }
-  const about = { issuer: config.authIssuer, say, save, signal, now }
-  switch (way) {
+  const common = { issuer: config.authIssuer, say, save, signal, now }
+  switch (method) {
     case 'browser':
-      return signInWithBrowser({ ...about, openUrl, ports, ...(asks ? { ask } : {}) })
+      return signInWithBrowser({ ...common, openUrl, ports, ...(asks ? { ask } : {}) })
     case 'paste':
-      return signInWithBrowser({ ...about, ask })
+      return signInWithBrowser({ ...common, ask })
     case 'device':
-      return signInWithDevice({ ...about, pause })
+      return signInWithDevice({ ...common, pause })
     case 'import': {
       const tokens = readCodexSignIn(file, now())
       await save(tokens)
@@ -83,7 +83,7 @@ export async function signIn(options: SignInOptions): Promise<Tokens> {
   }
 }
 
-/** Asked only where there is something to import; the better answer is the default. */
+/** Asks only when there is a sign-in to import; the better answer is the default. */
 async function choosesImport(
   file: string,
   offer: { ask: Ask; say: (line: string) => void; now: () => number; signal: AbortSignal },
@@ -106,7 +106,7 @@ function emailIn(file: string, now: number): string | undefined {
   try {
     return readCodexSignIn(file, now).email ?? ''
   } catch {
-    // It was not asked for, so nothing is said about what is wrong with it.
+    // The user did not request an import, so its error is not shown.
     return undefined
   }
 }
