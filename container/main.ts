@@ -18,7 +18,7 @@ process.on('SIGUSR1', () => {})
 
 const [, , role, ...args] = process.argv
 // First, because a descriptor opened before would keep the agent's rights.
-if (role === 'worker') leaveAgent(args[2], args[3])
+if (role === 'worker') dropAgentUser(args[2], args[3])
 
 // A closed stdout means that the host is gone.
 process.stdout.on('error', () => process.exit(1))
@@ -57,7 +57,7 @@ function flushed(): Promise<void> {
 }
 
 /** Without a user id the worker stays the agent's user, for other hosts. */
-function leaveAgent(uid: string | undefined, gid: string | undefined): void {
+function dropAgentUser(uid: string | undefined, gid: string | undefined): void {
   if (uid === undefined || gid === undefined) return
   try {
     becomeToolUser(Number(uid), Number(gid))

@@ -32,7 +32,7 @@ export function decodeBody({ status, headers, body }: EncodedAnswer): Readable {
     // The last coding was applied last. All decoders exist before any data is piped.
     const steps = codings.toReversed().map(decoderOf)
     const decoded = steps.reduce<Readable>((source, step) => pipeline(source, step, ignore), body)
-    const named = Readable.from(namingFaults(decoded, body, codings), { objectMode: false })
+    const named = Readable.from(withCodingErrors(decoded, body, codings), { objectMode: false })
     // The body may stay unread: the request is repeated.
     return named.on('error', ignore)
   } catch (error) {
@@ -44,7 +44,7 @@ export function decodeBody({ status, headers, body }: EncodedAnswer): Readable {
 /** An error passes from stream to stream; the reader of the last one gets it. */
 const ignore = () => {}
 
-async function* namingFaults(decoded: Readable, body: Readable, codings: readonly string[]) {
+async function* withCodingErrors(decoded: Readable, body: Readable, codings: readonly string[]) {
   try {
     yield* decoded
   } catch (error) {

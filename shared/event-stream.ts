@@ -17,11 +17,11 @@ export function isPageType(contentType: string | undefined): boolean {
 export function eventStream(contentType: string | undefined, body: Readable): Readable {
   // The usual case costs nothing. Other types are not reliable: servers send streams under any type.
   if (/\btext\/event-stream\b/i.test(contentType ?? '') || isPageType(contentType)) return body
-  return pipeline(body, new EventsOf(), () => {}) // The reader gets the error.
+  return pipeline(body, new EventsTransform(), () => {}) // The reader gets the error.
 }
 
-class EventsOf extends Transform {
-  readonly #held: Buffer[] = []
+class EventsTransform extends Transform {
+  readonly #buffered: Buffer[] = []
   #bytes = 0
   #kind: 'events' | 'json' | 'other' | undefined
 
@@ -31,9 +31,10 @@ class EventsOf extends Transform {
 
   override _flush(done: TransformCallback): void {
     // With incomplete JSON the reader sees a stream that broke off before its first event.
-    const answer = this.#kind === 'json' && parseJson(Buffer.concat(this.#held).toString('utf8'))
+    const answer =
+      this.#kind === 'json' && parseJson(Buffer.concat(this.#buffered).toString('utf8'))
     if (answer) for (const event of eventsOf(answer)) this.#pushEvent(event)
-    if (this.#kind === undefined) this.#passHeld()
+    if (this.#kind === undefined) this.#flushBuffered()
     done()
   }
 
@@ -44,19 +45,19 @@ class EventsOf extends Transform {
       if (this.#kind === 'other') this.#pushEvent(notAResponse)
     }
     if (this.#kind === 'events') {
-      this.#passHeld()
+      this.#flushBuffered()
       this.push(chunk)
       return null
     }
     this.#bytes += chunk.length
-    if (this.#kind !== 'other') this.#held.push(chunk)
+    if (this.#kind !== 'other') this.#buffered.push(chunk)
     return this.#bytes > MAX_BYTES
       ? new Error(`the answer is longer than ${MAX_BYTES} bytes`)
       : null
   }
 
-  #passHeld(): void {
-    for (const chunk of this.#held.splice(0)) this.push(chunk)
+  #flushBuffered(): void {
+    for (const chunk of this.#buffered.splice(0)) this.push(chunk)
   }
 
   #pushEvent(event: Json): void {

@@ -40,14 +40,14 @@ export class FrameReader {
   readonly #head = Buffer.alloc(HEAD_BYTES)
   #headBytes = 0
   /** The frame whose payload is incomplete. */
-  #begun: Frame | undefined
+  #partial: Frame | undefined
   #payloadBytes = 0
 
   /** @throws FrameError, and what `take` throws */
   read(chunk: Buffer, take: (frame: Frame) => void): void {
     let rest = chunk
     while (rest.length > 0)
-      rest = this.#begun ? this.#readPayload(rest, take) : this.#readHead(rest, take)
+      rest = this.#partial ? this.#readPayload(rest, take) : this.#readHead(rest, take)
   }
 
   #readHead(bytes: Buffer, take: (frame: Frame) => void): Buffer {
@@ -58,7 +58,7 @@ export class FrameReader {
     this.#headBytes = 0
     const frame = parseHead(this.#head)
     if (frame.kind === 'data' && rest.length < frame.value) {
-      this.#begun = { ...frame, payload: Buffer.allocUnsafeSlow(frame.value) }
+      this.#partial = { ...frame, payload: Buffer.allocUnsafeSlow(frame.value) }
       return rest
     }
     const length = frame.kind === 'data' ? frame.value : 0
@@ -67,11 +67,11 @@ export class FrameReader {
   }
 
   #readPayload(bytes: Buffer, take: (frame: Frame) => void): Buffer {
-    const frame = this.#begun as Frame
+    const frame = this.#partial as Frame
     const taken = bytes.copy(frame.payload, this.#payloadBytes)
     this.#payloadBytes += taken
     if (this.#payloadBytes === frame.value) {
-      this.#begun = undefined
+      this.#partial = undefined
       this.#payloadBytes = 0
       take(frame)
     }

@@ -13,43 +13,43 @@ export function readLimits(
   headers: NodeJS.Dict<string | string[]>,
   now = Date.now(),
 ): Limits | undefined {
-  const said = new Map<string, string>()
+  const values = new Map<string, string>()
   for (const [name, value] of Object.entries(headers)) {
     const text = (Array.isArray(value) ? value[0] : value)?.trim()
-    if (text) said.set(name.toLowerCase(), text)
+    if (text) values.set(name.toLowerCase(), text)
   }
   const families = new Set(['codex'])
-  for (const name of said.keys()) {
+  for (const name of values.keys()) {
     const family = FAMILY.exec(name)?.[1]
     if (family && family.length <= MAX_NAME_CHARS) families.add(family)
   }
   const window = (name: string) =>
     readWindow({
-      usedPercent: said.get(`${name}-used-percent`),
-      minutes: said.get(`${name}-window-minutes`),
-      resetsAt: said.get(`${name}-reset-at`),
-      resetsIn: said.get(`${name}-reset-after-seconds`),
+      usedPercent: values.get(`${name}-used-percent`),
+      minutes: values.get(`${name}-window-minutes`),
+      resetsAt: values.get(`${name}-reset-at`),
+      resetsIn: values.get(`${name}-reset-after-seconds`),
       now,
     })
   const limits = [...families].map((family) =>
     limit(
       idOf(family),
-      said.get(`x-${family}-limit-name`),
+      values.get(`x-${family}-limit-name`),
       window(`x-${family}-primary`),
       window(`x-${family}-secondary`),
     ),
   )
-  const active = said.get('x-codex-active-limit')
+  const active = values.get('x-codex-active-limit')
   return limitsOf({
-    plan: said.get('x-codex-plan-type'),
+    plan: values.get('x-codex-plan-type'),
     limits,
     credits: readCredits(
-      said.get('x-codex-credits-has-credits'),
-      said.get('x-codex-credits-unlimited'),
-      said.get('x-codex-credits-balance'),
+      values.get('x-codex-credits-has-credits'),
+      values.get('x-codex-credits-unlimited'),
+      values.get('x-codex-credits-balance'),
     ),
     reached: active && idOf(active),
-    reachedType: said.get('x-codex-rate-limit-reached-type'),
+    reachedType: values.get('x-codex-rate-limit-reached-type'),
   })
 }
 

@@ -51,7 +51,7 @@ export async function serveAgent(
     runId = request.runId
     checkWorkspace(request.workspace)
     agent = new Agent(request, emitFor)
-    process.once('SIGTERM', () => agent?.leave())
+    process.once('SIGTERM', () => agent?.stop())
     return await agent.serve(lines)
   } catch (error) {
     const emit = emitFor(agent?.currentRunId ?? runId)
@@ -59,7 +59,7 @@ export async function serveAgent(
     try {
       agent?.endTools()
     } catch (stillRunning) {
-      return withoutEnd(stillRunning)
+      return exitCodeWithoutEnd(stillRunning)
     }
     emit(finishedEarly(code, messageOf(error)))
     // A run that is still ending must not write a second `finished`.
@@ -80,11 +80,11 @@ const TOKEN_IN_REACH =
 type RunStart = Pick<RunRequest, 'runId' | 'prompt' | 'images' | 'secrets'>
 
 class Agent {
-  readonly #conversation: LoopContext
+  readonly #context: LoopContext
   readonly #emitFor: (runId: string) => Emit
   readonly #firstRun: RunStart
-  readonly #left: Promise<number>
-  #leaveWith!: (exitCode: number) => void
+  readonly #exited: Promise<number>
+  #exitWith!: (exitCode: number) => void
   #idleTimer: NodeJS.Timeout | undefined
   readonly #acknowledgements = new Acknowledgements()
   /** Messages that came between two runs. */
@@ -95,12 +95,12 @@ class Agent {
   constructor(request: RunRequest, emitFor: (runId: string) => Emit) {
     this.#firstRun = request
     this.#emitFor = emitFor
-    this.#left = new Promise((resolve) => {
-      this.#leaveWith = resolve
+    this.#exited = new Promise((resolve) => {
+      this.#exitWith = resolve
     })
     const history = new History(headItems(request), request.history)
     history.counted(request.historyTokens)
-    this.#conversation = {
+    this.#context = {
       request,
       history,
       client: new ModelClient(request),
@@ -114,25 +114,25 @@ class Agent {
 
   async serve(lines: AsyncIterable<string>): Promise<number> {
     this.#start(this.#firstRun)
-    return Promise.race([this.#read(lines), this.#left])
+    return Promise.race([this.#read(lines), this.#exited])
   }
 
   /** Ends the run, if there is one, and then the process. */
-  leave(): void {
+  stop(): void {
     this.#isClosing = true
     if (this.#current) this.#interrupt()
-    else this.#leaveWith(0)
+    else this.#exitWith(0)
   }
 
   /** Ends the tools at once. @throws Error when one of their processes cannot be ended */
   endTools(): void {
-    this.#conversation.worker.endAll()
+    this.#context.worker.endAll()
   }
 
   async dispose(): Promise<void> {
     clearTimeout(this.#idleTimer)
-    this.#conversation.client.close()
-    await this.#conversation.worker.stop()
+    this.#context.client.close()
+    await this.#context.worker.stop()
   }
 
   async #read(lines: AsyncIterable<string>): Promise<number> {
@@ -162,14 +162,14 @@ class Agent {
         break
       case 'close':
         this.#isClosing = true
-        if (!this.#current) this.#leaveWith(0)
+        if (!this.#current) this.#exitWith(0)
         break
     }
   }
 
   #interrupt(): void {
     this.#current?.abort.abort()
-    this.#conversation.worker.cancel()
+    this.#context.worker.cancel()
   }
 
   #start(start: RunStart): void {
@@ -178,18 +178,18 @@ class Agent {
     current.messages.push(...this.#early.splice(0))
     this.#current = current
     // After the first request is sent, so that the worker starts while the model answers.
-    setImmediate(() => this.#conversation.worker.prepare())
+    setImmediate(() => this.#context.worker.prepare())
     void this.#run(current, start).then(() => {
       this.#current = undefined
-      if (this.#isClosing) this.#leaveWith(0)
-      const { idleMs } = this.#conversation.request.limits
-      this.#idleTimer = setTimeout(() => this.#leaveWith(0), idleMs)
+      if (this.#isClosing) this.#exitWith(0)
+      const { idleMs } = this.#context.request.limits
+      this.#idleTimer = setTimeout(() => this.#exitWith(0), idleMs)
     })
   }
 
   async #run(current: CurrentRun, start: RunStart): Promise<void> {
     const { prompt, images, secrets } = start
-    const { request, worker } = this.#conversation
+    const { request, worker } = this.#context
     const emit = this.#emitFor(current.runId)
     const startedAt = performance.now()
     emit({ type: 'started', model: request.model, toolsIsolated: worker.isIsolated })
@@ -199,7 +199,7 @@ class Agent {
       emit({ type: 'notice', message: TOKEN_IN_REACH })
     }
     const end = await this.#withinTime(() =>
-      runLoop(this.#conversation, {
+      runLoop(this.#context, {
         prompt,
         images,
         secrets,
@@ -217,14 +217,14 @@ class Agent {
       const messages = await worker.endRun({ isLast: this.#isClosing })
       for (const message of messages) emit({ type: 'notice', message })
     } catch (error) {
-      this.#leaveWith(withoutEnd(error))
+      this.#exitWith(exitCodeWithoutEnd(error))
       return
     }
     emit({ ...end, type: 'finished', durationMs: Math.round(performance.now() - startedAt) })
   }
 
   async #withinTime(run: () => Promise<Outcome>): Promise<Outcome> {
-    const { runMs } = this.#conversation.request.limits
+    const { runMs } = this.#context.request.limits
     let isOutOfTime = false
     const deadline = setTimeout(() => {
       isOutOfTime = true
@@ -247,7 +247,7 @@ class Agent {
  * The exit code when processes of a run cannot be ended, so no `finished` is written: the container ends
  * with this process, and every process in it.
  */
-function withoutEnd(error: unknown): number {
+function exitCodeWithoutEnd(error: unknown): number {
   console.error(messageOf(error))
   return 3
 }

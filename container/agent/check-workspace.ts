@@ -8,11 +8,11 @@ import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
  * @throws CodexboxError `workspace-invalid`
  */
 export function checkWorkspace(path: string): void {
-  const stats = look(path)
+  const stats = statsOf(path)
   if (stats && !stats.isDirectory()) throw invalid(path, 'is not a folder')
 }
 
-function look(path: string): Stats | undefined {
+function statsOf(path: string): Stats | undefined {
   try {
     return statSync(path)
   } catch (error) {

@@ -44,7 +44,7 @@ async function sealed(ask: AskAside): Promise<Result> {
   const { failure } = await ask([{ type: 'compaction_trigger' }], items)
   if (failure) return { failure }
   const standIn = items.find(({ type }) => type === 'compaction')
-  return standIn ? { 'stand-in': standIn } : { failure: nothingCame }
+  return standIn ? { 'stand-in': standIn } : { failure: notShortened }
 }
 
 async function summarised(ask: AskAside): Promise<Result> {
@@ -53,7 +53,7 @@ async function summarised(ask: AskAside): Promise<Result> {
   if (failure) return { failure }
   const text = items.map(textOf).join('\n').trim()
   return text === ''
-    ? { failure: nothingCame }
+    ? { failure: notShortened }
     : { 'stand-in': userMessage(`${SUMMARY_HEADING}\n\n${text}`) }
 }
 
@@ -65,7 +65,7 @@ const SUMMARY_PROMPT =
 
 const SUMMARY_HEADING = 'Summary of the conversation so far, written by you before it was cut:'
 
-const nothingCame: ModelFailure = {
+const notShortened: ModelFailure = {
   code: 'context-full',
   message:
     'The conversation no longer fits into the model, and the service did not shorten it. Start a new session.',

@@ -33,22 +33,22 @@ export function endProcesses(user: ExclusiveUser, spared: Spared = NOTHING): boo
   // Reading /proc often takes memory, which may be short.
   for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, 20)) {
     const pidBefore = lastPid()
-    const found = processesOf(user.ids.uid).filter(isNotIn(sparing))
+    const running = processesOf(user.ids.uid).filter(isNotIn(sparing))
     // A process that keeps changing its pid, by fork and exit, may have been missed.
     const isSure = lastPid() === pidBefore
-    if (found.length === 0) {
+    if (running.length === 0) {
       if (isSure) return sparing === spared
       // A spared session may be starting the processes, which it can do at any later time as well.
       if (sparing.leaders.length > 0 && isPast(ONE_BY_ONE_MS)) return true
     }
     if (isPast(LIMIT_MS)) {
       throw new Error(
-        `What the tools have left running cannot be ended (${found.length} processes).`,
+        `What the tools have left running cannot be ended (${running.length} processes).`,
       )
     }
 
-    const areNew = !isSure || found.some(({ pid }) => !ended.has(pid))
-    for (const { pid } of found) end(pid, ended)
+    const areNew = !isSure || running.some(({ pid }) => !ended.has(pid))
+    for (const { pid } of running) end(pid, ended)
     if (areNew && isPast(ONE_BY_ONE_MS)) {
       sparing = NOTHING
       endAllAtOnce(user)

@@ -37,7 +37,7 @@ export function failureOfEvent(event: unknown, now = Date.now()): ModelFailure {
 }
 
 /**
- * The connection failed, or the stream ended before `response.completed`. `reason` is what was thrown,
+ * The connection failed, or the stream ended before `response.completed`. `reason`: the error thrown,
  * or a sentence.
  */
 export function failureOfStream(reason: unknown, hadHeaders: boolean): ModelFailure {
@@ -67,7 +67,7 @@ function messageOf(row: FailureRow, facts: FailureFacts): string {
   const parts = partsOf(facts)
   // In one pass: the service's text may contain braces.
   const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name) => parts[name] ?? '')
-  const sentences = [row.says, row.advice ?? ''].map((text) => ended(fill(text)))
+  const sentences = [row.says, row.advice ?? ''].map((text) => asSentence(fill(text)))
   return sentences.join(' ').trim() + traceOf(facts.headers)
 }
 
@@ -80,7 +80,7 @@ function partsOf(facts: FailureFacts): Record<string, string> {
     said: facts.said || oneLine(''),
     ofPlan: plan ? ` of the ${oneLine(plan, 50)} plan` : '',
     limit: oneLine(facts.limitName, 100),
-    offer: ended(oneLine(headerOf(headers, 'x-codex-promo-message'))),
+    offer: asSentence(oneLine(headerOf(headers, 'x-codex-promo-message'))),
     until: facts.resetsAt === undefined ? 'try again later' : 'wait for the reset',
     model: model ? `the model '${model}'` : 'this model',
     otherModel: REPLACEMENT.exec(text)?.[1] ?? 'another (`codexbox models` lists them)',
@@ -94,6 +94,6 @@ const MODEL_NAMED =
 const REPLACEMENT =
   /\b(?:use|try|(?:switch|upgrade|move|migrate)d? to|(?:replaced|superseded) by)\s{1,3}(?:the\s{1,3})?(?:model\s{1,3})?['"`]?([a-z][\w.-]{0,60}\d(?:[\w.-]{0,20}\w)?)/i
 
-function ended(sentence: string): string {
+function asSentence(sentence: string): string {
   return sentence === '' || /[.!?…]$/.test(sentence) ? sentence : `${sentence}.`
 }

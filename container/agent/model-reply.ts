@@ -41,10 +41,10 @@ export async function readReply(
       listener.onEvent(event)
       switch (event.type) {
         case 'response.output_item.added':
-          if (isSaidOrCalled(event.item)) expected++
+          if (isMessageOrCall(event.item)) expected++
           break
         case 'response.output_item.done':
-          if (isSaidOrCalled(event.item)) expected--
+          if (isMessageOrCall(event.item)) expected--
           if (isTyped(event.item)) listener.onItem(event.item)
           break
         case 'response.output_text.delta':
@@ -62,7 +62,7 @@ export async function readReply(
           // A `response.completed` may carry a status that says otherwise.
           const end = endOf(event.response ?? {})
           if (end.type !== event.type) return { failure: failureOfEvent(end), wantsMore: false }
-          if (expected > 0) return { failure: failureOfStream(NOT_WHOLE, true), wantsMore: false }
+          if (expected > 0) return { failure: failureOfStream(INCOMPLETE, true), wantsMore: false }
           // Later events are not awaited; leaving the loop ends the response.
           return {
             usage: readUsage(event.response?.usage),
@@ -104,9 +104,9 @@ function isTyped(value: unknown): value is Item {
   )
 }
 
-const NOT_WHOLE = 'what it had begun to say or to call did not come'
+const INCOMPLETE = 'what it had begun to say or to call did not come'
 
-function isSaidOrCalled(item: unknown): boolean {
+function isMessageOrCall(item: unknown): boolean {
   return isTyped(item) && ['message', 'function_call', 'custom_tool_call'].includes(item.type)
 }
 

@@ -95,7 +95,7 @@ function complete(item: Item): RepairedItem {
     case 'reasoning':
     case 'compaction':
     case 'web_search_call':
-      return isSendable(item) ? { item } : notWhole(item)
+      return isSendable(item) ? { item } : incomplete(item)
     case 'function_call':
       return withNameAndText(item, 'arguments')
     case 'custom_tool_call':
@@ -108,7 +108,7 @@ function complete(item: Item): RepairedItem {
 /** The service does not accept a message that is only a refusal; the user has seen it. */
 function withKnownParts(item: Item): RepairedItem {
   const { role, content } = item
-  if (role !== 'assistant' || !Array.isArray(content)) return notWhole(item)
+  if (role !== 'assistant' || !Array.isArray(content)) return incomplete(item)
   const known = content.filter(
     (part) =>
       (part?.type === 'output_text' && typeof part.text === 'string') ||
@@ -126,7 +126,7 @@ function withKnownParts(item: Item): RepairedItem {
 
 function withNameAndText(item: Item, field: 'arguments' | 'input'): RepairedItem {
   const { name, [field]: text } = item
-  if (typeof name !== 'string' || name === '') return notWhole(item)
+  if (typeof name !== 'string' || name === '') return incomplete(item)
   if (typeof text === 'string' && isWord(name)) return { item }
   const repaired = {
     ...item,
@@ -139,6 +139,6 @@ function withNameAndText(item: Item, field: 'arguments' | 'input'): RepairedItem
   }
 }
 
-function notWhole({ type }: Item): RepairedItem {
+function incomplete({ type }: Item): RepairedItem {
   return { repair: `an item that is not whole is left out: ${type}` }
 }

@@ -21,13 +21,13 @@ export function reportMounts(question: MountQuestion): MountReport {
     type: 'mounts',
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     table: readFileSync('/proc/self/mountinfo', 'utf8'),
-    targets: look(question, identity),
+    targets: inspect(question, identity),
   }
 }
 
 /** The answer to a request for proofs. A path that cannot be read has none. */
 export function proofs({ file }: ProofRequest, question: MountQuestion): Proofs {
-  const results = Object.entries(look(question, proof, file))
+  const results = Object.entries(inspect(question, proof, file))
   return {
     type: 'proofs',
     targets: Object.fromEntries(
@@ -37,9 +37,9 @@ export function proofs({ file }: ProofRequest, question: MountQuestion): Proofs 
 }
 
 /** The role `look`: a process started for an agent that may not read the paths itself; prints the results. */
-export function printLook([file = '', ...args]: readonly string[]): void {
+export function printInspection([file = '', ...args]: readonly string[]): void {
   const question = mountQuestion(args)
-  const results = file ? look(question, proof, file) : look(question, identity)
+  const results = file ? inspect(question, proof, file) : inspect(question, identity)
   process.stdout.write(JSON.stringify(results))
 }
 
@@ -52,7 +52,7 @@ type Read<T> = (descriptor: number, file: string) => T
  * takes the owner's id for a moment, before any tool runs. Another agent would lose its capabilities by
  * that, and starts a process as the owner.
  */
-function look<T>({ paths, user }: MountQuestion, read: Read<T>, file = ''): Results<T> {
+function inspect<T>({ paths, user }: MountQuestion, read: Read<T>, file = ''): Results<T> {
   const all = () => Object.fromEntries(paths.map((path) => [path, attempt(path, read, file)]))
   const results = all()
   const isClosed = Object.values(results).some(
@@ -64,7 +64,7 @@ function look<T>({ paths, user }: MountQuestion, read: Read<T>, file = ''): Resu
   )
   const uid = process.getuid?.()
   if (!isClosed || uid === user.uid) return results
-  if (uid !== 0) return lookApart({ paths, user }, file)
+  if (uid !== 0) return inspectAsOwner({ paths, user }, file)
   process.setegid?.(user.gid)
   process.seteuid?.(user.uid)
   try {
@@ -75,7 +75,7 @@ function look<T>({ paths, user }: MountQuestion, read: Read<T>, file = ''): Resu
   }
 }
 
-function lookApart<T>({ paths, user }: MountQuestion, file: string): Results<T> {
+function inspectAsOwner<T>({ paths, user }: MountQuestion, file: string): Results<T> {
   const script = process.argv[1] ?? ''
   const args = [script, 'look', file, `${user.uid}`, `${user.gid}`, ...paths]
   const { execFileSync } = loadModule('node:child_process') as typeof import('node:child_process')

@@ -52,23 +52,23 @@ export interface Outcome {
  * Ask, act, repeat, until the model asks for nothing more. The history is valid after every return:
  * messages of the user stay in it, and each call has its output.
  */
-export async function runLoop(conversation: LoopContext, input: RunInput): Promise<Outcome> {
-  const run = new RunLoop(conversation, input)
+export async function runLoop(context: LoopContext, input: RunInput): Promise<Outcome> {
+  const run = new RunLoop(context, input)
   const { signal, messages } = input
   const end = (status: RunStatus, failure?: ModelFailure) => {
-    run.sayAll(messages.splice(0))
+    run.addMessages(messages.splice(0))
     return run.outcome(signal.aborted ? 'interrupted' : status, failure)
   }
 
   const tooLong = await run.compactIfLong()
-  if (input.prompt) run.say(input.prompt, input.images)
+  if (input.prompt) run.addMessage(input.prompt, input.images)
   if (tooLong || signal.aborted) return end('failed', tooLong)
 
-  while (run.turns < conversation.request.limits.maxTurns) {
+  while (run.turns < context.request.limits.maxTurns) {
     const { failure, calls, wantsMore, isAnswer } = await run.turn()
     if (failure || signal.aborted) return end('failed', failure)
     const newMessages = messages.splice(0)
-    run.sayAll(newMessages)
+    run.addMessages(newMessages)
     if (calls === 0 && !wantsMore && newMessages.length === 0) {
       return isAnswer ? end('done') : end('failed', NO_ANSWER)
     }
@@ -102,7 +102,7 @@ interface Turn {
 }
 
 class RunLoop {
-  readonly #conversation: LoopContext
+  readonly #context: LoopContext
   readonly #input: RunInput
   readonly #usage: Usage = { ...NO_USAGE }
   readonly #repairer: ItemRepairer
@@ -124,20 +124,20 @@ class RunLoop {
   turns = 0
   #toolCalls = 0
 
-  constructor(conversation: LoopContext, input: RunInput) {
-    this.#conversation = conversation
+  constructor(context: LoopContext, input: RunInput) {
+    this.#context = context
     this.#input = input
     this.#secrets = input.secrets
-    this.#repairer = new ItemRepairer(conversation.history)
+    this.#repairer = new ItemRepairer(context.history)
   }
 
-  say(text: string, images?: readonly string[]): void {
+  addMessage(text: string, images?: readonly string[]): void {
     this.#hasImages ||= Boolean(images?.length)
     this.#record({ ...userMessage(text, images), id: newId('message') })
   }
 
-  sayAll(texts: readonly string[]): void {
-    for (const text of texts) this.say(text)
+  addMessages(texts: readonly string[]): void {
+    for (const text of texts) this.addMessage(text)
   }
 
   /** The next answer of the model, with all its calls run. Never rejects. */
@@ -151,7 +151,7 @@ class RunLoop {
         isShown: true,
       })
       // The failure is final: report it now instead of waiting minutes for the tools.
-      if (answer.failure?.remedy === 'give-up') this.#conversation.worker.cancel()
+      if (answer.failure?.remedy === 'give-up') this.#context.worker.cancel()
       // The calls of a broken answer count: they are finished items, and the retry sends their output.
       for (const output of await running.outputs()) this.#record(output)
       calls = running.count
@@ -168,7 +168,7 @@ class RunLoop {
 
   /** The failure, if any. */
   async compactIfLong(): Promise<ModelFailure | undefined> {
-    const { request, history } = this.#conversation
+    const { request, history } = this.#context
     const { compactAtTokens } = request.form
     // A compacted history may still be long; it has to grow before it is compacted again.
     const isLong = history.tokens >= Math.max(compactAtTokens ?? Infinity, 1.5 * this.#tokensAfter)
@@ -186,7 +186,7 @@ class RunLoop {
   }
 
   async #compact(): Promise<ModelFailure | undefined> {
-    const { request, history } = this.#conversation
+    const { request, history } = this.#context
     const tokensBefore = history.tokens
     const failure = await compact(request, history, (more, items) =>
       this.#untilAnswered(() =>
@@ -272,7 +272,7 @@ class RunLoop {
   }
 
   #dropReasoning(): boolean {
-    const dropped = this.#conversation.history.dropReasoning()
+    const dropped = this.#context.history.dropReasoning()
     if (dropped === 0) return false
     const message = `the service can no longer read the model's earlier reasoning; ${dropped} items are left out`
     this.#input.emit({ type: 'repair', message, drops: 'reasoning' })
@@ -280,7 +280,7 @@ class RunLoop {
   }
 
   #dropImages(): boolean {
-    const dropped = this.#conversation.history.dropImages()
+    const dropped = this.#context.history.dropImages()
     if (dropped === 0) return false
     const message = `the service refuses an image of the conversation; ${dropped} images are left out from here on`
     this.#input.emit({ type: 'repair', message, drops: 'images' })
@@ -289,7 +289,7 @@ class RunLoop {
 
   /** Until the end of the run: without the header the next request would be refused as well. */
   #nameClientVersion(failure: ModelFailure): ModelFailure | undefined {
-    const { form, model } = this.#conversation.request
+    const { form, model } = this.#context.request
     const { minimalClientVersion: version } = form
     if (!version) return failure
     if (this.#clientVersion) {
@@ -304,7 +304,7 @@ class RunLoop {
 
   /** The service says that the conversation is too long, contrary to our own count. */
   async #makeRoom(failure: ModelFailure): Promise<ModelFailure | undefined> {
-    const { history } = this.#conversation
+    const { history } = this.#context
     if (!(await this.#compact())) return undefined
     if (this.#input.signal.aborted) return failure
     // Too long even to be summed up.
@@ -315,7 +315,7 @@ class RunLoop {
   }
 
   async #ask({ more, onItem, isShown = false }: AskOptions): Promise<AskReply> {
-    const { client, request, history } = this.#conversation
+    const { client, request, history } = this.#context
     const { emit, signal } = this.#input
     const reply = await askModel(
       client,
@@ -354,7 +354,7 @@ class RunLoop {
   }
 
   #newToolCalls(): ToolCalls {
-    const { request, worker } = this.#conversation
+    const { request, worker } = this.#context
     const { emit, acknowledged, signal } = this.#input
     return new ToolCalls({ form: request.form, worker, emit, acknowledged, signal })
   }
@@ -374,7 +374,7 @@ class RunLoop {
   }
 
   #record(item: Item): number {
-    const { history } = this.#conversation
+    const { history } = this.#context
     history.push(item)
     this.#hasShownText = false
     const seq = this.#input.emit({ type: 'item', item })
@@ -388,7 +388,7 @@ class RunLoop {
 
   #countUsage(usage: Usage, firstEventMs: number): void {
     for (const key of Object.keys(usage) as (keyof Usage)[]) this.#usage[key] += usage[key]
-    this.#conversation.history.counted(usage.inputTokens + usage.outputTokens)
+    this.#context.history.counted(usage.inputTokens + usage.outputTokens)
     const servedBy = this.#servedBy
     this.#input.emit({ type: 'usage', usage, firstEventMs, ...(servedBy ? { servedBy } : {}) })
   }

@@ -47,7 +47,7 @@ export function toolUser({ worker }: Pick<RunRequest, 'worker'>): ToolUser {
   const ids = { uid: worker.uid, gid: worker.gid }
   if (isAnother && worker.uid !== 0) return { isIsolated: true, ids, prefix: [] }
   const prefix = withoutRights(worker.gid)
-  const wrong = whatIsWrong(ids, prefix)
+  const wrong = isolationProblem(ids, prefix)
   if (!wrong) return { isIsolated: true, ids, prefix }
   throw notKeptApart(worker.uid, wrong)
 }
@@ -71,7 +71,7 @@ export function exclusiveUser(
 }
 
 /** Runs the command and checks its effect: it may succeed and change nothing. */
-function whatIsWrong(ids: Ids, [command = '', ...args]: readonly string[]) {
+function isolationProblem(ids: Ids, [command = '', ...args]: readonly string[]) {
   try {
     if (!hasRights(readFileSync(STATUS, 'utf8')))
       return 'the agent has no rights that they have not'

@@ -29,10 +29,10 @@ const STOP_MS = 1000
 const ANSWER_MS = 1000
 
 /** How long after its exit the last of its stderr may come. */
-const LAST_WORDS_MS = 100
+const STDERR_DRAIN_MS = 100
 
 /** Of its stderr, in characters. */
-const MAX_WORDS = 2000
+const MAX_STDERR_CHARS = 2000
 
 /**
  * Out of memory, the kernel kills the process with the highest score, or any process where none of them owns the
@@ -56,7 +56,7 @@ export class WorkerProcess {
   #lastId = 0
   /** Whether it has begun to serve; before that, no call was run. */
   #isReady = false
-  #words = ''
+  #stderrTail = ''
 
   /**
    * `script`: the container script, which has the role `worker`. `onEnd` is called once, as soon as the process
@@ -81,10 +81,10 @@ export class WorkerProcess {
     this.#limits = limits
     this.#onEnd = onEnd
     child.once('error', (error) => this.#ended(Promise.resolve(messageOf(error))))
-    child.once('exit', (code, signal) => this.#ended(this.#lastWords(`${signal ?? code}`)))
+    child.once('exit', (code, signal) => this.#ended(this.#endReason(`${signal ?? code}`)))
     child.stdin.on('error', () => {}) // The exit reports a worker that is gone.
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      this.#words = (this.#words + text).slice(-MAX_WORDS)
+      this.#stderrTail = (this.#stderrTail + text).slice(-MAX_STDERR_CHARS)
     })
     if (toolEnvironment) this.#send({ type: 'environment', variables: toolEnvironment })
     if (gitConfig) this.#send({ type: 'git-config', text: gitConfig })
@@ -197,11 +197,11 @@ export class WorkerProcess {
     })
   }
 
-  async #lastWords(end: string): Promise<string> {
+  async #endReason(end: string): Promise<string> {
     const { stderr } = this.#child
     const closed = stderr.closed ? undefined : once(stderr, 'close')
-    await Promise.race([closed, sleep(LAST_WORDS_MS, undefined, { ref: false })])
-    const words = this.#words.trim()
+    await Promise.race([closed, sleep(STDERR_DRAIN_MS, undefined, { ref: false })])
+    const words = this.#stderrTail.trim()
     return `it ended with ${end}${words ? `, saying: ${words}` : ''}`
   }
 

@@ -18,7 +18,7 @@ export function becomeToolUser(uid: number, gid: number): void {
     } else {
       process.setegid?.(gid)
     }
-    const wrong = whatIsWrong(readFileSync('/proc/self/status', 'utf8'), uid, gid)
+    const wrong = identityProblem(readFileSync('/proc/self/status', 'utf8'), uid, gid)
     if (wrong) throw new Error(wrong)
   } catch (error) {
     throw new Error(`it could not become user ${uid}: ${messageOf(error)}`)
@@ -30,11 +30,11 @@ function leaveGroups(): void {
   try {
     process.setgroups?.([])
   } catch {
-    // `whatIsWrong` checks the groups.
+    // `identityProblem` checks the groups.
   }
 }
 
-function whatIsWrong(status: string, uid: number, gid: number): string | undefined {
+function identityProblem(status: string, uid: number, gid: number): string | undefined {
   if (!status.includes(`\nUid:\t${uid}\t${uid}\t${uid}\t${uid}\n`)) return 'it is another one'
   if (!status.includes(`\nGid:\t${gid}\t${gid}\t`)) return 'it is in another group'
   if (process.getgroups?.().some((group) => group !== gid)) return 'it is in more groups'

@@ -90,7 +90,7 @@ async function take(
   try {
     const file = await create(path)
     if (file) return file
-    const holder = await look(path)
+    const holder = await readHolder(path)
     const silentMs = holder ? watch(holder.id) : 0
     if (holder && !isGone(holder, silentMs, options)) return undefined
     if (holder) await evict(path, holder)
@@ -146,12 +146,12 @@ async function evict(path: string, dead: Holder): Promise<void> {
   const claim = await create(claimPath)
   if (!claim) {
     // A claim lasts for moments: an old one belongs to a process that died.
-    const abandoned = await look(claimPath)
+    const abandoned = await readHolder(claimPath)
     if (abandoned && abandoned.ageMs > NAMELESS_MS) await removeIfThere(claimPath)
     return
   }
   try {
-    const holder = await look(path)
+    const holder = await readHolder(path)
     if (holder?.id === dead.id) await removeIfThere(path)
   } finally {
     await claim.close()
@@ -219,7 +219,7 @@ function held(path: string, file: FileHandle, options: FileLockOptions): HeldLoc
   }
 }
 
-async function look(path: string): Promise<Holder | undefined> {
+async function readHolder(path: string): Promise<Holder | undefined> {
   try {
     const stats = await lstat(path)
     // An unreadable file has no owner. A FIFO is not opened, because the read would block.
@@ -250,7 +250,7 @@ async function removeIfThere(path: string): Promise<void> {
 }
 
 async function busy(path: string, options: FileLockOptions): Promise<CodexboxError> {
-  const holder = await look(path).catch(() => undefined)
+  const holder = await readHolder(path).catch(() => undefined)
   const pid = holder?.process?.pid
   const who = pid === undefined ? 'an unknown process' : `process ${pid}`
   const waited = options.timeoutMs > 0 ? ` Waited for it for ${options.timeoutMs / 1000} s.` : ''

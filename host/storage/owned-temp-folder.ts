@@ -34,7 +34,7 @@ export function makeOwnedTempFolder(among: readonly string[] = parents()): strin
       if (!tooLong) return makeIn(parent)
       reasons.push(`${parent} ${tooLong}`)
     } catch (error) {
-      reasons.push(`${parent} ${ofFailure(error)}`)
+      reasons.push(`${parent} ${failureText(error)}`)
     }
   }
   throw new CodexboxError(
@@ -83,7 +83,7 @@ const FAILURES: NodeJS.Dict<string> = {
   EDQUOT: 'has no room left for you',
 }
 
-function ofFailure(error: unknown): string {
+function failureText(error: unknown): string {
   return FAILURES[systemCodeOf(error) ?? ''] ?? `cannot be used (${messageOf(error)})`
 }
 

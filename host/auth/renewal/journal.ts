@@ -42,13 +42,13 @@ export function renewalJournal(tokensPath: string, lock: HeldLock): RenewalJourn
 
   return {
     spend: async (current, send) => {
-      const { answer, unanswered } = await orNothingSent(leftBehind(tokensPath, current))
+      const { answer, unanswered } = await orNothingSent(readLeftovers(tokensPath, current))
       if (answer) {
         answered.push(answer.path)
         return answer
       }
       const isRepeat = unanswered.length > 0
-      const entry = await orNothingSent(begin({ tokensPath, current, isRepeat, lock }))
+      const entry = await orNothingSent(createEntry({ tokensPath, current, isRepeat, lock }))
       for (const path of unanswered) await removeIfThere(path).catch(() => {})
       const reply = await send().catch(async (error: unknown) => {
         await entry.write(UNKNOWN)
@@ -105,7 +105,7 @@ interface Leftovers {
 }
 
 /** The entries that other processes left of renewals with this refresh token. Removes entries of other tokens. */
-async function leftBehind(tokensPath: string, current: Tokens): Promise<Leftovers> {
+async function readLeftovers(tokensPath: string, current: Tokens): Promise<Leftovers> {
   const leftovers: Leftovers = { unanswered: [] }
   const running: number[] = []
   for (const path of await siblingsOf(tokensPath, ENDING)) {
@@ -209,7 +209,7 @@ interface EntryOptions {
   lock: HeldLock
 }
 
-async function begin(options: EntryOptions): Promise<OpenEntry> {
+async function createEntry(options: EntryOptions): Promise<OpenEntry> {
   const { tokensPath, current, isRepeat, lock } = options
   const path = `${tokensPath}.${randomUUID()}${ENDING}`
   const intent = {
@@ -231,10 +231,10 @@ async function begin(options: EntryOptions): Promise<OpenEntry> {
     if (file) await removeIfThere(path).catch(() => {})
     throw error
   }
-  return { path, write: (outcome) => finish(file, path, line, outcome) }
+  return { path, write: (outcome) => completeEntry(file, path, line, outcome) }
 }
 
-async function finish(
+async function completeEntry(
   file: FileHandle,
   path: string,
   line: string,

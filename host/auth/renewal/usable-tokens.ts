@@ -40,13 +40,13 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
   }
 
   /** Falls back to a token that is still valid when the renewal fails, and limits further attempts. */
-  const renewOrKeep = async (known: Tokens, rejected: string | undefined) => {
+  const renewOrFallBack = async (known: Tokens, rejected: string | undefined) => {
     const { access_token: accessToken } = known
     const wasRejected = accessToken === rejected
     const canWait = isUsable(known, rejected, now())
     const last = failure?.accessToken === accessToken ? failure : undefined
-    if (last && canWait && isWithin(REST_MS, last.at, now())) return known
-    if (last && !canWait && !last.couldWait && isWithin(SHORT_REST_MS, last.at, now())) {
+    if (last && canWait && isWithin(RETRY_MS, last.at, now())) return known
+    if (last && !canWait && !last.couldWait && isWithin(SHORT_RETRY_MS, last.at, now())) {
       throw last.error
     }
     try {
@@ -66,11 +66,11 @@ export function usableTokens(options: AccessTokenOptions): UsableTokens {
   return async (rejected) => {
     let tokens = await stored()
     if (tokens.access_token === forced?.accessToken && tokens.access_token === rejected) {
-      if (isWithin(REST_MS, forced.at, now())) throw refusedThoughNew()
+      if (isWithin(RETRY_MS, forced.at, now())) throw refusedThoughNew()
     }
     while (!tokens.dead && isDue(tokens, rejected)) {
       const joined = renewal
-      renewal ??= renewOrKeep(tokens, rejected).finally(() => {
+      renewal ??= renewOrFallBack(tokens, rejected).finally(() => {
         renewal = undefined
       })
       tokens = await renewal
@@ -91,9 +91,9 @@ interface Failure {
   couldWait: boolean
 }
 /** How long a failed renewal is not repeated while there is a valid token. */
-const REST_MS = 60_000
+const RETRY_MS = 60_000
 /** The same without a valid token: short enough for a user, long enough to slow down a loop. */
-const SHORT_REST_MS = 5_000
+const SHORT_RETRY_MS = 5_000
 
 /** An access token that was renewed because the one before it was refused. */
 interface Forced {

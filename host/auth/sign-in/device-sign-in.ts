@@ -45,7 +45,7 @@ export async function signInWithDevice(options: DeviceSignInOptions): Promise<To
       late: 'The service gave no code for the sign-in.',
     })
     say(howTo(issuer, device))
-    const grant = await untilEntered(device, request, budget)
+    const grant = await pollUntilEntered(device, request, budget)
     const tokens = await exchangeCode(
       {
         issuer,
@@ -88,7 +88,7 @@ function howTo(issuer: URL, { userCode }: DeviceCode): string {
   ].join('\n')
 }
 
-async function untilEntered(
+async function pollUntilEntered(
   device: DeviceCode,
   request: Parameters<typeof postDevicePoll>[0],
   budget: Omit<RetryBudget, 'intervalMs'>,

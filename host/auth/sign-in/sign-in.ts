@@ -41,7 +41,7 @@ export interface SignInOptions {
  * @throws CodexboxError `sign-in-failed`, `tokens-invalid`
  */
 export async function signIn(options: SignInOptions): Promise<Tokens> {
-  const { config, surroundings = ofThisProcess(), say = sayOnStderr } = options
+  const { config, surroundings = processSurroundings(), say = sayOnStderr } = options
   const { ask = promptForLines, openUrl = openBrowser, now = Date.now } = options
   const store = fileTokenStore(config.dataDir)
   await store.prepare()
@@ -114,7 +114,7 @@ function emailIn(file: string, now: number): string | undefined {
 const stopped = () =>
   new CodexboxError('sign-in-failed', 'The sign-in was stopped. Nothing was changed.')
 
-function ofThisProcess(): Surroundings {
+function processSurroundings(): Surroundings {
   const { env, platform, stdin, stderr } = process
   return { env, platform, isTerminal: Boolean(stdin.isTTY && stderr.isTTY) }
 }
