@@ -10,8 +10,9 @@ const DRAIN_MS = 250
 const MAX_UNREAD_BYTES = 1024 * 1024
 
 /**
- * Two pipes lose the order of stdout and stderr. Node cannot give a process one pipe for both, so a first shell does, and
- * then execs the second. `-p`: the first shell does nothing else, such as reading BASH_ENV, and passes on its environment.
+ * Two pipes lose the order of stdout and stderr. Node cannot give a process one pipe for both, so a first shell does,
+ * and execs the second. `-p`: the first shell does nothing else, such as reading BASH_ENV, and passes on its
+ * environment.
  */
 const ONE_STREAM = ['-p', '-c', 'exec bash "$@" 2>&1', 'bash']
 

@@ -58,7 +58,7 @@ function close(descriptor: number): void {
   }
 }
 
-/** Makes the folder if it is missing, and sets mode 0700 if others have access. @throws CodexboxError `tokens-invalid` */
+/** Makes a missing folder, and sets mode 0700 if others have access. @throws CodexboxError `tokens-invalid` */
 export function securePrivateFolder(folder: string): void {
   try {
     makePrivateFolder(folder)

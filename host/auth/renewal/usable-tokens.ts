@@ -101,7 +101,7 @@ interface Forced {
   at: number
 }
 
-/** An access token that is still valid is used until it expires, even with a dead refresh token or an unreachable issuer. */
+/** A valid access token is used until it expires, even with a dead refresh token or an unreachable issuer. */
 function isUsable(tokens: Tokens, rejected: string | undefined, now: number): boolean {
   return tokens.access_token !== rejected && tokens.expires_at > now
 }
