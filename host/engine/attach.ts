@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type Dockerode from 'dockerode'
 import { hijack } from './hijack.ts'
 
-/** The container's stdin, stdout and stderr as one stream. Rejects like any other request. */
+/** The container's stdin, stdout and stderr as one stream. Rejects like every request. */
 export function attach(
   docker: Dockerode,
   containerId: string,

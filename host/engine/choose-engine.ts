@@ -8,13 +8,13 @@ import { removeAbandoned } from './reaper.ts'
 
 export interface EngineChoice {
   engine: Engine
-  /** Why it is not the one that would have been preferred; for the user. */
+  /** Why the preferred engine cannot be used; for the user. */
   missing?: CodexboxError
 }
 
 /**
- * The engine that was named, or else Docker when it can be used. Only the demo falls back to plain
- * processes: its commands are ours and not a model's.
+ * The named engine, or else Docker when it can be used. Only the demo falls back to plain
+ * processes: its commands are this package's, not a model's.
  * @throws CodexboxError like `Engine.check`
  */
 export async function chooseEngine(
@@ -26,7 +26,7 @@ export async function chooseEngine(
     const { docker, source } = createDocker()
     const engine = dockerEngine(docker, config.image, source)
     await engine.check()
-    // Beside whatever is started next, which need not wait for it.
+    // Runs beside the next start, which need not wait for it.
     void removeAbandoned(docker)
     return { engine }
   } catch (error) {

@@ -2,7 +2,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { quote } from '../../shared/visible-text.ts'
 import type { AgentExit } from './engine.ts'
 
-/** What an end amounts to that came before the work was done. `said` is the last of the container's stderr. */
+/** The error for a container that ended before the run did. `stderrTail` is the end of its stderr. */
 export function containerLost(exit: AgentExit, said: string): CodexboxError {
   if ('lost' in exit && exit.error) return exit.error
   const how =

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 
-/** The stream of an attached container is not what the Docker API says it is. */
+/** The stream of an attached container breaks the format of the Docker API. */
 export class StreamFormatError extends Error {
   override readonly name = 'StreamFormatError'
 }
@@ -10,9 +10,9 @@ const HEADER_BYTES = 8
 /**
  * Splits the stream of an attached container into its stdout and stderr. Each frame has a header of
  * 8 bytes: the stream, three zeros, the length in big endian (Docker Engine API, "Attach to a
- * container"). Payload is handed on as it comes, whatever length the header claims, and no faster
- * than it is read, so memory stays bounded. An output that was destroyed is not waited for.
- * @throws StreamFormatError, and what `source` throws
+ * container"). Payload is passed on as it arrives, independent of the length in the header, and no
+ * faster than it is read, so memory stays bounded. A destroyed output is not awaited.
+ * @throws StreamFormatError, and every error of `source`
  */
 export async function demultiplex(
   source: AsyncIterable<Buffer>,

@@ -42,17 +42,17 @@ import { makeNameFiles, nameOf } from './user-names.ts'
 import { hasComma, policyDeviations } from './verify-policy.ts'
 import { workspaceSharers } from './workspace-sharers.ts'
 
-/** Making and starting a container may take longer, on a machine that is busy. */
+/** A busy machine may need this long to create and start a container. */
 const START_MS = 60_000
 
 /** Runs agents in containers, through any socket that speaks the Docker API. */
 export function dockerEngine(docker: Dockerode, image: string, engineLabel: string): Engine {
-  /** Of mounted sockets; learned once. */
+  /** Why sockets cannot be mounted; learned once. */
   let whyNot = whySocketsAreNotShared(docker)
-  /** Learned once: the image has a link where the files of names are to be mounted. */
+  /** Learned once: the image has a link at a mount target of the passwd and group files. */
   let isNameless = false
   let known: Promise<Rootless | undefined> | undefined
-  /** Asked once; again, where there was no answer. */
+  /** Cached; a request without an answer is repeated. */
   const rootless = () => {
     known ??= engineRequest((abortSignal) => askIfRootless(docker, abortSignal), engineLabel)
     known.catch(() => {
@@ -108,14 +108,14 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
           const container = await create(docker, options, image, engineLabel).catch((error) => {
             throw withAdviceOnCommas(error, options)
           })
-          // Before the start, or the first output would be missed.
+          // Attached before the start, or the first output would be missed.
           const attached = engineRequest(
             (signal) => attach(docker, container.id, signal),
             engineLabel,
           )
           const detach = () => void attached.then((stream) => stream.destroy()).catch(() => {})
           try {
-            // Once it is made, so that of two that start at once the later sees the other.
+            // Listed after creation, so that of two concurrent starts the later sees the other.
             const [sharedWith, stream] = await Promise.all([
               workspaceSharers(docker, { ...given, id: container.id }, engineLabel),
               attached,
@@ -147,7 +147,7 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
               isNameless = true
               return pinned
             }
-            // Not waited for where the engine had no answer before; it is tried all the same.
+            // The removal is tried in any case, but not awaited on an engine that gave no answer.
             if (!hadNoAnswer(error)) await removed
             const failure = withAdviceOnCommas(startFailed(image, error), options)
             throw found ? withAdviceOnLimits(failure) : failure
@@ -160,10 +160,10 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
       const { pinned = [] } = spec
       let tried = pinned
       for (let misses = 0; ; ) {
-        // An engine looks for the target of a mount in the workspace. Tools that could move it there would have it
-        // mounted over programs of the image; so there is no mount where they can.
+        // An engine resolves the target of a mount inside the workspace. Tools that can move that target could
+        // have it mounted over programs of the image, so such a target is not mounted.
         const started = await startWith(tried).catch((error: unknown) => {
-          // The last is the longest: what is in a folder stands behind it.
+          // The last match is the deepest: a folder comes before its contents.
           const gone = tried.findLast(({ path }) => isMissing(path, error))
           if (!gone) throw error
           if (++misses === MAX_MISSES) throw movedAway(gone.path, error)
@@ -179,13 +179,13 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
   }
 }
 
-/** How often the engine may find nothing where something is to be mounted that is there: a tool moves it to and fro. */
+/** How often the engine may miss the source of a mount that a tool moves to and fro. */
 const MAX_MISSES = 10
 
 const isPins = (started: AgentProcess | readonly Pin[]): started is readonly Pin[] =>
   Array.isArray(started)
 
-/** Docker and Podman say it in these words. */
+/** Docker and Podman use these phrases. */
 function isMissing(path: string, error: unknown): boolean {
   const message = messageOf(error)
   return message.includes(path) && /does not exist|no such file or directory/i.test(message)
@@ -207,7 +207,8 @@ async function create(
   engineLabel: string,
 ) {
   try {
-    // The first of an image may take long. Podman keeps half a container where it is not waited for, and lists none then.
+    // The first container of an image may take long. Podman leaves half a container, and does not list it, when the
+    // request is aborted.
     return await engineRequest(
       (abortSignal) =>
         unlessEngineHangs(docker, engineLabel, docker.createContainer({ ...options, abortSignal })),
@@ -215,7 +216,7 @@ async function create(
       START_MS,
     )
   } catch (error) {
-    // It may have come to be, too late.
+    // The container may have been created after the deadline.
     if (statusOf(error) === undefined && options.name) {
       void removeContainer(docker.getContainer(options.name))
     }
@@ -224,7 +225,7 @@ async function create(
   }
 }
 
-/** What was asked for proves nothing: the engine's own account of the container has to be the same. */
+/** The options sent prove nothing: the container as the engine reports it has to match them. */
 async function checkPolicy(
   container: Dockerode.Container,
   options: Dockerode.ContainerCreateOptions,
@@ -260,7 +261,6 @@ function withAdviceOnCommas(
   )
 }
 
-/** What a start is made with. */
 interface Start {
   image: string
   settings: ImageSettings
@@ -291,7 +291,7 @@ async function startAttached(
       stderr.end()
     })
   const over = new AbortController()
-  // Asked for before the start, or the exit might be missed.
+  // Requested before the start, or the exit might be missed.
   const ended = exitOf(container, outputEnded, engineLabel, over.signal)
 
   try {
@@ -305,16 +305,16 @@ async function startAttached(
     throw error
   }
   const checked = checkMounts(container, { stdout, stdin: stream, mounts, inMemory, engineLabel })
-  // Nothing is started in it for the host before.
+  // No relay starts in the container before its mounts are checked.
   const reaching = checked.then(() =>
     openHostChannel(docker, container, spec, { whyNot, engineLabel, ended }),
   )
   const way = await unlessEngineHangs(docker, engineLabel, reaching).catch(async (error) => {
-    // A relay may still come up: close it then.
+    // The relay may still come up; close it if so.
     void reaching.then(({ relay }) => relay?.close()).catch(() => {})
     try {
       if (!(error instanceof EndedError)) throw error
-      // Its last output may still be on the way.
+      // The last output may still be in transit.
       const exit = await unlessUnusable(
         await ended,
         { image, engineLabel },
@@ -326,16 +326,16 @@ async function startAttached(
       stream.destroy()
     }
   })
-  // Not before: while an engine starts a container, it answers no question about it.
+  // Watched from here on: while an engine starts a container, it answers no request about it.
   let isLost = false
   const exited = unlessTroubled(ended, container, way.relay).then((exit) => {
-    // Nothing that was asked of the engine keeps this process from ending.
+    // Open requests to the engine must not keep this process alive.
     over.abort()
     way.relay?.close()
     if (!('lost' in exit))
       return unlessUnusable(exit, { image, engineLabel }, stderrTail, outputEnded)
     isLost = true
-    // Ends a reader's wait for output that will not come.
+    // Unblocks readers: no more output will come.
     stream.destroy()
     return exit
   })
@@ -354,16 +354,16 @@ async function startAttached(
     async stop(graceMs) {
       if (graceMs > 0 && !isLost) await askToLeave(container, exited, graceMs)
       const removed = removeContainer(container)
-      // Not waited for where the engine had no answer before; it is tried all the same.
+      // The removal is tried in any case, but not awaited on an engine that gave no answer.
       if (isLost) return
-      // An engine that does not answer will not end the output either, and its reader would wait. The container
-      // goes all the same, as soon as the engine notices that its stdin has ended.
+      // An engine that does not answer does not end the output either, and the reader would wait. The container
+      // still ends as soon as the engine notices that its stdin has ended.
       if (!(await removed)) stream.destroy()
     },
   }
 }
 
-/** The end of the output is no proof of an end: only the engine's word on the exit is. */
+/** The end of the output does not prove an exit: only the engine's answer to `wait` does. */
 async function exitOf(
   container: Dockerode.Container,
   outputEnded: Promise<void>,
@@ -374,7 +374,7 @@ async function exitOf(
     ({ StatusCode }: { StatusCode: number }): AgentExit => ({ code: StatusCode, signal: null }),
     (error: unknown): AgentExit => ({ lost: `the engine did not answer: ${messageOf(error)}` }),
   )
-  // The request that waits does not notice when the engine vanishes.
+  // The `wait` request does not notice when the engine vanishes.
   const silent = outputEnded.then(async (): Promise<AgentExit> => {
     if (abortSignal.aborted) return { lost: 'its output was given up' }
     const isThere = await engineRequest(
@@ -391,7 +391,7 @@ async function exitOf(
   return Promise.race([waited, silent])
 }
 
-/** An engine that hangs, a container that was paused or that has lost its way here would never end anything. */
+/** A hanging engine, a paused container and a container without its relay would never settle `ended`. */
 async function unlessTroubled(
   ended: Promise<AgentExit>,
   container: Dockerode.Container,
@@ -414,8 +414,8 @@ async function lossOf(relay: Relay, ended: Promise<AgentExit>): Promise<AgentExi
 }
 
 /**
- * The engine starts its init process, which exists in every image; only that one finds out that there
- * is no node, or none for this machine, and can but exit and say so. So does `setpriv`, of what it cannot.
+ * The engine starts its init process, which exists in every image. Only the init process finds out that
+ * node is missing or built for another machine; it exits with a message. So does `setpriv` when it fails.
  */
 async function unlessUnusable(
   exit: AgentExit,
@@ -439,7 +439,7 @@ function errorOfImage(image: string, said: string): CodexboxError | undefined {
 }
 
 function whyNoNode(said: string): string | undefined {
-  // What the kernel does not know as a program is given to the shell, which reads the first word of it.
+  // The shell runs a file that the kernel does not accept as a program, and fails at its first word.
   if (/\bnode: .*(\bELF|cannot execute binary|exec format)/i.test(said)) {
     return 'it is made for another kind of machine'
   }
@@ -447,7 +447,7 @@ function whyNoNode(said: string): string | undefined {
   return words ? `it says: ${quote(words[1] ?? words[0])}` : undefined
 }
 
-/** The exit code after SIGKILL, such as our own. */
+/** The exit code after SIGKILL, such as the one sent by `stop`. */
 const KILLED = 137
 
 /** How much later than the exit the last output may come. */
@@ -458,7 +458,7 @@ async function askToLeave(
   exited: Promise<AgentExit>,
   graceMs: number,
 ): Promise<void> {
-  void container.stop({ t: Math.ceil(graceMs / 1000) }).catch(() => {}) // Removed by force in the end.
+  void container.stop({ t: Math.ceil(graceMs / 1000) }).catch(() => {}) // The removal that follows is forced.
   await Promise.race([exited, sleep(graceMs, undefined, { ref: false })])
 }
 

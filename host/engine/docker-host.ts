@@ -8,12 +8,12 @@ import { homeFolder } from '../home-folder.ts'
 
 export interface DockerConnection {
   options: Dockerode.DockerOptions
-  /** Where the address comes from; for messages. */
+  /** The source of the address; for messages. */
   source: string
 }
 
 /**
- * A client for the engine that the `docker` command would use. Asks the engine nothing.
+ * A client for the engine that the `docker` command would use. Sends no request.
  * @throws CodexboxError like `dockerConnection`
  */
 export function createDocker(env: NodeJS.ProcessEnv = process.env): {
@@ -25,10 +25,10 @@ export function createDocker(env: NodeJS.ProcessEnv = process.env): {
 }
 
 /**
- * Decides where the engine is, in the order of the `docker` command: DOCKER_HOST, the context that
- * is named or current, the usual sockets. `sockets` are the usual ones in the order of preference.
- * @throws CodexboxError `config-invalid` for an address that cannot be used, `engine-unavailable`
- * when nothing is configured and no socket is there.
+ * Finds the engine in the order of the `docker` command: DOCKER_HOST, the named or current context,
+ * the usual sockets. `sockets` are the usual sockets in the order of preference.
+ * @throws CodexboxError `config-invalid` for an unusable address, `engine-unavailable`
+ * when neither an address is configured nor a socket exists.
  */
 export function dockerConnection(
   env: NodeJS.ProcessEnv,
@@ -42,7 +42,7 @@ export function dockerConnection(
     ? { context: env.DOCKER_CONTEXT, namedBy: 'DOCKER_CONTEXT' }
     : currentContext(join(configFolder, 'config.json'))
   const { context, namedBy } = current
-  // `default` is the name of what the command does without a context.
+  // `default` names the command's behaviour without a context.
   if (context && context !== 'default') return fromContext(context, namedBy, env, configFolder)
   const { options, source } = fromSockets(sockets)
   return { options, source: current.problem ? `${source}; ${current.problem}` : source }
@@ -72,7 +72,7 @@ function fromDockerHost(
   const source = 'DOCKER_HOST'
   // The command takes a bare host and port for tcp.
   const address = value.includes('://') ? value : `tcp://${value}`
-  // Certificates without DOCKER_TLS_VERIFY are used as well: never less safe than what was prepared.
+  // Certificates are used even without DOCKER_TLS_VERIFY: the connection is never weaker than they allow.
   const tls = () => {
     if (env.DOCKER_CERT_PATH) return readCertificates(env.DOCKER_CERT_PATH, 'DOCKER_CERT_PATH')
     if (!env.DOCKER_TLS_VERIFY) return undefined
@@ -83,7 +83,7 @@ function fromDockerHost(
 
 // ---- Contexts ----
 
-/** The parts of Docker's own files that are read here. */
+/** The fields of Docker's own files that are read here. */
 const DockerConfigFile = z.looseObject({ currentContext: z.string().nullish() })
 const ContextFile = z.looseObject({
   Endpoints: z.looseObject({
@@ -94,11 +94,11 @@ const ContextFile = z.looseObject({
 interface CurrentContext {
   context?: string | null | undefined
   namedBy: string
-  /** Why there may be a context that is not known. */
+  /** Why the current context could not be read. */
   problem?: string
 }
 
-/** The command goes on without a context, with a warning, where it cannot read its config. */
+/** The `docker` command goes on without a context, with a warning, when it cannot read its config. */
 function currentContext(file: string): CurrentContext {
   if (!existsSync(file)) return { namedBy: file }
   try {
@@ -155,8 +155,8 @@ function readJson<T extends z.ZodType>(file: string, schema: T): z.infer<T> {
 
 function fromSockets(sockets: readonly string[]): DockerConnection {
   const there = sockets.filter((path) => existsSync(path))
-  // A socket that only root may use hides no engine of one's own; if there is no other, its
-  // refusal is what the user has to see.
+  // A socket that only root may use must not hide the user's own engine; without another socket,
+  // the user has to see its refusal.
   const socketPath = there.find(isUsable) ?? there[0]
   if (socketPath) return { options: local(socketPath), source: socketPath }
   throw new CodexboxError(
@@ -171,7 +171,7 @@ function isUsable(path: string): boolean {
     accessSync(path, constants.R_OK | constants.W_OK)
     return true
   } catch {
-    return false // Whatever the reason: another one is looked for.
+    return false // For every error: the next socket is tried.
   }
 }
 
@@ -180,8 +180,8 @@ function isUsable(path: string): boolean {
 type Certificates = Pick<Dockerode.DockerOptions, 'ca' | 'cert' | 'key'>
 
 /**
- * The options for an address in Docker's spelling. Everything is spelled out, because the client
- * fills gaps from DOCKER_HOST and DOCKER_CERT_PATH of the process, also next to a context.
+ * The options for an address in Docker's spelling. Every option is set, because the client
+ * fills gaps from DOCKER_HOST and DOCKER_CERT_PATH of the process, even next to a context.
  */
 function endpoint(
   address: string,
@@ -192,24 +192,24 @@ function endpoint(
   const socketPath = /^(?:unix|npipe):\/\/(.*)$/s.exec(address)?.[1]
   if (socketPath !== undefined) return local(socketPath || DEFAULT_SOCKET)
 
-  // The value is not repeated: where it is malformed, it may hold a password in any place.
+  // The value is not repeated: a malformed address may hold a password in any position.
   const expected = 'unix:///path, tcp://host:port or ssh://user@host'
   if (!URL.canParse(address)) throw invalid(`${source} is no address such as ${expected}`)
   const url = new URL(address)
   if (!url.hostname) throw invalid(`${source} names no host; expected ${expected}`)
   if (url.password) throw invalid(`${source} holds a password, which is refused; use an ssh key`)
   if (!/^\/?$/.test(url.pathname)) throw invalid(`${source} has a path; expected ${expected}`)
-  // URL keeps the brackets of an IPv6 address, sockets want none.
+  // URL includes the brackets of an IPv6 address; sockets take none.
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
 
   switch (url.protocol) {
-    // Certificates are only asked for here: DOCKER_TLS_VERIFY means nothing to a socket.
+    // Only TCP needs certificates: DOCKER_TLS_VERIFY means nothing to a socket.
     case 'tcp:':
     case 'http:':
     case 'https:': {
       const tls = certificates()
       const secure = tls !== undefined || url.protocol === 'https:'
-      // The ports that IANA gave to Docker, without and with TLS.
+      // The ports that IANA assigned to Docker, without and with TLS.
       const port = url.port || (secure ? 2376 : 2375)
       return { ...remote(host, port, secure ? 'https' : 'http'), ...tls }
     }
@@ -244,7 +244,7 @@ function readCertificates(folder: string, source: string): Certificates {
     try {
       return readFileSync(path)
     } catch (error) {
-      // Each of the three may be left out: a public CA, or an engine that asks for no client.
+      // Each of the three files is optional: a public CA, or an engine without client certificates.
       if (systemCodeOf(error) === 'ENOENT' && existsSync(folder)) return undefined
       throw invalid(
         `Cannot read the TLS certificates of the engine (${source}): ${messageOf(error)}`,

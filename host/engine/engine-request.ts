@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type Dockerode from 'dockerode'
 import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 
-/** An engine that does not answer within this is as good as none. */
+/** An engine that does not answer within this time counts as unavailable. */
 export const ANSWER_MS = 10_000
 
 /**
- * An engine's answer in bounded time, a missing engine as a sentence. `engineLabel` is the engine, for messages.
- * @throws CodexboxError `engine-unavailable`; a refusal of the engine's as it is, with its status
+ * Sends a request to the engine with a time limit. `engineLabel` names the engine in messages.
+ * @throws CodexboxError `engine-unavailable`; an error answer of the engine unchanged, with its status
  */
 export async function engineRequest<T>(
   request: (abortSignal: AbortSignal) => Promise<T>,
@@ -24,7 +24,7 @@ export async function engineRequest<T>(
       }),
     ])
   } catch (error) {
-    // One that stays open would keep this process from ending.
+    // An open request would keep this process alive.
     abandoned.abort()
     if (statusOf(error) !== undefined) throw error
     throw engineUnavailable(engineLabel, error)
@@ -46,25 +46,25 @@ export function engineUnavailable(engineLabel: string, cause: unknown): Codexbox
   )
 }
 
-/** Whether an error of `engineRequest` is that there was no answer; then there will be none to the next question. */
+/** Whether `engineRequest` failed without an answer; the next request would too. */
 export function hadNoAnswer(error: unknown): boolean {
   const cause = error instanceof CodexboxError ? error.cause : undefined
   return cause !== undefined && statusOf(cause) === undefined
 }
 
-/** The client takes the signal; its types do not say so. */
+/** The client accepts the signal; its types lack it. */
 export function ping(docker: Dockerode, abortSignal: AbortSignal): Promise<unknown> {
   const client = docker as unknown as { ping(options: object): Promise<unknown> }
   return client.ping({ abortSignal })
 }
 
-/** Whether an engine refused because there is no such container any more. */
+/** Whether the engine refused because the container no longer exists. */
 export function isGone(error: unknown): boolean {
-  // Podman may notice while it answers, and calls that an error of its own.
+  // Podman may notice while it answers, and reports that as an internal error.
   return statusOf(error) === 404 || /no such container/i.test(messageOf(error))
 }
 
-/** Of a refusal; undefined when there was no answer. */
+/** The HTTP status of an error answer; undefined without an answer. */
 export function statusOf(error: unknown): number | undefined {
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
   return typeof status === 'number' ? status : undefined

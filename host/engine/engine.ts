@@ -5,66 +5,66 @@ import type { MountSource } from '../workspace/mount-source.ts'
 import type { Pin } from '../workspace/pin-git.ts'
 import type { WorkspaceSharer } from './workspace-sharers.ts'
 
-/** What one conversation needs to run in. Paths are the host's. */
+/** The agent of one conversation. Paths are the host's. */
 export interface AgentSpec {
-  /** Unique; known before anything is created. */
+  /** Unique; chosen before the container is created. */
   name: string
   /** The container script. */
   agentFile: string
   /** Held open by the caller until `start` has settled. */
   workspace: MountSource
-  /** Parts of the workspace that are mounted on top of themselves, where anything is mounted. */
+  /** Parts of the workspace that an engine with mounts mounts on top of themselves. */
   pinned?: readonly Pin[]
   /** Folder with the gateway's socket `gateway.sock` (sealed mode). */
   socketFolder: string | undefined
   /**
-   * Settles at the first connection with that socket. The agent connects at once, which proves that the folder is
-   * shared. Absent: the folder is taken for shared.
+   * Settles at the first connection to that socket. The agent connects at once, which proves that the folder is
+   * shared. Absent: the folder is assumed to be shared.
    */
   reached?: Promise<void>
   network: NetworkMode
-  /** Who runs the tools. */
+  /** The user that the tools run as. */
   user: { uid: number; gid: number }
-  /** No files of names are mounted: the user of the tools has its number, and the image's names. */
+  /** No passwd and group files are mounted: the image's names apply to the number of the tools' user. */
   isNameless?: boolean
 }
 
-/** The agent's process, wherever it runs, and its two ends of the line protocol. */
+/** The agent's process, in a container or not, and its two ends of the line protocol. */
 export interface AgentProcess {
-  /** Where things are for the agent, and as whom and with what it is to run the tools. */
+  /** The agent's own paths, and the user and environment for its tools. */
   readonly view: {
     workspace: string
     socketPath: string | undefined
     worker: { uid: number; gid: number } | undefined
-    /** What the commands of tools have in their environment beyond the agent's own. */
+    /** Variables for the commands of tools, beyond the agent's own. */
     toolEnvironment?: Readonly<Record<string, string>>
   }
   /**
-   * Why the agent gets to the host's sockets by a relay, where it does; `isUnexpected` when it was to get
-   * there by a mounted folder, and could not.
+   * Present when the agent reaches the host's sockets through a relay, with the reason; `isUnexpected` when a mounted
+   * folder was tried first and failed.
    */
   readonly relayed?: { because: string; isUnexpected: boolean }
   /** Other conversations whose tools reach files of this one. */
   readonly sharedWith?: readonly WorkspaceSharer[]
-  /** Parts of the workspace that were to be pinned and are not: tools of those others could move them. */
+  /** Parts of the workspace that could not be pinned: tools of the sharers could move them. */
   readonly unpinned?: readonly string[]
   /** Ending it tells the agent that its host is gone. */
   readonly stdin: Writable
   readonly stdout: Readable
-  /** The last of what was written to stderr; for error messages. */
+  /** The end of stderr; for error messages. */
   stderrTail(): string
   /** Never rejects. */
   readonly exited: Promise<AgentExit>
   /**
-   * Asks it to leave, kills it after `graceMs`, removes what was created. May be called often, and
-   * never rejects: an engine that is gone removes nothing, and its container leaves by itself.
+   * Asks the agent to exit, kills it after `graceMs`, removes the container. Idempotent; never rejects:
+   * a vanished engine removes nothing, and its container ends by itself.
    */
   stop(graceMs: number): Promise<void>
 }
 
 /**
- * `lost` says why the agent's own end could not be observed, with the `error` it amounts to where
- * that is known.
+ * `lost` is the reason why the agent's exit could not be observed, with the resulting `error` where
+ * it is known.
  */
 export type AgentExit =
   | { code: number | null; signal: string | null }
@@ -72,18 +72,18 @@ export type AgentExit =
 
 export interface Engine {
   readonly name: 'docker' | 'process'
-  /** For people: where the engine is, or what it is not. */
+  /** For people: the engine's address, or its lack of isolation. */
   readonly description: string
   /**
-   * Throws CodexboxError `engine-unavailable` or `image-missing` when nothing could be started now,
-   * saying what to do.
+   * @throws CodexboxError `engine-unavailable` or `image-missing` when no agent could be started now,
+   * with advice
    */
   check(): Promise<void>
-  /** Throws like `check`, and `image-unusable`; what was created by then is removed. */
+  /** @throws like `check`, and `image-unusable`; a container created by then is removed */
   start(spec: AgentSpec): Promise<AgentProcess>
 }
 
-/** Keeps the last bytes of a stream. */
+/** Buffers the last bytes of a stream. */
 export function tailOf(stream: Readable, maxBytes = 4096): () => string {
   let tail = Buffer.alloc(0)
   stream.on('data', (chunk: Buffer) => {

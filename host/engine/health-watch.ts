@@ -7,13 +7,13 @@ const LOOK_MS = 3000
 const ANSWER_MS = 4000
 const AGAIN_MS = 500
 
-/** What is wrong, or undefined. Rejects when there is no answer before the signal. */
+/** The fault, or undefined. Rejects when there is no answer before the signal. */
 type Probe = (abortSignal: AbortSignal) => Promise<string | undefined>
 
 /**
- * Looks after a running container until `signal` aborts, then resolves with undefined. Resolves with
- * the reason once it cannot be relied on any more, within 15 s: somebody has paused it, or its engine
- * hangs. Neither ends a connection, so that nothing else would tell.
+ * Watches a running container until `signal` aborts, then resolves with undefined. Resolves with the
+ * reason within 15 s after the container was paused or its engine began to hang. Neither closes a
+ * connection, so no other part would notice.
  */
 export function watchContainer(
   container: Dockerode.Container,
@@ -26,9 +26,9 @@ export function watchContainer(
 }
 
 /**
- * What `work` comes to, unless the engine that it waits for hangs meanwhile, which is known within 15 s however
- * long the work may take. `engineLabel` is the engine, for messages.
- * @throws CodexboxError `engine-unavailable` then
+ * Settles like `work`, unless the engine hangs meanwhile, which is detected within 15 s however
+ * long the work takes. `engineLabel` names the engine in messages.
+ * @throws CodexboxError `engine-unavailable` when the engine hangs
  */
 export async function unlessEngineHangs<T>(
   docker: Dockerode,
@@ -41,7 +41,7 @@ export async function unlessEngineHangs<T>(
     return undefined
   })
   const given = silent.then((reason) => {
-    // Without one, the work has ended.
+    // No reason: the work has ended.
     return reason ? Promise.reject(engineUnavailable(engineLabel, new Error(reason))) : work
   })
   try {
@@ -56,7 +56,7 @@ async function watch(signal: AbortSignal, probe: Probe): Promise<string | undefi
     for (;;) {
       await sleep(LOOK_MS, undefined, { signal, ref: false })
       if (!(await trouble(probe))) continue
-      // Once does not count: this process may have been stopped itself, and its clock was not.
+      // One failure does not count: this process may itself have been halted while its clock ran on.
       await sleep(AGAIN_MS, undefined, { signal, ref: false })
       const reason = await trouble(probe)
       if (reason) return reason
@@ -71,7 +71,7 @@ async function trouble(probe: Probe): Promise<string | undefined> {
   try {
     return await probe(AbortSignal.timeout(ANSWER_MS))
   } catch (error) {
-    // An answer, whatever it is: one that is gone is told by its exit.
+    // Any answer shows that the engine works; the exit reports a removed container.
     if (error instanceof Error && 'statusCode' in error && error.statusCode) return undefined
     return `the engine does not answer any more (${messageOf(error)})`
   }

@@ -3,17 +3,17 @@ import { holdOwn, type MountSource, releaseSources } from '../workspace/mount-so
 import type { AgentSpec } from './engine.ts'
 import { bindsOf } from './sandbox-policy.ts'
 
-/** A bind mount of a container, and what is held open of it. */
+/** A bind mount of a container, with its source held open. */
 export interface HeldMount {
   target: string
   readOnly: boolean
-  /** Absent for the folder of the sockets, which is ours: a connection shows that it is the right one. */
+  /** Absent for the socket folder, which the host makes: a connection proves its identity. */
   source?: MountSource
 }
 
 /**
- * All bind mounts of a container. Those of the workspace are held by the caller; ours are from here until `release`.
- * @throws CodexboxError `engine-unavailable` when one of ours cannot be opened
+ * All bind mounts of a container. The caller holds those of the workspace; the package's own are held until `release`.
+ * @throws CodexboxError `engine-unavailable` when one of the package's own cannot be opened
  */
 export function holdMounts(spec: AgentSpec): { mounts: HeldMount[]; release(): void } {
   const given = new Map<string, MountSource>(

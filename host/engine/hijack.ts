@@ -2,13 +2,13 @@ import type { Duplex } from 'node:stream'
 import type Dockerode from 'dockerode'
 
 /**
- * A request of the engine whose connection becomes the stdin, stdout and stderr of a process. Rejects
- * like any other request. The path ends with `?` where `query` is to follow.
+ * A request to the engine whose connection becomes the stdin, stdout and stderr of a process. Rejects
+ * like every request. The path ends with `?` when `query` follows.
  *
- * The body is of a known length, unlike by the client's own methods: Podman takes what follows it, which
- * with one that is sent in chunks is the last chunk, for the first of the process's stdin.
+ * The body has a known length, unlike with the client's own methods: Podman takes the bytes after it for the
+ * start of the process's stdin, and after a chunked body those are the last chunk.
  *
- * A connection that breaks ends the stream, whether or not it is read by then.
+ * A broken connection ends the stream, whether or not it is being read.
  */
 export function hijack(
   docker: Dockerode,
@@ -20,7 +20,7 @@ export function hijack(
     path,
     options: query,
     headers: { 'Content-Type': 'application/json' },
-    // In the place of the options, which would be the body.
+    // Replaces the options, which would become the body.
     file: Buffer.from(body),
     abortSignal,
     isStream: true,
@@ -35,5 +35,5 @@ export function hijack(
   })
 }
 
-/** An error that nobody listens for ends this process. */
+/** An error event without a listener would end this process. */
 const heard = (stream: Duplex) => stream.on('error', () => stream.destroy())

@@ -3,7 +3,7 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { setupCommand } from '../package-root.ts'
 import { engineRequest, statusOf } from './engine-request.ts'
 
-/** What an image says of containers of it, as far as it concerns one of ours. */
+/** The settings of an image that affect our containers. */
 export interface ImageSettings {
   /** The paths it declares as volumes. */
   volumes: readonly string[]
@@ -11,7 +11,7 @@ export interface ImageSettings {
   environment: readonly string[]
 }
 
-/** @throws CodexboxError `image-missing`, `engine-unavailable`, and `config-invalid` for what is no name of an image */
+/** @throws CodexboxError `image-missing`, `engine-unavailable`, and `config-invalid` for an invalid image name */
 export async function imageSettings(
   docker: Dockerode,
   image: string,
@@ -32,7 +32,7 @@ export async function imageSettings(
   }
 }
 
-/** What can stand in the path of a request to the engine, which knows the rest of the rules. */
+/** Names that are safe in the path of a request; the engine checks the remaining rules. */
 const CAN_BE_ASKED_FOR = /^(?!.*\/[./])\w[\w.:/@+-]*$/
 
 function notAName(image: string, cause?: unknown): CodexboxError {
@@ -44,18 +44,18 @@ function notAName(image: string, cause?: unknown): CodexboxError {
   )
 }
 
-/** An image that was imported may have no settings at all. */
+/** An imported image may have no settings at all. */
 export function settingsIn({ Config }: { Config?: Declared | null }): ImageSettings {
   return { volumes: Object.keys(Config?.Volumes ?? {}), environment: Config?.Env ?? [] }
 }
 
-/** As the Docker API has it. */
+/** In the spelling of the Docker API. */
 interface Declared {
   Volumes?: object | null | undefined
   Env?: string[] | null | undefined
 }
 
-/** Whether the setup makes an image of this name without being told to. */
+/** Whether the setup makes an image of this name by default. */
 export const isNameOfOurs = (image: string) => /^codexbox-tools(:|$)/.test(image)
 
 export function imageMissing(image: string, cause: unknown): CodexboxError {

@@ -7,12 +7,12 @@ import { engineRequest } from './engine-request.ts'
 import { hijack } from './hijack.ts'
 import { type Mount, parseMountTable } from './mount-table.ts'
 
-/** A container ended before it had said what was waited for. */
+/** A container ended before it wrote the awaited line. */
 export class EndedError extends Error {
   override readonly name = 'EndedError'
 }
 
-/** Those of this process; none where the kernel has no such table. */
+/** The mounts of this process; none where the kernel has no such table. */
 export function ownMounts(): Mount[] {
   try {
     return parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'))
@@ -22,9 +22,9 @@ export function ownMounts(): Mount[] {
 }
 
 /**
- * The mounts of a running container as the kernel tells them; undefined where its process cannot be seen from
- * here: the engine is elsewhere, or this process is in a container itself, or sees its own user's processes only.
- * @throws EndedError; CodexboxError `engine-unavailable` for a process that is there and whose mounts cannot be read
+ * The mounts of a running container from the kernel; undefined where its process is not visible:
+ * the engine is remote, or this process is in a container itself, or sees only its own user's processes.
+ * @throws EndedError; CodexboxError `engine-unavailable` for a visible process whose mounts cannot be read
  */
 export async function mountsOf(
   container: Dockerode.Container,
@@ -37,12 +37,12 @@ export async function mountsOf(
   )
   try {
     const table = parseMountTable(readFileSync(`/proc/${State.Pid}/mountinfo`, 'utf8'))
-    // By another machine's word the number is some other process's.
+    // On another machine the number belongs to a different process.
     const isIts = readFileSync(`/proc/${State.Pid}/cgroup`, 'utf8').includes(container.id)
     return isIts ? table : undefined
   } catch (error) {
     const code = systemCodeOf(error)
-    // A process that has ended and is still listed has no mounts any more.
+    // A zombie process has no mounts any more.
     if (code === 'EINVAL') throw new EndedError('its process has ended')
     if (code !== undefined && NOT_SEEN.includes(code)) return undefined
     throw new CodexboxError(
@@ -56,15 +56,15 @@ export async function mountsOf(
 
 const NOT_SEEN = ['ENOENT', 'EACCES', 'ESRCH']
 
-/** It is a start of Node, on a machine that may be busy. */
+/** Time for a start of Node on a busy machine. */
 const EXEC_MS = 20_000
 
 const MAX_TABLE_BYTES = 1024 * 1024
 
 /**
- * The same table from another kernel: a program that the engine starts in the container reads it. Tools are another
- * user than that program, and cannot change what it prints. Where they are root by number it runs as another one.
- * @throws CodexboxError `engine-unavailable`; a refusal of the engine's; Error when what it printed is no such table
+ * The same table from another kernel: a program that the engine starts in the container reads it. The tools run as a
+ * different user than that program, and cannot change its output; beside tools with uid 0 it takes another uid.
+ * @throws CodexboxError `engine-unavailable`; an error answer of the engine; Error when the output is not such a table
  */
 export async function mountsByExec(
   docker: Dockerode,

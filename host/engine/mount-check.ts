@@ -21,37 +21,37 @@ import { nextLine } from './next-line.ts'
 import { inside } from './sandbox-policy.ts'
 import { isNameFile } from './user-names.ts'
 
-/** The start of Node, on a machine that may be busy. */
+/** Time for a start of Node on a busy machine. */
 const REPORT_MS = 20_000
 
-/** A table has a hundred lines or so. */
+/** A table has about a hundred lines. */
 const MAX_LINE_BYTES = 1024 * 1024
 
 /**
- * The image has a link at a file of names, as those that Nix makes have: an engine follows it, and mounts ours at
- * what it leads to.
+ * The image has a link at the path of a passwd or group file, as Nix images do: an engine follows it, and mounts our
+ * file at its target.
  */
 export class LinkedNamesError extends Error {
   override readonly name = 'LinkedNamesError'
 }
 
 export interface MountCheckOptions {
-  /** The two ends of a container that has just started. The lines of the check are taken off its output. */
+  /** The streams of a container that has just started. The lines of the check are taken off stdout. */
   stdout: Readable
   stdin: Writable
   mounts: readonly HeldMount[]
-  /** Where the container was to have a file system in memory. */
+  /** Requested tmpfs mounts. */
   inMemory: readonly string[]
   /** For messages. */
   engineLabel: string
 }
 
 /**
- * Compares what is mounted in a container with what was meant to be: by the time the engine follows the path of a
- * workspace, that may lead elsewhere. The container reports, before it is given anything. Where this process can
- * read the table of mounts from the kernel, it does not take the container's word for it.
- * @throws CodexboxError `workspace-invalid` when something else is mounted than was meant, `engine-unavailable`
- * when something is mounted that was not asked for, `protocol-violation` for a report that is none; EndedError;
+ * Compares the mounts of a container with the requested ones: the path of a workspace may lead elsewhere by the
+ * time the engine follows it. The container reports before it receives any data. Where this process can
+ * read the mount table from the kernel, it does not rely on the container's report.
+ * @throws CodexboxError `workspace-invalid` when a mount was replaced, `engine-unavailable`
+ * for a mount that was not requested, `protocol-violation` for an invalid report; EndedError;
  * LinkedNamesError
  */
 export async function checkMounts(
@@ -59,7 +59,7 @@ export async function checkMounts(
   options: MountCheckOptions,
 ): Promise<void> {
   const reporting = lineOf(MountReport, options)
-  // It is awaited below, unless the table ends the start before.
+  // Awaited below, unless the table fails the start first.
   reporting.catch(() => {})
   const expected = expectedMounts(options)
   const throwFirst = ([fault]: MountFault[]) => {
@@ -73,7 +73,7 @@ export async function checkMounts(
     throwFirst(tableFaults(table, expected))
   }
   const ofKernel = await mountsOf(container, options.engineLabel).catch((error: unknown) => {
-    // It has ended, and the engine has removed it already: its exit says why.
+    // The container has ended and the engine has removed it: its exit has the reason.
     throw isGone(error) ? new EndedError('it is gone') : error
   })
   if (ofKernel) throwOfTable(ofKernel)
@@ -92,7 +92,7 @@ function expectedMounts({ mounts, inMemory }: MountCheckOptions): ExpectedMounts
   return { binds, inMemory, below: mountsBelow(own, folder ?? '', inside.workspace) }
 }
 
-/** Of an engine in a virtual machine: the container tells what it reads where the host has just written. */
+/** For an engine in a virtual machine: the container reads back a file that the host has just written. */
 async function checkProofs(options: MountCheckOptions): Promise<void> {
   const { mounts, stdin, engineLabel } = options
   let made: ReturnType<typeof makeMountProofs>
@@ -125,7 +125,7 @@ async function lineOf<T>(
   }
 }
 
-/** Undefined where there is no such thing, and so no kernel that a container of ours could share. */
+/** Undefined on systems without a boot id, whose kernel no Linux container can share. */
 function bootId(): string | undefined {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()

@@ -4,22 +4,22 @@ import type { MountSource } from '../workspace/mount-source.ts'
 import { NO_LINKS, pathIn, readRegular } from '../workspace/open-within.ts'
 import type { HeldMount } from './held-mounts.ts'
 
-/** What shows, where the numbers of files mean nothing, that a container has what the host holds. */
+/** Proofs, where inode numbers mean nothing, that a container has the files that the host holds open. */
 export interface MountProofs {
-  /** The name of a file that is in each of the folders until `remove`. */
+  /** The name of the proof file, present in each folder until `remove`. */
   file: string
-  /** By target: what the container has to answer. */
+  /** The expected answer by target. */
   answers: ReadonlyMap<string, string>
-  /** Never throws: a tool may have been faster. */
+  /** Never throws: a tool may have removed the file first. */
   remove(): void
 }
 
-/** As the container bounds it. */
+/** The container has the same bound. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024
 
 /**
- * Writes a new file of random text into each folder; of a file, the answer is its digest.
- * @throws the system's error where that cannot be done
+ * Writes a new file of random text into each folder; for a mounted file, the answer is its digest.
+ * @throws the system's error when a file cannot be written or read
  */
 export function makeMountProofs(mounts: readonly HeldMount[]): MountProofs {
   const file = `.codexbox-${randomBytes(8).toString('hex')}`
@@ -44,12 +44,12 @@ export function makeMountProofs(mounts: readonly HeldMount[]): MountProofs {
   }
 }
 
-/** On Linux by the descriptor. */
+/** On Linux the path of the descriptor. */
 function pathOf({ descriptor, path }: MountSource, name: string): string {
   return descriptor === undefined ? `${path}/${name}` : pathIn({ descriptor, path }, name)
 }
 
-/** Never one that is there, nor what a link leads to. */
+/** Never overwrites a file and never follows a link. */
 function writeNew(path: string, text: string): void {
   const { O_WRONLY, O_CREAT, O_EXCL } = constants
   const descriptor = openSync(path, O_WRONLY | O_CREAT | O_EXCL | NO_LINKS, 0o644)
@@ -64,11 +64,11 @@ function removeFile(path: string): void {
   try {
     unlinkSync(path)
   } catch {
-    // It is gone, or its folder is.
+    // The file or its folder is gone.
   }
 }
 
-/** Of what is held, wherever its path leads by now. */
+/** Reads the held descriptor: the path may lead elsewhere by now. */
 function digestOf({ descriptor, path }: MountSource): string {
   const isReadable = descriptor !== undefined && process.platform !== 'linux'
   const readable = isReadable

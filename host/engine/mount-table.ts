@@ -7,20 +7,20 @@ export interface Mount {
   parent: number
   /** `major:minor`. */
   device: string
-  /** What of its file system is mounted: a path in that. */
+  /** The mounted subtree: a path in its file system. */
   root: string
-  /** Where it is mounted. */
+  /** The mount point. */
   point: string
   readOnly: boolean
   type: string
 }
 
-/** A bind mount that was asked for. */
+/** A requested bind mount. */
 export interface ExpectedMount {
-  /** Where it is to be in the container. */
+  /** A path in the container. */
   target: string
   readOnly: boolean
-  /** `device:inode` of what is to be there; absent where that is shown in another way. */
+  /** `device:inode` of the source; absent where another proof exists. */
   identity?: string | undefined
 }
 
@@ -47,32 +47,32 @@ export function parseMountTable(text: string): Mount[] {
   })
 }
 
-/** The kernel writes what would end a field in octal. */
+/** The kernel escapes field separators in octal. */
 function unescaped(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   )
 }
 
-/** What is wrong with one of the mounts of a container. */
+/** A fault of one mount of a container. */
 export interface MountFault {
-  /** Where; a path in the container. */
+  /** A path in the container. */
   point: string
   /** The rest of a sentence that begins with that path. */
   what: string
-  /** `replaced`: something else is there than was meant. */
+  /** `replaced`: another file or folder than the requested one is mounted. */
   kind: 'not-asked-for' | 'replaced' | 'closed'
 }
 
 export interface ExpectedMounts {
   binds: readonly ExpectedMount[]
-  /** Paths of file systems in memory. */
+  /** Paths of tmpfs mounts. */
   inMemory: readonly string[]
-  /** Mounts of the host below the workspace, which come along with it: where they are in the container. */
+  /** The host's mounts below the workspace, which come along with it, by their points in the container. */
   below: readonly Pick<Mount, 'point' | 'device' | 'root'>[]
 }
 
-/** What is wrong with a table of mounts, whatever is at their points. */
+/** The faults that the mount table alone shows. */
 export function tableFaults(
   table: readonly Mount[],
   { binds, inMemory, below }: ExpectedMounts,
@@ -97,11 +97,11 @@ export function tableFaults(
     if (second) return [fault(target, 'is mounted twice', 'not-asked-for')]
     return readOnly && !mount.readOnly ? [fault(target, 'can be written to', 'replaced')] : []
   })
-  // What is not where it should be may have come to lie where it should not: that says more.
+  // A mount missing at its target may be the extra mount elsewhere, and the extra mount says more.
   return [...others, ...wrong]
 }
 
-/** What is wrong with what was found at the targets. On another kernel the numbers mean nothing. */
+/** The faults at the targets. On another kernel the inode numbers mean nothing. */
 export function targetFaults(
   table: readonly Mount[],
   targets: MountReport['targets'],
@@ -113,7 +113,7 @@ export function targetFaults(
     if (!found) return [fault(target, 'was not reported', 'closed')]
     if ('error' in found)
       return [fault(target, `cannot be opened there (${found.error})`, 'closed')]
-    // Numbers of two mounts: what is there was looked up in another one than the table shows.
+    // The mount ids differ: the target was opened in another mount than the one in the table.
     if (!table.some(({ id, point }) => id === found.mountId && point === target)) {
       return [fault(target, 'was moved while it was looked at', 'replaced')]
     }
@@ -136,7 +136,7 @@ function withoutEach(table: readonly Mount[], below: ExpectedMounts['below']): M
 }
 
 /**
- * The mounts below a folder of the host, as they are seen from a container that has the folder at `target`.
+ * The mounts below a folder of the host, at their points in a container that has the folder at `target`.
  * `table` is the host's.
  */
 export function mountsBelow(
@@ -154,19 +154,19 @@ const FILES_OF_ENGINE = [
   '/etc/hostname',
   '/etc/hosts',
   '/run/.containerenv',
-  // Of Podman, with a line for a user that the image has no name for.
+  // Podman adds a line for a user that the image has no name for.
   '/etc/passwd',
   '/etc/group',
-  // Of Podman's own configuration (mounts.conf), as on machines with a subscription.
+  // From Podman's own configuration (mounts.conf), as on machines with a subscription.
   '/run/secrets',
-  // The init process. Where /sbin is a link, the kernel tells the real path.
+  // The init process. Where /sbin is a link, the kernel reports the real path.
   '/sbin/docker-init',
   '/usr/sbin/docker-init',
   '/run/podman-init',
   '/dev/init',
 ]
 
-/** Podman makes these in a container that can only be read. */
+/** Podman mounts these in a read-only container. */
 const MEMORY_OF_ENGINE = ['/run', '/tmp', '/var/tmp']
 
 const KERNEL_TYPES: Record<string, RegExp> = {
@@ -175,7 +175,7 @@ const KERNEL_TYPES: Record<string, RegExp> = {
   '/dev': /^(devpts|mqueue)$/,
 }
 
-/** What every engine mounts by itself, and nothing of the host's disk. */
+/** Mounts that every engine adds, none of them from the host's disk. */
 function isOfEngine(mount: Mount, inMemory: readonly string[]): boolean {
   const { point, type, root } = mount
   if (point === '/' || FILES_OF_ENGINE.includes(point)) return true
@@ -183,7 +183,7 @@ function isOfEngine(mount: Mount, inMemory: readonly string[]): boolean {
   const top = Object.keys(KERNEL_TYPES).find((path) => liesIn(point, path))
   if (!top) return false
   if (KERNEL_TYPES[top]?.test(type)) return true
-  // The null device or an empty folder hides what is the kernel's; others are devices.
+  // The null device or an empty folder masks a kernel file; other mounts here are devices.
   const hides = root === '/null' || (mount.readOnly && root.endsWith('/.empty-directory'))
   return isFresh(mount) || (isMemory(mount) && (hides || `/dev${root}` === point))
 }

@@ -5,7 +5,8 @@ const NEWLINE = 0x0a
 
 /**
  * Takes one line off a stream and leaves the rest to the next reader.
- * @throws EndedError when the stream ended, or broke, before; Error when the line is longer than `maxBytes`, or did not come within `ms`
+ * @throws EndedError when the stream ends or breaks first; Error when the line is longer than `maxBytes` or does not
+ * arrive within `ms`
  */
 export function nextLine(stream: Readable, maxBytes: number, ms: number): Promise<string> {
   const pieces: Buffer[] = []

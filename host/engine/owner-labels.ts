@@ -4,16 +4,16 @@ import {
   thisProcess,
 } from '../storage/process-identity.ts'
 
-/** What all containers of ours have in common. */
+/** On every container of this package. */
 export const MANAGED_LABEL = 'codexbox.managed=1'
 
-/** What a container of ours has of the host's files. */
+/** The host's files in one of our containers. */
 export interface Shared {
   /** The host's path of the workspace. */
   workspace: string
   /** Its `device:inode`. */
   identity: string
-  /** Below the workspace: what is mounted on top of itself. */
+  /** Paths below the workspace that are mounted on top of themselves. */
   pins: readonly string[]
 }
 
@@ -25,7 +25,7 @@ export function sharedLabels({ workspace, identity, pins }: Shared): Record<stri
   }
 }
 
-/** Undefined when the labels do not say. */
+/** Undefined when the labels are missing. */
 export function sharedIn(labels: Record<string, string>): Shared | undefined {
   const workspace = labels['codexbox.workspace']
   const identity = labels['codexbox.workspace-identity']
@@ -33,19 +33,19 @@ export function sharedIn(labels: Record<string, string>): Shared | undefined {
   return { workspace, identity, pins: (labels['codexbox.pins'] ?? '').split(',').filter(Boolean) }
 }
 
-/** Marks a container as ours, and says which process of which machine it belongs to. */
+/** Marks a container as ours, with the process and machine that own it. */
 export function hostOwnerLabels(): Record<string, string> {
   const { pid, start, host } = thisProcess()
   return {
     'codexbox.managed': '1',
     'codexbox.host': host,
     'codexbox.pid': String(pid),
-    // A process id is used again; together with its start it is not.
+    // Process ids are reused; the pair of id and start time is not.
     'codexbox.pid-start': start ?? UNKNOWN,
   }
 }
 
-/** Whose container it is, or undefined when its labels are not those of one of ours. */
+/** The owner of the container, or undefined when its labels are not ours. */
 export function ownerIn(labels: Record<string, string>): ProcessIdentity | undefined {
   if (labels['codexbox.managed'] !== '1') return undefined
   const start = labels['codexbox.pid-start']

@@ -5,7 +5,7 @@ import { engineRequest, statusOf } from './engine-request.ts'
 import type { containerOptions } from './sandbox-policy.ts'
 
 /**
- * By a header of the answer that any engine gives soonest.
+ * Podman is recognised by a header of its answer to `ping`, the cheapest request.
  * @throws CodexboxError `engine-unavailable`
  */
 export async function askIfPodman(docker: Dockerode, engineLabel: string): Promise<boolean> {
@@ -16,7 +16,7 @@ export async function askIfPodman(docker: Dockerode, engineLabel: string): Promi
     )
     return headers['libpod-api-version'] !== undefined
   } catch (error) {
-    // Podman knows the question.
+    // Podman answers this request, so an error answer comes from another engine.
     if (statusOf(error) !== undefined) return false
     throw error
   }
@@ -43,10 +43,10 @@ function pinged(docker: Dockerode, abortSignal: AbortSignal): Promise<IncomingMe
 type ContainerOptions = ReturnType<typeof containerOptions>
 
 /**
- * The same container on Podman, without system calls that it lets through by itself and Docker does not. In a user
- * namespace of its own a tool would have a table of mounts without those that pin a repository, and a mount point can be
- * renamed where it is not mounted. And the kernel keeps one ring of keys for all processes of a user, the host's among them.
- * Podman takes the path of a profile, where Docker would take its text.
+ * The same container on Podman, without system calls that Podman permits by default and Docker does not. In its own user
+ * namespace a tool would have a mount table without the pins of a repository, and a mount point can be
+ * renamed where it is not mounted. The kernel shares one keyring among all processes of a user, including the host's.
+ * Podman takes the path of a seccomp profile, Docker its text.
  */
 export function optionsForPodman(options: ContainerOptions): ContainerOptions {
   const { SecurityOpt = [] } = options.HostConfig

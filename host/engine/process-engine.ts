@@ -4,12 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../shared/errors.ts'
 import { type AgentExit, type Engine, tailOf } from './engine.ts'
 
-/** What a tool may see of our environment. The rest could hold secrets: it is the user's own. */
+/** The host's variables that a tool may see. The others are the user's and could hold secrets. */
 const PASSED_ON = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'TZ', 'USER', 'SHELL', 'SystemRoot']
 
 /**
- * Runs agents as plain processes of this user: no isolation at all, the tools can do what the user
- * can. For the demo, and for those who ask for it by name.
+ * Runs agents as plain processes of this user: no isolation at all, the tools have all rights of the
+ * user. For the demo, and for callers that name this engine.
  */
 export const processEngine: Engine = {
   name: 'process',
@@ -25,10 +25,10 @@ export const processEngine: Engine = {
       cwd: spec.workspace.path,
       env: { ...env, GIT_TERMINAL_PROMPT: '0', PAGER: 'cat' },
       stdio: ['pipe', 'pipe', 'pipe'],
-      // Out of the terminal's process group: Ctrl-C is for us to handle.
+      // Outside the terminal's process group: the host handles Ctrl-C.
       detached: true,
     })
-    child.stdin.on('error', () => {}) // An agent that is gone is reported by its exit.
+    child.stdin.on('error', () => {}) // The exit reports an agent that is gone.
     const exited = new Promise<AgentExit>((resolve) => {
       child.once('error', (error) => resolve({ lost: messageOf(error) }))
       child.once('exit', (code, signal) => resolve({ code, signal }))

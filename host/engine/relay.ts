@@ -14,21 +14,21 @@ import { engineRequest } from './engine-request.ts'
 import { hijack } from './hijack.ts'
 import { inside } from './sandbox-policy.ts'
 
-/** A container's way to sockets that cannot be mounted into it. */
+/** Connects a container with host sockets that cannot be mounted into it. */
 export interface Relay {
-  /** Settles when it is no way any more, with the reason. Never rejects. */
+  /** Settles with the reason when the relay has ended. Never rejects. */
   readonly ended: Promise<Extract<AgentExit, { lost: unknown }>>
   close(): void
 }
 
-/** It is a start of Node, on a machine that may be busy. */
+/** Time for a start of Node on a busy machine. */
 const READY_MS = 20_000
 
 /**
- * Starts the container script a second time, in the container that runs already, to listen there at sockets
- * of the same names as those in `socketFolder`. Each connection is carried over the process's stdin and
- * stdout, and connected with the socket here: with these sockets and nothing else, whatever is said in there.
- * @throws CodexboxError `engine-unavailable` when it is not ready in time, `protocol-violation`
+ * Starts the container script a second time, in the running container, to listen there on sockets
+ * with the names of those in `socketFolder`. Each connection runs over the process's stdin and stdout
+ * to the socket on the host. The container's end cannot name any other socket.
+ * @throws CodexboxError `engine-unavailable` when the relay is not ready in time, `protocol-violation`
  */
 export async function startRelay(
   docker: Dockerode,
@@ -70,7 +70,7 @@ export async function startRelay(
   }
   const ended = demultiplex(stream, { stdout, stderr })
     .catch((error: unknown) => {
-      // A connection that broke is an end like any other.
+      // A broken connection counts as an end.
       if (error instanceof StreamFormatError) broken ??= new FrameError(error.message)
     })
     .then(() => {
@@ -93,7 +93,7 @@ async function execute(
   const exec = await engineRequest(
     (abortSignal) =>
       container.exec({
-        // Rootless Podman before 5.5 knows no such limits.
+        // Rootless Podman before 5.5 ignores such limits.
         Cmd: [
           'bash',
           '-c',
@@ -104,8 +104,8 @@ async function execute(
           inside.relayFolder,
           ...names,
         ],
-        // Neither the agent nor anybody who could own a workspace: tools cannot end it and put a socket of
-        // theirs in the place of its own. Where they are root the kernel lets them, by F_SETSIG; the run ends then.
+        // Neither the agent nor a likely owner of a workspace: tools cannot kill the relay and put their own
+        // socket in its place. As root they can signal it through F_SETSIG; the run ends then.
         User: '65533:65533',
         WorkingDir: '/',
         AttachStdin: true,

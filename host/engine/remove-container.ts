@@ -2,13 +2,13 @@ import type Dockerode from 'dockerode'
 import { ANSWER_MS, isGone, statusOf } from './engine-request.ts'
 
 /**
- * Removes a container, running or not, with the volumes that nobody named. Never rejects: false when
- * the engine does not say within 10 s that it is gone.
+ * Removes a container, running or not, with its anonymous volumes. Never rejects: false when
+ * the engine does not confirm the removal within 10 s.
  */
 export async function removeContainer(container: Dockerode.Container): Promise<boolean> {
   const abortSignal = AbortSignal.timeout(ANSWER_MS)
   try {
-    // By itself a removal asks politely and waits (Podman). What is not running cannot be killed.
+    // On Podman a removal sends SIGTERM and waits, so kill first. Killing a stopped container fails, harmlessly.
     await container.kill({ abortSignal }).catch(() => {})
     await removeByForce(container, abortSignal)
     return true
@@ -25,7 +25,7 @@ async function removeByForce(
     await container.remove({ force: true, v: true, abortSignal })
   } catch (error) {
     if (statusOf(error) !== 409) throw error
-    // The engine is at it already, because the container has ended.
+    // The container has ended, and the engine is already removing it.
     await container.wait({ condition: 'removed', abortSignal })
   }
 }

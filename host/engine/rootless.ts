@@ -5,21 +5,21 @@ import { CodexboxError } from '../../shared/errors.ts'
 import type { AgentSpec } from './engine.ts'
 import type { containerOptions } from './sandbox-policy.ts'
 
-/** An engine without root's rights, and the user whose rights it has, where that can be told. */
+/** An engine without root's rights, and its user where that is known. */
 export interface Rootless {
   kind: 'podman' | 'docker'
   uid: number | undefined
 }
 
-/** The parts of the engine's account of itself that tell; `Rootless` is Podman's word. */
+/** The relevant fields of the engine's `info`; `Rootless` is Podman's. */
 export interface EngineInfo {
   SecurityOptions?: string[] | null
   Rootless?: boolean
 }
 
 /**
- * Whether the engine is rootless: undefined for one of root's. A socket that belongs to root is answer
- * enough, since Podman takes a quarter of a second for the question.
+ * The rootless engine; undefined for an engine of root. A socket that belongs to root is proof
+ * enough, since Podman takes a quarter of a second for the request.
  */
 export async function askIfRootless(
   docker: Dockerode,
@@ -44,8 +44,8 @@ export function rootlessKind({
 type ContainerOptions = ReturnType<typeof containerOptions>
 
 /**
- * The same container on rootless Podman. There the engine's user is root in a container by itself;
- * with `keep-id` it has its own number, so that tools can be that user and the agent somebody else.
+ * The same container on rootless Podman. There the engine's user is root in a container by default;
+ * with `keep-id` it has its own number, so that tools can be that user and the agent another one.
  */
 export function optionsForRootless(options: ContainerOptions): ContainerOptions {
   const { Ulimits: _, ...hostConfig } = options.HostConfig
@@ -57,9 +57,9 @@ export function optionsForRootless(options: ContainerOptions): ContainerOptions 
 }
 
 /**
- * Before anything of ours runs in it, the container bounds itself in what such an engine forgets (the
- * limits of a process, before version 5.5), and looks whether it is bounded in what the engine may say
- * it has done and has not, for want of rights. Only cgroup v2 has these files.
+ * Before the agent starts, the container sets the limits that such an engine ignores (process limits,
+ * before version 5.5), and checks the cgroup limits that the engine may report as set and, for lack of
+ * rights, has not set. Only cgroup v2 has these files.
  */
 function firstWords({ Ulimits = [], PidsLimit, Memory }: HostConfig): string {
   const limits = Ulimits.map(({ Name, Hard }) => `${ULIMIT_OPTION[Name ?? '']} ${Hard}`).join(' ')
@@ -75,14 +75,14 @@ function firstWords({ Ulimits = [], PidsLimit, Memory }: HostConfig): string {
 
 const ULIMIT_OPTION: NodeJS.Dict<string> = { core: '-c', nofile: '-n' }
 
-/** What a container says that has found itself without limits. */
+/** The message of a container without limits. */
 const UNBOUNDED = 'codexbox: this container has no limits'
 
 const ADVICE =
   'A rootless engine can limit processes, memory and processors only with cgroup v2, and where these ' +
   'controllers are delegated to its user (with systemd: Delegate=cpu memory pids for user@.service).'
 
-/** The error of a container that has said it has no limits. */
+/** The error for a container that reported no limits. */
 export function unboundedError(stderr: string, engineLabel: string): CodexboxError | undefined {
   if (!stderr.includes(UNBOUNDED)) return undefined
   return new CodexboxError(
@@ -91,7 +91,7 @@ export function unboundedError(stderr: string, engineLabel: string): CodexboxErr
   )
 }
 
-/** The same error with what to do, where limits are what it is about. */
+/** Adds advice to an error about limits. */
 export function withAdviceOnLimits(error: unknown): unknown {
   if (!(error instanceof CodexboxError)) return error
   if (!/PidsLimit|Memory|cgroup/.test(error.message)) return error
@@ -99,7 +99,7 @@ export function withAdviceOnLimits(error: unknown): unknown {
 }
 
 /**
- * That tools can be kept apart from the agent and write to the workspace all the same.
+ * Checks that tools can be separated from the agent and still write to the workspace.
  * @throws CodexboxError `engine-unavailable`
  */
 export function checkRootless(
@@ -122,7 +122,7 @@ export function checkRootless(
   )
 }
 
-/** Undefined where it is no socket of this machine, or where users have no numbers (Windows). */
+/** Undefined for a remote engine, or where users have no numbers (Windows). */
 function ownerOfSocket({ modem }: Dockerode): number | undefined {
   const { socketPath } = modem as { socketPath?: string }
   if (!socketPath || !process.getuid) return undefined

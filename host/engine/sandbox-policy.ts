@@ -6,7 +6,7 @@ import type { ImageSettings } from './image-settings.ts'
 import { hostOwnerLabels, sharedLabels } from './owner-labels.ts'
 import { NAME_FILES, needsName } from './user-names.ts'
 
-/** Where things are inside the container. */
+/** Paths inside the container. */
 export const inside = {
   workspace: '/workspace',
   agentFile: '/opt/codexbox/agent.cjs',
@@ -20,29 +20,29 @@ export const inside = {
 
 const MiB = 1024 * 1024
 
-/** What it takes to start the worker as another user, and to end it. */
+/** Needed to start the worker as another user, and to kill it. */
 const RIGHTS = ['SETUID', 'SETGID', 'KILL']
 
-/** And if that is root, to take these and all others from it. */
+/** SETPCAP drops all capabilities of a worker that is root. */
 const RIGHTS_BESIDE_ROOT = [...RIGHTS, 'SETPCAP']
 
 const KEPT = RIGHTS_BESIDE_ROOT.map((right) => `+${right.toLowerCase()}`).join(',')
 
-/** Starts what it is given; ends when that ends, or is halted. */
+/** Starts its arguments as a command; ends when the command ends or is halted. */
 const SHELL = [
   "trap 'kill $!; wait $!; exit $?' TERM",
-  // With job control `wait` also returns for what is halted.
+  // With job control `wait` also returns for a halted process.
   'set -m',
   'exec "$0" "$@" &',
-  // The agent's pipes are the agent's alone, and none that is full holds this up.
+  // Only the agent has its pipes, and a full pipe cannot block this shell.
   'exec <>/dev/null >&0 2>&0',
   'wait $!',
 ].join('\n')
 
 /**
- * What starts node where tools are root. The agent is another user then, with the same rights. But a process that
- * is root by number may send any signal to any other, without any right (fcntl(2), F_SETSIG), and an agent that is
- * halted would not see that its host is gone. The first process of a container cannot be halted or killed
+ * Starts node where tools are root. The agent is another user then, with the same capabilities. But a process with
+ * uid 0 may send any signal to any other, without a capability (fcntl(2), F_SETSIG), and a halted agent would
+ * not see that its host is gone. The first process of a container cannot be halted or killed
  * from inside. So it is a shell that ends when the agent is halted, and the container with it; it reaps as well.
  */
 const BESIDE_ROOT = [
@@ -58,9 +58,9 @@ const BESIDE_ROOT = [
 ]
 
 /**
- * The sandbox policy, all of it: what a container of ours may do. Pure, so that one table of tests
- * pins it down. Bounds follow the CIS Docker Benchmark, section 5. Of what the image declares a container has its
- * labels, where they are not ours, its ports, which nothing publishes, its volumes, in memory, and a part of its `PATH`.
+ * The whole sandbox policy. Pure, so that one table of tests
+ * pins it down. Bounds follow the CIS Docker Benchmark, section 5. From the image a container takes the
+ * labels that are not ours, the ports, unpublished, the volumes, in memory, and a part of its `PATH`.
  */
 export function containerOptions(
   spec: AgentSpec,
@@ -75,9 +75,9 @@ export function containerOptions(
   return {
     name: spec.name,
     Image: image,
-    // Whatever the image would start: we start node with our script.
+    // Replaces the image's entrypoint with node and the container script.
     Entrypoint: [...(isBesideRoot ? BESIDE_ROOT : []), 'node'],
-    // It goes to the socket first, which shows whether it can, and reports what is at the targets.
+    // The agent first connects to the socket, which proves access, and reports the mount targets.
     Cmd: [
       inside.agentFile,
       'agent',
@@ -86,13 +86,13 @@ export function containerOptions(
       `${spec.user.gid}`,
       ...bindsOf(spec).map(({ target }) => target),
     ],
-    // The agent is root without rights, which is what it takes to start the tools as another user.
+    // Root without other capabilities: the agent has to start the tools as another user.
     User: '0:0',
     WorkingDir: '/',
     Env: environmentOf(settings),
-    // For Podman, which adds variables of its own configuration; Docker does not know the setting.
+    // For Podman, which adds variables from its own configuration; Docker ignores the setting.
     UnsetEnvAll: true,
-    // The image's would be run by the engine, as the container's user.
+    // The engine would run the image's healthcheck as the container's user.
     Healthcheck: { Test: ['NONE'] },
     Labels: {
       ...hostOwnerLabels(),
@@ -103,7 +103,7 @@ export function containerOptions(
       }),
     },
     OpenStdin: true,
-    // The container's stdin ends with our connection: if this process dies, the agent leaves.
+    // The container's stdin ends with our connection: if this process dies, the agent exits.
     StdinOnce: true,
     AttachStdin: true,
     AttachStdout: true,
@@ -115,60 +115,60 @@ export function containerOptions(
       CapDrop: ['ALL'],
       CapAdd: isBesideRoot ? RIGHTS_BESIDE_ROOT : RIGHTS,
       SecurityOpt: ['no-new-privileges'],
-      // With a list of hosts there is none either: the way to them is the socket.
+      // Even with allowed hosts there is no network: they are reached through the socket.
       NetworkMode: spec.network === 'open' ? 'bridge' : 'none',
       ReadonlyRootfs: true,
       Tmpfs: { ...volumesInMemory(settings, spec), ...OWN_TMPFS },
       Mounts: mounts(spec),
-      // Reaps what tools leave behind; node as process 1 would not. Beside root the shell does.
+      // Reaps orphans of tools; node as process 1 would not. Beside root the shell does.
       Init: !isBesideRoot,
       PidsLimit: 512,
       Memory: 2048 * MiB,
-      // The same figure: no swap on top.
+      // Equal to `Memory`: no additional swap.
       MemorySwap: 2048 * MiB,
-      // Two processors, in this way also where there is only one: Docker refuses `NanoCpus` beyond what it has.
+      // Two processors. Unlike `NanoCpus`, this form is also accepted on a machine with one.
       CpuPeriod: 100_000,
       CpuQuota: 200_000,
       Ulimits: [
-        // A core file in the workspace would hold the agent's memory.
+        // A core file in the workspace would contain the agent's memory.
         { Name: 'core', Soft: 0, Hard: 0 },
         { Name: 'nofile', Soft: 4096, Hard: 4096 },
       ],
-      // The container dies before the host does.
+      // The OOM killer takes the container before the host.
       OomScoreAdj: 500,
-      // Nothing that is printed goes to the host's disk; attaching works all the same.
+      // No output goes to the host's disk; attaching still works.
       LogConfig: { Type: 'none', Config: {} },
       CgroupnsMode: 'private',
       IpcMode: 'private',
-      // Shared memory goes with the last process that has it; left alone it would take the place of the next run's.
+      // Shared memory is freed with its last process; otherwise it would count against the next run.
       Sysctls: { 'kernel.shm_rmid_forced': '1' },
-      // By the engine, so that it also happens when this process is gone by then.
+      // The engine removes the container, even when this process is gone by then.
       AutoRemove: true,
       RestartPolicy: { Name: 'no' },
     },
   }
 }
 
-/** The environment of a container of ours, and of no process of a tool. */
+/** The container's environment; processes of tools do not get it. */
 export function environmentOf(settings: ImageSettings): string[] {
   const ours = [inside.workspace, ...Object.keys(OWN_TMPFS), ...volumesOf(settings)]
   return agentEnvironment(settings, [...ours, ...WRITABLE])
 }
 
-/** The file systems of the kernel, some parts of which root can write to, and a folder in memory of Podman's. */
+/** The kernel's file systems, partly writable for root, and a tmpfs folder of Podman's. */
 const WRITABLE = ['/dev', '/proc', '/sys', '/var/tmp']
 
 const OWN_TMPFS = {
   '/tmp': 'rw,exec,nosuid,nodev,size=512m,mode=1777',
   [inside.home]: 'rw,exec,nosuid,nodev,size=256m,mode=1777',
-  // Engines may put one there by themselves, for everybody to write to.
+  // Engines may mount a world-writable tmpfs there.
   '/run': 'ro,noexec,nosuid,nodev,size=1m,mode=755',
 }
 
-/** Of all volumes together: with the other folders in memory it is less than a container has of it. */
+/** Of all volumes together: with the other tmpfs folders it stays below the container's memory. */
 const VOLUMES_KB = 1024 * 1024
 
-/** Of volumes the engine would make folders on the host's disk, without a bound. */
+/** The engine would put volumes on the host's disk, without a bound. */
 function volumesInMemory(settings: ImageSettings, spec: AgentSpec): Record<string, string> {
   const taken = new Set([...bindsOf(spec).map(({ target }) => target), ...Object.keys(OWN_TMPFS)])
   const paths = volumesOf(settings).filter((path) => !taken.has(path))
@@ -182,7 +182,7 @@ function volumesOf({ volumes }: ImageSettings): string[] {
   return volumes.map((path) => posix.join('/', path).replace(/(.)\/$/, '$1'))
 }
 
-/** A file or folder of the host that the container gets. */
+/** A file or folder of the host to mount. */
 export interface Bind {
   path: string
   target: string
@@ -210,7 +210,7 @@ export function bindsOf(spec: AgentSpec): Bind[] {
   ]
 }
 
-/** `Mounts` and not `Binds`: a missing source is an error then, and a colon in a path is no trouble. */
+/** `Mounts` and not `Binds`: a missing source is an error, and a path may contain a colon. */
 function mounts(spec: AgentSpec): MountSettings[] {
   return bindsOf(spec).map(({ path, target, readOnly }) => ({
     Type: 'bind',

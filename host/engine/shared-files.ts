@@ -5,29 +5,29 @@ import type { MountSource } from '../workspace/mount-source.ts'
 import { ownMounts } from './kernel-mounts.ts'
 import type { Mount } from './mount-table.ts'
 
-/** A file or folder by its file system: the same by whatever name or mount it is reached. */
+/** A file or folder by its file system: the same under every name and mount. */
 interface Place {
   /** `major:minor`. */
   device: string
-  /** In the file system. */
+  /** From the root of the file system. */
   path: string
 }
 
-/** What a workspace has of the host's files. */
+/** The host's files in a workspace. */
 export interface WorkspacePlaces {
   folder: Place
-  /** What is mounted in it on the host. */
+  /** The host's mounts below it. */
   below: Place[]
 }
 
-/** What the workspace of another conversation has to do with ours. */
+/** How the workspace of another conversation overlaps ours. */
 export type Relation =
   | 'same'
-  /** It has a part of ours, or ours and more. */
+  /** It contains a part of ours, or ours and more. */
   | 'in part'
   | 'none'
 
-/** Undefined where the kernel does not tell: on another system than Linux, or of a folder that is gone. */
+/** Undefined where the kernel does not report them: outside Linux, or for a deleted folder. */
 export function placesOf({ descriptor }: MountSource): WorkspacePlaces | undefined {
   if (process.platform !== 'linux' || descriptor === undefined) return undefined
   const info = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8')
@@ -41,7 +41,7 @@ export function placesOf({ descriptor }: MountSource): WorkspacePlaces | undefin
   return { folder: { device: mount.device, path: root }, below: below.map(placeOf) }
 }
 
-/** `table` is of the other's container, `workspace` the folder there. */
+/** `table` is the other container's, `workspace` the folder in that container. */
 export function relationTo(
   { folder, below }: WorkspacePlaces,
   table: readonly Mount[],

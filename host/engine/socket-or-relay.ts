@@ -4,21 +4,21 @@ import type { AgentProcess, AgentSpec } from './engine.ts'
 import { type Relay, startRelay } from './relay.ts'
 import { inside } from './sandbox-policy.ts'
 
-/** How a container gets to the sockets of its host. */
+/** A container's connection to the sockets of its host. */
 export interface HostChannel extends Pick<AgentProcess, 'relayed'> {
-  /** The gateway's, as the container sees it. */
+  /** The gateway's socket; a path in the container. */
   socketPath: string | undefined
   relay?: Relay
 }
 
-/** What it takes to come through a mounted socket is the start of Node. */
+/** A connection through a mounted socket takes one start of Node. */
 const REACHED_MS = 1000
 
-/** How much later than the end of its processes that of a container may be known. */
+/** How long after the end of its processes the engine may report the end of a container. */
 export const END_MS = 3000
 
 export interface HostChannelOptions {
-  /** Why mounted sockets cannot be used, where that is known; they were not mounted then. */
+  /** Why mounted sockets cannot be used, where known; they are not mounted then. */
   whyNot: string | undefined
   /** For messages. */
   engineLabel: string
@@ -27,8 +27,8 @@ export interface HostChannelOptions {
 }
 
 /**
- * Why an engine cannot share sockets with this process, as far as it can be known without trying; undefined
- * when it has to be tried.
+ * Why an engine cannot share sockets with this process, as far as that is known in advance; undefined
+ * when only a try can tell.
  */
 export function whySocketsAreNotShared(
   { modem }: Dockerode,
@@ -41,9 +41,9 @@ export function whySocketsAreNotShared(
 }
 
 /**
- * Finds the way of a container that has just started: the mounted socket once the agent has come through it,
- * or else a relay. Not even a relay, when the container has ended meanwhile.
- * @throws CodexboxError `engine-unavailable` when there is no way
+ * Opens the channel of a container that has just started: the mounted socket once the agent has connected through it,
+ * or else a relay. A container that has ended meanwhile gets no relay.
+ * @throws CodexboxError `engine-unavailable` when neither works
  */
 export async function openHostChannel(
   docker: Dockerode,
@@ -58,7 +58,7 @@ export async function openHostChannel(
   if (isMounted && (await happensWithin(REACHED_MS, proof, ended))) return mounted
   try {
     const relay = await startRelay(docker, container, { socketFolder, engineLabel })
-    // On a slow machine it only took longer: by now the relay has started, and it was the second to do so.
+    // The relay started after the agent, so the agent was only slow if its connection has arrived by now.
     if (isMounted && (await happensWithin(0, proof))) {
       relay.close()
       return mounted
@@ -72,7 +72,7 @@ export async function openHostChannel(
       },
     }
   } catch (error) {
-    // Its end tells more.
+    // The container's end has the better reason.
     if (await happensWithin(END_MS, ended)) return mounted
     throw error
   }

@@ -4,12 +4,12 @@ import { CodexboxError } from '../../shared/errors.ts'
 import { engineRequest, isGone } from './engine-request.ts'
 import type { WorkspaceSharer } from './workspace-sharers.ts'
 
-/** The names that engines have for what is made and does not run yet. */
+/** The engines' states of a container that does not run yet. */
 const STARTING = ['created', 'configured', 'initialized']
 
 export const isBeingStarted = (status: string) => STARTING.includes(status)
 
-/** As the engine names it; `gone` when there is no such container. */
+/** The engine's own state; `gone` when the container does not exist. */
 export async function statusOfContainer(
   container: Dockerode.Container,
   engineLabel: string,
@@ -30,8 +30,8 @@ const LIMIT_MS = 30_000
 const PAUSE_MS = 50
 
 /**
- * Waits until the containers of others have started, or are gone. `limitMs` is for each.
- * @throws CodexboxError `engine-unavailable` for one that takes longer
+ * Waits until the containers of the sharers have started, or are gone. `limitMs` applies to each.
+ * @throws CodexboxError `engine-unavailable` for a container that takes longer
  */
 export async function untilStarted(
   docker: Dockerode,
@@ -46,7 +46,7 @@ export async function untilStarted(
       await sleep(PAUSE_MS)
     }
   }
-  // Of two that wait for each other, one is to come back first.
+  // Jitter: of two hosts that wait for each other, one has to retry first.
   await sleep(Math.random() * 250)
 }
 

@@ -19,12 +19,12 @@ import { environmentOf } from './sandbox-policy.ts'
 
 /**
  * Marks the images made here. Not the label of our containers: a container inherits the labels of its
- * image, and somebody's own `docker run` of it is not ours to clean up.
+ * image, and the reaper must not touch a user's own `docker run` of it.
  */
 export const TOOLS_IMAGE_LABEL = 'codexbox.tools-image'
 
 /**
- * Makes the image `tag` of a tar with a root filesystem.
+ * Imports a tar with a root filesystem as the image `tag`.
  * @throws CodexboxError `wrong-use` (no such file), `image-unusable` (the engine refused it),
  * `engine-unavailable`
  */
@@ -44,13 +44,13 @@ export async function importRootfs(docker: Dockerode, tarPath: string, tag: stri
   } catch (error) {
     throw failed(`Importing ${tarPath} as ${tag}`, error)
   } finally {
-    // An engine that refuses early does not read to the end.
+    // An engine that refuses early does not read the whole file.
     content.destroy()
   }
 }
 
 /**
- * Builds the image `tag` from container/Dockerfile, on `base` or the Dockerfile's own choice.
+ * Builds the image `tag` from container/Dockerfile, on `base` or the Dockerfile's default.
  * `onProgress` gets the build's output line by line.
  * @throws CodexboxError `image-unusable` with the end of the output, `engine-unavailable`
  */
@@ -67,7 +67,7 @@ export async function buildToolsImage(
         t: tag,
         labels: { [TOOLS_IMAGE_LABEL]: '1' },
         nocache: fresh,
-        // No containers of failed steps are left behind.
+        // Removes the containers of failed steps.
         rm: true,
         forcerm: true,
         ...(base ? { buildargs: { BASE: base } } : {}),
@@ -85,8 +85,8 @@ export interface Tools {
 }
 
 /**
- * Starts a throw-away container of `image` to see whether an agent could run in it. `subject` and
- * `advice` begin and end the message about an image that cannot be used.
+ * Starts a throw-away container of `image` to check that an agent could run in it. `subject` and
+ * `advice` begin and end the message about an unusable image.
  * @throws CodexboxError `image-missing`, `image-unusable`, `engine-unavailable`
  */
 export async function inspectTools(
@@ -124,7 +124,7 @@ const ProgressLine = z.looseObject({
   error: z.string().optional(),
 })
 
-/** What the engine said before it gave up; its HTTP status was 200 by then. */
+/** The engine's error after it had already sent HTTP status 200. */
 class EngineRefusal extends Error {}
 
 /** How much of the output an error repeats. */
@@ -141,7 +141,7 @@ async function follow(
     if (line.error !== undefined) {
       throw new EngineRefusal([...last, stripVTControlCharacters(line.error)].join('\n'))
     }
-    // The build's output comes in pieces of any size, mostly lines.
+    // The build's output arrives in chunks of any size, mostly lines.
     for (const text of (line.stream ?? '').split(/\r?\n/)) {
       const clean = stripVTControlCharacters(text).trimEnd()
       if (!clean) continue
@@ -152,7 +152,7 @@ async function follow(
   }
 }
 
-/** By hand, because a line reader of Node 20 swallows the error of the stream it reads. */
+/** Hand-written, because readline of Node 20 swallows errors of its input stream. */
 async function* lines(stream: Readable): AsyncGenerator<string> {
   const decoder = new TextDecoder()
   let rest = ''
@@ -164,7 +164,7 @@ async function* lines(stream: Readable): AsyncGenerator<string> {
   if (rest.trim()) yield rest
 }
 
-/** An engine that answered has refused; one that did not is not to be reached. */
+/** An error answer is a refusal; no answer means an unreachable engine. */
 function failed(what: string, cause: unknown): CodexboxError {
   const isAnswer =
     cause instanceof EngineRefusal || (cause instanceof Error && 'statusCode' in cause)
@@ -177,7 +177,7 @@ function failed(what: string, cause: unknown): CodexboxError {
 
 // ---- Inspection ----
 
-/** ES5: it has to run on the old versions that it is to report. */
+/** ES5: the probe has to run on the old versions that it reports. */
 const PROBE = `
 var bash = require('child_process').spawnSync('bash', ['-c', 'echo "$BASH_VERSION"'])
 console.log(JSON.stringify({ node: process.versions.node, bash: String(bash.stdout || '').trim() }))
@@ -189,7 +189,7 @@ function readReport(stdout: string): z.infer<typeof Report> | undefined {
   try {
     return Report.parse(JSON.parse(stdout))
   } catch {
-    return undefined // The caller reports what came instead.
+    return undefined // The caller reports the actual output.
   }
 }
 
@@ -217,7 +217,7 @@ async function runProbe(
   }
 }
 
-/** With the agent's environment, as weak as the user who will run the tools, and nothing of the host in reach. */
+/** The agent's environment, the rights of the tools' user, and no access to the host. */
 function probeOptions(
   image: string,
   settings: ImageSettings,
@@ -243,7 +243,7 @@ function probeOptions(
       PidsLimit: 64,
       Memory: 512 * 1024 * 1024,
       LogConfig: { Type: 'none', Config: {} },
-      // By the engine, so that it also happens when this process is killed.
+      // The engine removes the container, even when this process is killed.
       AutoRemove: true,
     },
   }
@@ -255,11 +255,11 @@ async function outputOf(container: Dockerode.Container, abortSignal: AbortSignal
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const [stdoutTail, stderrTail] = [tailOf(stdout), tailOf(stderr)]
   const copied = demultiplex(stream as unknown as AsyncIterable<Buffer>, { stdout, stderr })
-  // Reported by the `await` below, unless the start fails first.
+  // The `await` below reports it, unless the start fails first.
   copied.catch(() => {})
   await container.start({ abortSignal })
   await copied
-  // A stream that is given up ends as if the container had.
+  // A destroyed stream ends as if the container had ended.
   abortSignal.throwIfAborted()
   await Promise.all([finished(stdout.end()), finished(stderr.end())])
   return { stdout: stdoutTail(), stderr: stderrTail() }

@@ -5,20 +5,20 @@ import { HOME } from './environment.ts'
 
 type User = AgentSpec['user']
 
-/** Files that are made in the folder of the sockets, and where a container has them. */
+/** Files in the socket folder, and their paths in a container. */
 export const NAME_FILES = { passwd: '/etc/passwd', group: '/etc/group' } as const
 
 export const isNameFile = (target: string) => Object.values<string>(NAME_FILES).includes(target)
 
-/** What the user of the tools is called in a container, in which it has any number. */
+/** The name of the tools' user in a container; its number is arbitrary. */
 export const nameOf = ({ uid }: User) => (uid === 0 ? 'root' : 'agent')
 
-/** Whether an image may lack a name for the user; all have one for root. */
+/** Whether an image may lack a name for the user; every image has one for root. */
 export const needsName = ({ uid }: User) => uid !== 0
 
 /**
- * Programs fail for a user without a name (`whoami`, `os.userInfo()`, `ssh`, `sudo`). The files take the place of the
- * image's, which cannot be read before the container is made. The first line of a number or name is the one that counts.
+ * Programs fail for a user without a name (`whoami`, `os.userInfo()`, `ssh`, `sudo`). The files replace the
+ * image's, which cannot be read before the container is created. The first line with a number or name takes precedence.
  */
 export function makeNameFiles(folder: string, { uid, gid }: User): void {
   const passwd = [
@@ -36,7 +36,7 @@ export function makeNameFiles(folder: string, { uid, gid }: User): void {
   for (const [name, lines] of Object.entries({ passwd, group })) {
     const file = join(folder, name)
     writeFileSync(file, `${lines.join('\n')}\n`)
-    // For every user of the container, whatever the umask.
+    // Readable by every user of the container, regardless of the umask.
     chmodSync(file, 0o644)
   }
 }

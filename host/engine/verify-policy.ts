@@ -1,18 +1,18 @@
 import type { ContainerCreateOptions, ContainerInspectInfo, HostConfig } from 'dockerode'
 
-/** A setting in which a container is weaker than was asked for. */
+/** A setting in which a container is weaker than requested. */
 export interface Deviation {
-  /** As the Docker API spells it. */
+  /** In the Docker API's spelling. */
   field: string
   is: unknown
   asked: unknown
 }
 
 /**
- * Compares a container, by the engine's own account of it, with what was asked for: an engine may
- * know a setting by name and do nothing about it. Only what keeps the container in is compared, and
- * by its meaning, since engines have several ways to say the same thing. Swap, processors and the
- * order of dying are left out: kernels differ in what they can bound, and nothing gets out that way.
+ * Compares a container, as the engine inspects it, with the requested options: an engine may
+ * accept a setting and ignore it. Only settings that confine the container are compared, and by
+ * meaning, since engines spell the same setting differently. Swap, processors and the OOM score
+ * are left out: kernels differ in what they can bound, and none of them is a way out.
  */
 export function policyDeviations(
   inspected: ContainerInspectInfo,
@@ -32,7 +32,7 @@ export function policyDeviations(
 interface Rule {
   field: string
   holds: boolean
-  /** What is told in the place of the settings. */
+  /** Reported instead of the settings. */
   is?: unknown
   asked?: unknown
 }
@@ -53,7 +53,7 @@ function rules(inspected: ContainerInspectInfo, asked: HostConfig): Rule[] {
     { field: 'Devices', holds: isNone(is.Devices) },
     { field: 'DeviceRequests', holds: isNone(is.DeviceRequests) },
     { field: 'VolumesFrom', holds: isNone(is.VolumesFrom) },
-    // An empty list is what uncovers them. Podman hides them without a list.
+    // Only an empty list unmasks the paths. Podman masks them without a list.
     { field: 'MaskedPaths', holds: !isEmptyList(is.MaskedPaths) },
     { field: 'ReadonlyPaths', holds: !isEmptyList(is.ReadonlyPaths) },
     ...namespaces.map((field) => ({ field, holds: isOwnNamespace(readField(is, field)) })),
@@ -72,7 +72,7 @@ function configRules({ Config: is }: ContainerInspectInfo, asked: ContainerCreat
   )
   return [
     { field: 'User', holds: is.User === asked.User },
-    // By name: values are the image's own, and may be long, or secret.
+    // Names only: values come from the image, and may be long or secret.
     {
       field: 'Env',
       holds: added.length === 0,
@@ -86,7 +86,7 @@ function configRules({ Config: is }: ContainerInspectInfo, asked: ContainerCreat
   ]
 }
 
-/** What engines add by themselves. */
+/** Variables that engines add. */
 const HARMLESS = /^(container=podman|TERM=xterm|HOSTNAME=[\w.-]*)$/
 
 /** A command that the engine runs in the container from time to time. */
@@ -100,7 +100,7 @@ const readField = (config: HostConfig, field: string) => valueIn(field, config)
 /** Some engines spell capabilities with a prefix. */
 const bareName = (cap: string) => cap.replace(/^CAP_/i, '').toUpperCase()
 
-/** What a container has where nothing else was said; Podman tells only how it differs from that. */
+/** A container's default capabilities; Podman reports only the difference to them. */
 const USUAL_CAPS = (
   'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID ' +
   'SETPCAP SETUID SYS_CHROOT'
@@ -120,14 +120,14 @@ function holdsRightsDown(options: string[], asked: string[]): boolean {
 }
 
 function isNetwork(is: string | undefined, asked: string | undefined): boolean {
-  // An engine may have another name for its usual network; never for none.
+  // An engine may rename its default network; never `none`.
   return asked === 'none' ? is === 'none' : isOwnNamespace(is)
 }
 
-/** Nothing of the host's disk but what was asked for, and that no more writable. */
+/** Only the requested paths of the host's disk, and none of them more writable. */
 function areMounts({ Mounts }: ContainerInspectInfo, asked: HostConfig): boolean {
   const wanted = new Map(asked.Mounts?.map((mount) => [mount.Target, mount]))
-  // In memory, and with the container's bound on that.
+  // A tmpfs is bounded by the container's memory.
   const onDisk = Mounts.filter(({ Type }) => Type !== 'tmpfs')
   const areKnown = onDisk.every(({ Type, Source, Destination, RW }) => {
     const mount = wanted.get(Destination)
@@ -138,8 +138,8 @@ function areMounts({ Mounts }: ContainerInspectInfo, asked: HostConfig): boolean
 }
 
 /**
- * Some engines read a comma as the end of a path, and what follows as another one. Others have names of their own
- * for folders (those in a virtual machine), so that only such paths are compared.
+ * Some engines read a comma as the end of a path and the rest as another one. Engines in a virtual machine report
+ * their own names for folders, so only paths with a comma are compared.
  */
 function isFolder(is: string, asked: string): boolean {
   return !hasComma(asked) || is === asked
@@ -160,7 +160,7 @@ function isOwnNamespace(mode: unknown): boolean {
   return !/^(host|container:|ns:)/.test(String(mode ?? ''))
 }
 
-/** 0, -1 and nothing at all mean that there is no bound. */
+/** 0, -1 and an absent value mean no bound. */
 function isBounded(is: number | undefined | null, asked: number | undefined): boolean {
   return typeof is === 'number' && is > 0 && is <= (asked ?? 0)
 }

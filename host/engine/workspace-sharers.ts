@@ -12,20 +12,20 @@ import { inside } from './sandbox-policy.ts'
 import { placesOf, type Relation, relationTo, type WorkspacePlaces } from './shared-files.ts'
 import { isBeingStarted, statusOfContainer } from './starting-containers.ts'
 
-/** A container of another conversation that has our workspace, a folder in it, or one around it. */
+/** A container of another conversation with our workspace, a folder in it, or a folder around it. */
 export interface WorkspaceSharer {
   id: string
-  /** The process id of its host; undefined where the container does not say. */
+  /** The process id of its host; undefined where the labels lack it. */
   pid: number | undefined
-  /** The host's path of its workspace, where it began; undefined where the container does not say. */
+  /** The host's path of its workspace at its start; undefined where the labels lack it. */
   workspace: string | undefined
   /**
-   * Whether its tools cannot move what is at this path below *our* workspace, as a mount point cannot be renamed where
-   * it is mounted. What is not in their own workspace is in their reach all the same: tools of a third conversation can
-   * hand them a descriptor of it, through a socket in a folder that both have.
+   * Whether its tools cannot move this path below *our* workspace, as a mount point cannot be renamed where
+   * it is mounted. Paths outside their own workspace are in their reach too: tools of a third conversation can
+   * pass them a descriptor, through a socket in a shared folder.
    */
   holds(at: string): boolean
-  /** It is being started, and our tools could move what the engine is about to mount for it. */
+  /** It is starting, and our tools could move the sources of its mounts. */
   goesFirst: boolean
 }
 
@@ -34,7 +34,7 @@ type Own = Pick<AgentSpec, 'workspace' | 'pinned'> & { id: string }
 const ENDED = ['exited', 'dead', 'removing']
 
 /**
- * All of them at this moment, started or not. `own` is our container.
+ * All current sharers, started or not. `own` is our container.
  * @throws CodexboxError `engine-unavailable`
  */
 export async function workspaceSharers(
@@ -95,23 +95,23 @@ function relationOf(
     return relationTo(own.places, table.mounts, inside.workspace)
   }
   if (labelled) return labelledRelation(own, labelled)
-  // A look into an image has nothing of the host's. Anything else may have anything.
+  // A probe of an image has no mounts. Any other container may have any file.
   return mounts?.length ? 'in part' : 'none'
 }
 
-/** Of another version of ours, which did not say. */
+/** For a container of an older version, without these labels. */
 function sharedByMounts(mounts: Dockerode.ContainerInfo['Mounts'] = []): Shared | undefined {
   const workspace = mounts.find(({ Destination }) => Destination === inside.workspace)?.Source
   const identity = workspace && identityAt(workspace)
   return workspace && identity ? { workspace, identity, pins: [] } : undefined
 }
 
-/** Of a container that does not run yet, or on another kernel: by what it said of itself when it was made. */
+/** For a container that does not run yet, or on another kernel: by the labels of its creation. */
 function labelledRelation({ workspace, pinned = [] }: Own, other: Shared): Relation {
   if (other.identity === workspace.identity) return 'same'
   const above = identitiesOf(dirname(workspace.path))
   const aboveOther = identitiesOf(dirname(other.workspace))
-  // What was moved since it began is known by what it is.
+  // A folder that was moved since is recognised by its identity.
   const isOfPin = pinned.some(({ identity }) => [...aboveOther, other.identity].includes(identity))
   const isShared =
     isOfPin ||
@@ -129,8 +129,8 @@ interface MountsNow {
 }
 
 /**
- * What is mounted in a running container now; undefined where that cannot be found out. Git on the host replaces some
- * files when it writes to them, and they are no mount points any more then.
+ * The current mounts of a running container; undefined where they cannot be read. Git on the host replaces some
+ * files on writing, after which they are no mount points any more.
  */
 async function mountsNow(
   docker: Dockerode,
@@ -143,26 +143,26 @@ async function mountsNow(
       const ofKernel = await mountsOf(container, engineLabel)
       if (ofKernel) return { mounts: ofKernel, isOfOurKernel: true }
       const asked = mountsByExec(docker, container, engineLabel).catch((error: unknown) => {
-        // Its tools may keep a program from starting in there; that is no reason not to start elsewhere.
+        // Its tools may prevent the exec; that must not prevent starts of other containers.
         if (statusOf(error) === undefined) return undefined
         throw error
       })
       const found = await unlessEngineHangs(docker, engineLabel, asked)
       return found && { mounts: found, isOfOurKernel: false }
     } catch (error) {
-      // It has ended since it was listed, or is being removed. One that is paused says 409 as well.
+      // The container has ended since it was listed, or is being removed. A paused one also answers 409.
       if (isGone(error)) return 'gone'
       if (statusOf(error) === 409 && (await statusOfContainer(container, engineLabel)) !== 'paused')
         return 'gone'
       if (hadNoAnswer(error)) throw error
-      // Of a process that is ending the kernel has no mounts any more.
+      // The kernel has no mounts for a process that is ending.
       await sleep(ENDING_PAUSE_MS)
     }
   }
   return undefined
 }
 
-/** How long a container may take to end: that of a host that was killed may be about to. */
+/** How often to look at a container that is ending, such as that of a killed host. */
 const ENDING_TRIES = 40
 const ENDING_PAUSE_MS = 50
 
@@ -172,7 +172,7 @@ function withParents(at: string): string[] {
   return parent === '.' ? [at] : [at, ...withParents(parent)]
 }
 
-/** For the person at the second of them. `unpinned` are the paths that could not be protected for it. */
+/** A notice for the user of the later conversation. `unpinned` are its paths that could not be protected. */
 export function sharingNotice(
   sharers: readonly WorkspaceSharer[],
   unpinned: readonly string[],
