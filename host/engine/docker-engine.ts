@@ -51,22 +51,22 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
   let whyNot = whySocketsAreNotShared(docker)
   /** Learned once: the image has a link at a mount target of the passwd and group files. */
   let isNameless = false
-  let known: Promise<Rootless | undefined> | undefined
+  let cached: Promise<Rootless | undefined> | undefined
   /** Cached; a request without an answer is repeated. */
   const rootless = () => {
-    known ??= engineRequest((abortSignal) => askIfRootless(docker, abortSignal), engineLabel)
-    known.catch(() => {
-      known = undefined
+    cached ??= engineRequest((abortSignal) => askIfRootless(docker, abortSignal), engineLabel)
+    cached.catch(() => {
+      cached = undefined
     })
-    return known
+    return cached
   }
-  let knownAsPodman: Promise<boolean> | undefined
+  let cachedIsPodman: Promise<boolean> | undefined
   const isPodman = () => {
-    knownAsPodman ??= askIfPodman(docker, engineLabel)
-    knownAsPodman.catch(() => {
-      knownAsPodman = undefined
+    cachedIsPodman ??= askIfPodman(docker, engineLabel)
+    cachedIsPodman.catch(() => {
+      cachedIsPodman = undefined
     })
-    return knownAsPodman
+    return cachedIsPodman
   }
   return {
     name: 'docker',
@@ -82,28 +82,31 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
         throw engineUnavailable(engineLabel, error)
       }
       try {
-        const [found] = await Promise.all([rootless(), imageSettings(docker, image, engineLabel)])
-        if (found) checkRootless(found, engineLabel)
+        const [rootlessEngine] = await Promise.all([
+          rootless(),
+          imageSettings(docker, image, engineLabel),
+        ])
+        if (rootlessEngine) checkRootless(rootlessEngine, engineLabel)
       } catch (error) {
         throw engineUnavailable(engineLabel, error)
       }
     },
 
     async start(spec) {
-      const found = await rootless()
-      if (found) checkRootless(found, engineLabel, spec.user)
+      const rootlessEngine = await rootless()
+      if (rootlessEngine) checkRootless(rootlessEngine, engineLabel, spec.user)
       const [settings, onPodman] = await Promise.all([
         imageSettings(docker, image, engineLabel),
         isPodman(),
       ])
       const startWith = async (pinned: readonly Pin[]): Promise<AgentProcess | readonly Pin[]> => {
-        const given = { ...spec, pinned, isNameless }
-        const reached = whyNot ? { ...given, socketFolder: undefined } : given
-        const usual = containerOptions(reached, image, settings)
+        const pinnedSpec = { ...spec, pinned, isNameless }
+        const agentSpec = whyNot ? { ...pinnedSpec, socketFolder: undefined } : pinnedSpec
+        const usual = containerOptions(agentSpec, image, settings)
         const ofEngine = onPodman ? optionsForPodman(usual) : usual
-        const options = found ? optionsForRootless(ofEngine) : ofEngine
-        if (reached.socketFolder) makeNameFiles(reached.socketFolder, spec.user)
-        const { mounts, release } = holdMounts(reached)
+        const options = rootlessEngine ? optionsForRootless(ofEngine) : ofEngine
+        if (agentSpec.socketFolder) makeNameFiles(agentSpec.socketFolder, spec.user)
+        const { mounts, release } = holdMounts(agentSpec)
         try {
           const container = await create(docker, options, image, engineLabel).catch((error) => {
             throw withAdviceOnCommas(error, options)
@@ -117,7 +120,7 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
           try {
             // Listed after creation, so that of two concurrent starts the later sees the other.
             const [sharedWith, stream] = await Promise.all([
-              workspaceSharers(docker, { ...given, id: container.id }, engineLabel),
+              workspaceSharers(docker, { ...pinnedSpec, id: container.id }, engineLabel),
               attached,
               checkPolicy(container, options, engineLabel),
             ])
@@ -150,7 +153,7 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
             // The removal is tried in any case, but not awaited on an engine that gave no answer.
             if (!hadNoAnswer(error)) await removed
             const failure = withAdviceOnCommas(startFailed(image, error), options)
-            throw found ? withAdviceOnLimits(failure) : failure
+            throw rootlessEngine ? withAdviceOnLimits(failure) : failure
           }
         } finally {
           release()
@@ -164,9 +167,9 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
         // have it mounted over programs of the image, so such a target is not mounted.
         const started = await startWith(tried).catch((error: unknown) => {
           // The last match is the deepest: a folder comes before its contents.
-          const gone = tried.findLast(({ path }) => isMissing(path, error))
-          if (!gone) throw error
-          if (++misses === MAX_MISSES) throw movedAway(gone.path, error)
+          const missing = tried.findLast(({ path }) => isMissing(path, error))
+          if (!missing) throw error
+          if (++misses === MAX_MISSES) throw movedAway(missing.path, error)
           return tried
         })
         if (!isPins(started)) {
@@ -236,13 +239,13 @@ async function checkPolicy(
     options,
   )
   if (deviations.length === 0) return
-  const found = deviations.map(
+  const listed = deviations.map(
     ({ field, is, asked }) =>
       `${field} is ${JSON.stringify(is)} instead of ${JSON.stringify(asked)}`,
   )
   throw new CodexboxError(
     'engine-unavailable',
-    `The engine (${engineLabel}) made a container that is weaker than what was asked for: ${found.join('; ')}. ` +
+    `The engine (${engineLabel}) made a container that is weaker than what was asked for: ${listed.join('; ')}. ` +
       'Nothing was started in it. Look into the settings of the engine, or use another one.',
   )
 }
@@ -290,9 +293,9 @@ async function startAttached(
       stdout.end()
       stderr.end()
     })
-  const over = new AbortController()
+  const exitSeen = new AbortController()
   // Requested before the start, or the exit might be missed.
-  const ended = exitOf(container, outputEnded, engineLabel, over.signal)
+  const ended = exitOf(container, outputEnded, engineLabel, exitSeen.signal)
 
   try {
     await engineRequest(
@@ -306,12 +309,12 @@ async function startAttached(
   }
   const checked = checkMounts(container, { stdout, stdin: stream, mounts, inMemory, engineLabel })
   // No relay starts in the container before its mounts are checked.
-  const reaching = checked.then(() =>
+  const opening = checked.then(() =>
     openHostChannel(docker, container, spec, { whyNot, engineLabel, ended }),
   )
-  const way = await unlessEngineHangs(docker, engineLabel, reaching).catch(async (error) => {
+  const channel = await unlessEngineHangs(docker, engineLabel, opening).catch(async (error) => {
     // The relay may still come up; close it if so.
-    void reaching.then(({ relay }) => relay?.close()).catch(() => {})
+    void opening.then(({ relay }) => relay?.close()).catch(() => {})
     try {
       if (!(error instanceof EndedError)) throw error
       // The last output may still be in transit.
@@ -328,10 +331,10 @@ async function startAttached(
   })
   // Watched from here on: while an engine starts a container, it answers no request about it.
   let isLost = false
-  const exited = unlessTroubled(ended, container, way.relay).then((exit) => {
+  const exited = unlessLost(ended, container, channel.relay).then((exit) => {
     // Open requests to the engine must not keep this process alive.
-    over.abort()
-    way.relay?.close()
+    exitSeen.abort()
+    channel.relay?.close()
     if (!('lost' in exit))
       return unlessUnusable(exit, { image, engineLabel }, stderrTail, outputEnded)
     isLost = true
@@ -342,11 +345,11 @@ async function startAttached(
   return {
     view: {
       workspace: inside.workspace,
-      socketPath: way.socketPath,
+      socketPath: channel.socketPath,
       worker: spec.user,
       toolEnvironment: toolEnvironment(settings, nameOf(spec.user)),
     },
-    ...(way.relayed ? { relayed: way.relayed } : {}),
+    ...(channel.relayed ? { relayed: channel.relayed } : {}),
     stdin: stream,
     stdout,
     stderrTail,
@@ -392,7 +395,7 @@ async function exitOf(
 }
 
 /** A hanging engine, a paused container and a container without its relay would never settle `ended`. */
-async function unlessTroubled(
+async function unlessLost(
   ended: Promise<AgentExit>,
   container: Dockerode.Container,
   relay: Relay | undefined,
@@ -424,26 +427,26 @@ async function unlessUnusable(
   outputEnded: Promise<void>,
 ): Promise<AgentExit> {
   if ('lost' in exit || exit.code === 0 || exit.code === KILLED) return exit
-  await Promise.race([outputEnded, sleep(LAST_WORDS_MS, undefined, { ref: false })])
+  await Promise.race([outputEnded, sleep(LAST_OUTPUT_MS, undefined, { ref: false })])
   const unbounded = unboundedError(stderrTail(), engineLabel)
   if (unbounded) return { lost: unbounded.message, error: unbounded }
   const error = errorOfImage(image, stderrTail())
   return error ? { lost: error.message, error } : exit
 }
 
-function errorOfImage(image: string, said: string): CodexboxError | undefined {
-  const why = whyNoNode(said)
+function errorOfImage(image: string, stderr: string): CodexboxError | undefined {
+  const why = whyNoNode(stderr)
   if (why) return imageUnusable(image, why)
-  const [, whyNot] = /^setpriv: (.+)/m.exec(said) ?? []
+  const [, whyNot] = /^setpriv: (.+)/m.exec(stderr) ?? []
   return whyNot === undefined ? undefined : notKeptApart(0, `setpriv says: ${quote(whyNot)}`)
 }
 
-function whyNoNode(said: string): string | undefined {
+function whyNoNode(stderr: string): string | undefined {
   // The shell runs a file that the kernel does not accept as a program, and fails at its first word.
-  if (/\bnode: .*(\bELF|cannot execute binary|exec format)/i.test(said)) {
+  if (/\bnode: .*(\bELF|cannot execute binary|exec format)/i.test(stderr)) {
     return 'it is made for another kind of machine'
   }
-  const words = /exec:? node(?: failed)?: (.+)|failed to exec.*/i.exec(said)
+  const words = /exec:? node(?: failed)?: (.+)|failed to exec.*/i.exec(stderr)
   return words ? `it says: ${quote(words[1] ?? words[0])}` : undefined
 }
 
@@ -451,7 +454,7 @@ function whyNoNode(said: string): string | undefined {
 const KILLED = 137
 
 /** How much later than the exit the last output may come. */
-const LAST_WORDS_MS = 1000
+const LAST_OUTPUT_MS = 1000
 
 async function askToLeave(
   container: Dockerode.Container,

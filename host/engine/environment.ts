@@ -30,7 +30,7 @@ export function agentEnvironment(image: ImageSettings, writable: readonly string
   return Object.entries(variables).map(([name, value]) => `${name}=${value}`)
 }
 
-/** The additional variables for commands of tools: their user's name, and the image's variables except the reserved ones. */
+/** Further variables for commands of tools: their user's name, and the image's variables except the reserved ones. */
 export function toolEnvironment(image: ImageSettings, userName: string): Record<string, string> {
   const ofImage = variablesOf(image).filter(([name]) => !Object.hasOwn(OURS, name))
   return { ...Object.fromEntries(ofImage), USER: userName, LOGNAME: userName }

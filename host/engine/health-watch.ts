@@ -3,7 +3,7 @@ import type Dockerode from 'dockerode'
 import { messageOf } from '../../shared/errors.ts'
 import { engineUnavailable, ping } from './engine-request.ts'
 
-const LOOK_MS = 3000
+const PROBE_MS = 3000
 const ANSWER_MS = 4000
 const AGAIN_MS = 500
 
@@ -40,12 +40,12 @@ export async function unlessEngineHangs<T>(
     await ping(docker, abortSignal)
     return undefined
   })
-  const given = silent.then((reason) => {
+  const unlessSilent = silent.then((reason) => {
     // No reason: the work has ended.
     return reason ? Promise.reject(engineUnavailable(engineLabel, new Error(reason))) : work
   })
   try {
-    return await Promise.race([work, given])
+    return await Promise.race([work, unlessSilent])
   } finally {
     done.abort()
   }
@@ -54,11 +54,11 @@ export async function unlessEngineHangs<T>(
 async function watch(signal: AbortSignal, probe: Probe): Promise<string | undefined> {
   try {
     for (;;) {
-      await sleep(LOOK_MS, undefined, { signal, ref: false })
-      if (!(await trouble(probe))) continue
+      await sleep(PROBE_MS, undefined, { signal, ref: false })
+      if (!(await faultOf(probe))) continue
       // One failure does not count: this process may itself have been halted while its clock ran on.
       await sleep(AGAIN_MS, undefined, { signal, ref: false })
-      const reason = await trouble(probe)
+      const reason = await faultOf(probe)
       if (reason) return reason
     }
   } catch (error) {
@@ -67,7 +67,7 @@ async function watch(signal: AbortSignal, probe: Probe): Promise<string | undefi
   }
 }
 
-async function trouble(probe: Probe): Promise<string | undefined> {
+async function faultOf(probe: Probe): Promise<string | undefined> {
   try {
     return await probe(AbortSignal.timeout(ANSWER_MS))
   } catch (error) {

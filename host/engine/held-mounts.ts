@@ -16,7 +16,7 @@ export interface HeldMount {
  * @throws CodexboxError `engine-unavailable` when one of the package's own cannot be opened
  */
 export function holdMounts(spec: AgentSpec): { mounts: HeldMount[]; release(): void } {
-  const given = new Map<string, MountSource>(
+  const heldByCaller = new Map<string, MountSource>(
     [spec.workspace, ...(spec.pinned ?? [])].map((source) => [source.path, source]),
   )
   const own: MountSource[] = []
@@ -24,8 +24,8 @@ export function holdMounts(spec: AgentSpec): { mounts: HeldMount[]; release(): v
   try {
     const mounts = bindsOf(spec).map(({ path, ...mount }): HeldMount => {
       if (path === spec.socketFolder) return mount
-      const source = given.get(path) ?? holdOwn(path)
-      if (!given.has(path)) own.push(source)
+      const source = heldByCaller.get(path) ?? holdOwn(path)
+      if (!heldByCaller.has(path)) own.push(source)
       return { ...mount, source }
     })
     return { mounts, release }

@@ -88,28 +88,28 @@ export async function checkMounts(
 function expectedMounts({ mounts, inMemory }: MountCheckOptions): ExpectedMounts {
   const binds = mounts.map(({ source, ...mount }) => ({ ...mount, identity: source?.identity }))
   const folder = mounts.find(({ target }) => target === inside.workspace)?.source?.path
-  const own = folder === undefined ? [] : ownMounts()
-  return { binds, inMemory, below: mountsBelow(own, folder ?? '', inside.workspace) }
+  const hostMounts = folder === undefined ? [] : ownMounts()
+  return { binds, inMemory, below: mountsBelow(hostMounts, folder ?? '', inside.workspace) }
 }
 
 /** For an engine in a virtual machine: the container reads back a file that the host has just written. */
 async function checkProofs(options: MountCheckOptions): Promise<void> {
   const { mounts, stdin, engineLabel } = options
-  let made: ReturnType<typeof makeMountProofs>
+  let proofs: ReturnType<typeof makeMountProofs>
   try {
-    made = makeMountProofs(mounts)
+    proofs = makeMountProofs(mounts)
   } catch (error) {
     throw unusableReport(engineLabel, `no file to compare could be made (${messageOf(error)})`)
   }
   try {
-    const request: ProofRequest = { type: 'prove', file: made.file }
+    const request: ProofRequest = { type: 'prove', file: proofs.file }
     stdin.write(`${JSON.stringify(request)}\n`)
     const { targets } = await lineOf(Proofs, options)
-    const wrong = [...made.answers].find(([target, answer]) => targets[target] !== answer)
+    const wrong = [...proofs.answers].find(([target, answer]) => targets[target] !== answer)
     const what = 'is not what was to be mounted there'
     if (wrong) throw faultError({ point: wrong[0], what, kind: 'replaced' }, options)
   } finally {
-    made.remove()
+    proofs.remove()
   }
 }
 

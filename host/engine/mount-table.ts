@@ -28,13 +28,13 @@ export interface ExpectedMount {
 export function parseMountTable(text: string): Mount[] {
   const lines = text.split('\n').filter((line) => line !== '')
   return lines.map((line) => {
-    const found =
+    const match =
       // Split at spaces alone: the kernel writes other white space as it is.
       /^(?<id>\d+) (?<parent>\d+) (?<device>\d+:\d+) (?<root>[^ ]+) (?<point>[^ ]+) (?<options>[^ ]+) (?:[^ ]+ )*?- (?<type>[^ ]+) /s.exec(
         line,
       )
-    if (!found?.groups) throw new Error(`a line of the mount table cannot be read: ${line}`)
-    const { id, parent, device = '', root = '', point = '', options = '', type = '' } = found.groups
+    if (!match?.groups) throw new Error(`a line of the mount table cannot be read: ${line}`)
+    const { id, parent, device = '', root = '', point = '', options = '', type = '' } = match.groups
     return {
       id: Number(id),
       parent: Number(parent),
@@ -109,15 +109,15 @@ export function targetFaults(
   comparesNumbers: boolean,
 ): MountFault[] {
   return binds.flatMap(({ target, identity }): MountFault[] => {
-    const found = targets[target]
-    if (!found) return [fault(target, 'was not reported', 'closed')]
-    if ('error' in found)
-      return [fault(target, `cannot be opened there (${found.error})`, 'closed')]
+    const report = targets[target]
+    if (!report) return [fault(target, 'was not reported', 'closed')]
+    if ('error' in report)
+      return [fault(target, `cannot be opened there (${report.error})`, 'closed')]
     // The mount ids differ: the target was opened in another mount than the one in the table.
-    if (!table.some(({ id, point }) => id === found.mountId && point === target)) {
+    if (!table.some(({ id, point }) => id === report.mountId && point === target)) {
       return [fault(target, 'was moved while it was looked at', 'replaced')]
     }
-    if (!comparesNumbers || identity === undefined || found.identity === identity) return []
+    if (!comparesNumbers || identity === undefined || report.identity === identity) return []
     return [fault(target, 'is not what was to be mounted there', 'replaced')]
   })
 }
@@ -125,14 +125,14 @@ export function targetFaults(
 const fault = (point: string, what: string, kind: MountFault['kind']) => ({ point, what, kind })
 
 function withoutEach(table: readonly Mount[], below: ExpectedMounts['below']): Mount[] {
-  const left = [...table]
+  const remaining = [...table]
   for (const { point, device, root } of below) {
-    const index = left.findIndex(
+    const index = remaining.findIndex(
       (mount) => mount.point === point && mount.device === device && mount.root === root,
     )
-    if (index >= 0) left.splice(index, 1)
+    if (index >= 0) remaining.splice(index, 1)
   }
-  return left
+  return remaining
 }
 
 /**

@@ -43,8 +43,8 @@ function pinged(docker: Dockerode, abortSignal: AbortSignal): Promise<IncomingMe
 type ContainerOptions = ReturnType<typeof containerOptions>
 
 /**
- * The same container on Podman, without system calls that Podman permits by default and Docker does not. In its own user
- * namespace a tool would have a mount table without the pins of a repository, and a mount point can be
+ * The same container on Podman, without system calls that Podman permits by default and Docker does not. In its own
+ * user namespace a tool would have a mount table without the pins of a repository, and a mount point can be
  * renamed where it is not mounted. The kernel shares one keyring among all processes of a user, including the host's.
  * Podman takes the path of a seccomp profile, Docker its text.
  */

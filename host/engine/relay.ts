@@ -47,9 +47,9 @@ export async function startRelay(
   const multiplexer = new Multiplexer({
     output: stream,
     onReady: isReady,
-    onOpen(place) {
-      const name = names[place]
-      if (name === undefined) throw new FrameError(`a connection to the place ${place}`)
+    onOpen(index) {
+      const name = names[index]
+      if (name === undefined) throw new FrameError(`a connection to the place ${index}`)
       return connect({ path: join(socketFolder, name), allowHalfOpen: true })
     },
     onBroken(error) {
@@ -145,8 +145,8 @@ async function untilReady(
   )
 }
 
-function reasonOf(broken: FrameError | undefined, said: string) {
-  const lost = `the relay to the host ended${said ? `; its last words: ${quote(said)}` : ''}`
+function reasonOf(broken: FrameError | undefined, stderrTail: string) {
+  const lost = `the relay to the host ended${stderrTail ? `; its last words: ${quote(stderrTail)}` : ''}`
   if (!broken) return { lost }
   const message = `The relay in the container sent ${broken.message}; it was stopped.`
   return { lost, error: new CodexboxError('protocol-violation', message, { cause: broken }) }

@@ -12,7 +12,7 @@ export const inside = {
   agentFile: '/opt/codexbox/agent.cjs',
   socketFolder: '/run/codexbox',
   socketPath: '/run/codexbox/gateway.sock',
-  /** Where sockets cannot be mounted: the prefix of the relay's abstract sockets, which no file mode or tool can change. */
+  /** Without mounted sockets: the prefix of the relay's abstract sockets, which no file mode or tool can change. */
   relayFolder: '@codexbox',
   relayedSocketPath: '@codexbox/gateway.sock',
   home: HOME,

@@ -51,8 +51,8 @@ export function relationTo(
   if (!main) return 'none'
   if (isSame(placeOf(main), folder)) return 'same'
   const theirs = table.filter(({ point }) => liesIn(point, workspace)).map(placeOf)
-  const isShared = [folder, ...below].some((one) =>
-    theirs.some((other) => has(one, other) || has(other, one)),
+  const isShared = [folder, ...below].some((own) =>
+    theirs.some((other) => has(own, other) || has(other, own)),
   )
   return isShared ? 'in part' : 'none'
 }

@@ -102,16 +102,16 @@ export async function inspectTools(
     new CodexboxError('image-unusable', `${subject} ${what}. ${advice}`, { cause })
 
   const { stdout, stderr } = await runProbe(docker, image, deadlineMs, unusable)
-  const found = readReport(stdout)
-  if (!found) {
-    const said = stderr || stdout
-    throw unusable(`has a node that does not work${said ? ` (it says: ${quote(said)})` : ''}`)
+  const report = readReport(stdout)
+  if (!report) {
+    const output = stderr || stdout
+    throw unusable(`has a node that does not work${output ? ` (it says: ${quote(output)})` : ''}`)
   }
-  if (Number.parseInt(found.node, 10) < MIN_NODE) {
-    throw unusable(`has Node ${found.node}, which is too old: ${MIN_NODE} or newer is needed`)
+  if (Number.parseInt(report.node, 10) < MIN_NODE) {
+    throw unusable(`has Node ${report.node}, which is too old: ${MIN_NODE} or newer is needed`)
   }
-  if (!found.bash) throw unusable('has no bash')
-  return { nodeVersion: found.node, bashVersion: found.bash }
+  if (!report.bash) throw unusable('has no bash')
+  return { nodeVersion: report.node, bashVersion: report.bash }
 }
 
 const MIN_NODE = 20

@@ -16,16 +16,16 @@ export interface Deviation {
  */
 export function policyDeviations(
   inspected: ContainerInspectInfo,
-  asked: ContainerCreateOptions,
+  requested: ContainerCreateOptions,
 ): Deviation[] {
-  const wanted = asked.HostConfig ?? {}
+  const requestedHost = requested.HostConfig ?? {}
   const host = inspected.HostConfig
-  return [...rules(inspected, wanted), ...configRules(inspected, asked)]
+  return [...rules(inspected, requestedHost), ...configRules(inspected, requested)]
     .filter(({ holds }) => !holds)
-    .map(({ field, is, asked: wish }) => ({
+    .map(({ field, is, asked }) => ({
       field,
       is: is ?? valueIn(field, { ...inspected, ...inspected.Config, ...host }),
-      asked: wish ?? valueIn(field, { ...asked, ...wanted }),
+      asked: asked ?? valueIn(field, { ...requested, ...requestedHost }),
     }))
 }
 
@@ -37,41 +37,47 @@ interface Rule {
   asked?: unknown
 }
 
-function rules(inspected: ContainerInspectInfo, asked: HostConfig): Rule[] {
-  const is = inspected.HostConfig
-  const allowed = new Set(asked.CapAdd?.map(bareName))
+function rules(inspected: ContainerInspectInfo, requested: HostConfig): Rule[] {
+  const actual = inspected.HostConfig
+  const allowed = new Set(requested.CapAdd?.map(bareName))
   const areAllowed = (caps: string[]) => caps.map(bareName).every((cap) => allowed.has(cap))
   const namespaces = ['PidMode', 'IpcMode', 'UTSMode', 'CgroupnsMode'] as const
   return [
-    { field: 'Privileged', holds: !is.Privileged },
-    { field: 'CapDrop', holds: areAllowed(capsLeftBy(is.CapDrop ?? [])) },
-    { field: 'CapAdd', holds: areAllowed(is.CapAdd ?? []) },
-    { field: 'SecurityOpt', holds: holdsRightsDown(is.SecurityOpt ?? [], asked.SecurityOpt ?? []) },
-    { field: 'NetworkMode', holds: isNetwork(is.NetworkMode, asked.NetworkMode) },
-    { field: 'ReadonlyRootfs', holds: is.ReadonlyRootfs === true },
-    { field: 'Mounts', holds: areMounts(inspected, asked) },
-    { field: 'Devices', holds: isNone(is.Devices) },
-    { field: 'DeviceRequests', holds: isNone(is.DeviceRequests) },
-    { field: 'VolumesFrom', holds: isNone(is.VolumesFrom) },
+    { field: 'Privileged', holds: !actual.Privileged },
+    { field: 'CapDrop', holds: areAllowed(capsLeftBy(actual.CapDrop ?? [])) },
+    { field: 'CapAdd', holds: areAllowed(actual.CapAdd ?? []) },
+    {
+      field: 'SecurityOpt',
+      holds: hasSecurityOptions(actual.SecurityOpt ?? [], requested.SecurityOpt ?? []),
+    },
+    { field: 'NetworkMode', holds: isNetwork(actual.NetworkMode, requested.NetworkMode) },
+    { field: 'ReadonlyRootfs', holds: actual.ReadonlyRootfs === true },
+    { field: 'Mounts', holds: areMounts(inspected, requested) },
+    { field: 'Devices', holds: isNone(actual.Devices) },
+    { field: 'DeviceRequests', holds: isNone(actual.DeviceRequests) },
+    { field: 'VolumesFrom', holds: isNone(actual.VolumesFrom) },
     // Only an empty list unmasks the paths. Podman masks them without a list.
-    { field: 'MaskedPaths', holds: !isEmptyList(is.MaskedPaths) },
-    { field: 'ReadonlyPaths', holds: !isEmptyList(is.ReadonlyPaths) },
-    ...namespaces.map((field) => ({ field, holds: isOwnNamespace(readField(is, field)) })),
-    { field: 'PidsLimit', holds: isBounded(is.PidsLimit, asked.PidsLimit) },
-    { field: 'Memory', holds: isBounded(is.Memory, asked.Memory) },
-    { field: 'Ulimits', holds: !asked.Ulimits || hasNoCoreFiles(is) },
-    { field: 'LogConfig', holds: is.LogConfig?.Type === asked.LogConfig?.Type },
-    { field: 'AutoRemove', holds: is.AutoRemove === true },
-    { field: 'RestartPolicy', holds: ['', 'no', undefined].includes(is.RestartPolicy?.Name) },
+    { field: 'MaskedPaths', holds: !isEmptyList(actual.MaskedPaths) },
+    { field: 'ReadonlyPaths', holds: !isEmptyList(actual.ReadonlyPaths) },
+    ...namespaces.map((field) => ({ field, holds: isOwnNamespace(readField(actual, field)) })),
+    { field: 'PidsLimit', holds: isBounded(actual.PidsLimit, requested.PidsLimit) },
+    { field: 'Memory', holds: isBounded(actual.Memory, requested.Memory) },
+    { field: 'Ulimits', holds: !requested.Ulimits || hasNoCoreFiles(actual) },
+    { field: 'LogConfig', holds: actual.LogConfig?.Type === requested.LogConfig?.Type },
+    { field: 'AutoRemove', holds: actual.AutoRemove === true },
+    { field: 'RestartPolicy', holds: ['', 'no', undefined].includes(actual.RestartPolicy?.Name) },
   ]
 }
 
-function configRules({ Config: is }: ContainerInspectInfo, asked: ContainerCreateOptions): Rule[] {
-  const added = (is.Env ?? []).filter(
-    (entry) => !asked.Env?.includes(entry) && !HARMLESS.test(entry),
+function configRules(
+  { Config: actual }: ContainerInspectInfo,
+  requested: ContainerCreateOptions,
+): Rule[] {
+  const added = (actual.Env ?? []).filter(
+    (entry) => !requested.Env?.includes(entry) && !HARMLESS.test(entry),
   )
   return [
-    { field: 'User', holds: is.User === asked.User },
+    { field: 'User', holds: actual.User === requested.User },
     // Names only: values come from the image, and may be long or secret.
     {
       field: 'Env',
@@ -79,10 +85,10 @@ function configRules({ Config: is }: ContainerInspectInfo, asked: ContainerCreat
       is: added.map((entry) => entry.split('=', 1)[0]),
       asked: [],
     },
-    { field: 'Healthcheck', holds: isOff(is.Healthcheck) },
+    { field: 'Healthcheck', holds: isOff(actual.Healthcheck) },
     // A terminal would mix stderr into the line protocol.
-    { field: 'Tty', holds: !is.Tty },
-    { field: 'OpenStdin', holds: is.OpenStdin },
+    { field: 'Tty', holds: !actual.Tty },
+    { field: 'OpenStdin', holds: actual.OpenStdin },
   ]
 }
 
@@ -107,42 +113,42 @@ const USUAL_CAPS = (
 ).split(' ')
 
 function capsLeftBy(dropped: string[]): string[] {
-  const gone = new Set(dropped.map(bareName))
-  return gone.has('ALL') ? [] : USUAL_CAPS.filter((cap) => !gone.has(cap))
+  const removed = new Set(dropped.map(bareName))
+  return removed.has('ALL') ? [] : USUAL_CAPS.filter((cap) => !removed.has(cap))
 }
 
-function holdsRightsDown(options: string[], asked: string[]): boolean {
+function hasSecurityOptions(options: string[], requested: string[]): boolean {
   const hasNoNewRights = options.some((option) => /^no-new-privileges([:=]true)?$/.test(option))
-  const profile = asked.find((option) => option.startsWith('seccomp='))
+  const profile = requested.find((option) => option.startsWith('seccomp='))
   const others = options.filter((option) => option !== profile)
   const hasProfile = others.length < options.length || !profile
   return hasNoNewRights && hasProfile && !others.some((option) => /unconfined|disable/.test(option))
 }
 
-function isNetwork(is: string | undefined, asked: string | undefined): boolean {
+function isNetwork(actual: string | undefined, requested: string | undefined): boolean {
   // An engine may rename its default network; never `none`.
-  return asked === 'none' ? is === 'none' : isOwnNamespace(is)
+  return requested === 'none' ? actual === 'none' : isOwnNamespace(actual)
 }
 
 /** Only the requested paths of the host's disk, and none of them more writable. */
-function areMounts({ Mounts }: ContainerInspectInfo, asked: HostConfig): boolean {
-  const wanted = new Map(asked.Mounts?.map((mount) => [mount.Target, mount]))
+function areMounts({ Mounts }: ContainerInspectInfo, requested: HostConfig): boolean {
+  const byTarget = new Map(requested.Mounts?.map((mount) => [mount.Target, mount]))
   // A tmpfs is bounded by the container's memory.
   const onDisk = Mounts.filter(({ Type }) => Type !== 'tmpfs')
   const areKnown = onDisk.every(({ Type, Source, Destination, RW }) => {
-    const mount = wanted.get(Destination)
+    const mount = byTarget.get(Destination)
     if (Type !== 'bind' || !mount) return false
     return isFolder(Source, mount.Source) && !(mount.ReadOnly && RW)
   })
-  return areKnown && onDisk.length === wanted.size
+  return areKnown && onDisk.length === byTarget.size
 }
 
 /**
  * Some engines read a comma as the end of a path and the rest as another one. Engines in a virtual machine report
  * their own names for folders, so only paths with a comma are compared.
  */
-function isFolder(is: string, asked: string): boolean {
-  return !hasComma(asked) || is === asked
+function isFolder(actual: string, requested: string): boolean {
+  return !hasComma(requested) || actual === requested
 }
 
 export const hasComma = (path: string) => path.includes(',')
@@ -161,8 +167,8 @@ function isOwnNamespace(mode: unknown): boolean {
 }
 
 /** 0, -1 and an absent value mean no bound. */
-function isBounded(is: number | undefined | null, asked: number | undefined): boolean {
-  return typeof is === 'number' && is > 0 && is <= (asked ?? 0)
+function isBounded(actual: number | undefined | null, requested: number | undefined): boolean {
+  return typeof actual === 'number' && actual > 0 && actual <= (requested ?? 0)
 }
 
 function hasNoCoreFiles({ Ulimits }: HostConfig): boolean {

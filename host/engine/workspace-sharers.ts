@@ -142,13 +142,13 @@ async function mountsNow(
     try {
       const ofKernel = await mountsOf(container, engineLabel)
       if (ofKernel) return { mounts: ofKernel, isOfOurKernel: true }
-      const asked = mountsByExec(docker, container, engineLabel).catch((error: unknown) => {
+      const reading = mountsByExec(docker, container, engineLabel).catch((error: unknown) => {
         // Its tools may prevent the exec; that must not prevent starts of other containers.
         if (statusOf(error) === undefined) return undefined
         throw error
       })
-      const found = await unlessEngineHangs(docker, engineLabel, asked)
-      return found && { mounts: found, isOfOurKernel: false }
+      const mounts = await unlessEngineHangs(docker, engineLabel, reading)
+      return mounts && { mounts, isOfOurKernel: false }
     } catch (error) {
       // The container has ended since it was listed, or is being removed. A paused one also answers 409.
       if (isGone(error)) return 'gone'
