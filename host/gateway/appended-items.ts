@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 
 /**
- * What `body` has at the end of its `input` beyond `before`; undefined when it is anything else than `before`
- * with items added. Both are taken to the letter, in the form that `JSON.stringify` gives them: of `before` this
- * is known, and also that `input` is its last key and not empty.
+ * The items that `body` appends to the `input` of `before`; undefined when `body` differs in any other way.
+ * Compares bytes, in the form that `JSON.stringify` writes: `before` has that form, with `input` as its
+ * last key and not empty.
  *
- * A conversation is sent anew with each request, and all of it but the newest items has been checked before.
+ * Each request sends the whole conversation again, and all but its newest items have been checked before.
  */
 export function appendedItems(before: Buffer, body: Buffer): unknown[] | undefined {
   if (body.length === before.length) return body.equals(before) ? [] : undefined
@@ -14,15 +14,15 @@ export function appendedItems(before: Buffer, body: Buffer): unknown[] | undefin
   if (!body.subarray(0, begins).equals(before.subarray(0, begins))) return undefined
   if (body[begins] !== COMMA || !body.subarray(ends).equals(END)) return undefined
   const added = body.subarray(begins + 1, ends)
-  // Bytes that are no text are read as something that they are not.
+  // Decoding would replace bytes that are not UTF-8.
   if (!isUtf8(added)) return undefined
   const list = `[${added}]`
   try {
-    // By itself it is a list, so it ends no list, nor does it begin another key, where it stands.
+    // The text parses as a list by itself, so in its position it cannot end the list or begin another key.
     const items: unknown[] = JSON.parse(list)
     return items.length > 0 && JSON.stringify(items) === list ? items : undefined
   } catch {
-    // Whatever is wrong with it, the look at the whole body says so.
+    // The check of the complete body reports the fault.
     return undefined
   }
 }

@@ -5,23 +5,23 @@ import type { ModelForm } from '../../shared/protocol.ts'
 import { hasNoRemoteReference } from '../../shared/remote-references.ts'
 import { appendedItems } from './appended-items.ts'
 
-/** What the runs of one conversation are allowed to ask for. */
+/** The limits on requests of one conversation. */
 export interface RunPolicy {
   conversationId: string
   model: string
   form: Pick<ModelForm, 'lite' | 'webSearch' | 'minimalClientVersion'>
 }
 
-/** Takes a body as it came; `body` is the one that may go to the service. */
+/** Takes the body as received; the returned `body` may go to the service. */
 export type BodyPolicy = (body: Buffer) => { body: Buffer } | { refused: string }
 
 /**
- * What a container may send to the service, which would do more for whoever asks than answer: fetch
- * addresses, run code, keep things, speak to other servers. So only what our agent has use for passes,
- * and in its values only this conversation's own. What passes was checked and then written anew: a key
- * that stands there twice, say, must not mean one thing here and another to the service. What
- * `JSON.stringify` has written, as our agent does, comes out the same to the letter; and of such a body
- * that goes on where the last one ended, only what is new is looked at.
+ * Checks what a container may send to the service, which can do more than answer: fetch addresses,
+ * run code, store data, call other servers. Only the features that our agent uses pass, and only with
+ * this conversation's own values. A body is checked and then serialised again: a duplicate key, for
+ * example, must not mean one value here and another to the service. A body written by
+ * `JSON.stringify`, as our agent's are, comes out byte for byte the same; if it extends the previous
+ * body, only its new items are checked.
  */
 export function bodyPolicy(runPolicy: RunPolicy): BodyPolicy {
   const items = itemsSchema(runPolicy)
@@ -49,11 +49,11 @@ export function bodyPolicy(runPolicy: RunPolicy): BodyPolicy {
       if (place >= 0) return { refused: `input.${place}: ${IS_REMOTE}` }
       const checked = JSON.stringify(value)
       if (checked !== text || !isUtf8(body)) return { body: Buffer.from(checked) }
-      // The form that `appendedItems` asks for.
+      // The form that `appendedItems` needs.
       if (Object.keys(value as object).at(-1) === 'input' && input.length > 0) last = body
       return { body }
     } catch (error) {
-      // Nested so deeply that writing it exhausts the stack.
+      // The nesting is so deep that serialising it exhausts the stack.
       if (error instanceof RangeError) return { refused: 'the body is nested too deeply' }
       if (error instanceof SyntaxError) return { refused: 'the body is no JSON' }
       throw error
@@ -64,10 +64,10 @@ export function bodyPolicy(runPolicy: RunPolicy): BodyPolicy {
 /** The header that goes with the form of the request; see `requestSchema`. */
 export const LITE_HEADER = 'x-openai-internal-codex-responses-lite'
 
-/** By which the service tells how new the client is; see `ModelForm.minimalClientVersion`. */
+/** Tells the service the client's version; see `ModelForm.minimalClientVersion`. */
 export const CLIENT_VERSION_HEADER = 'version'
 
-/** What is wrong with the headers that go along to the service, if anything is. */
+/** Why the headers must not be forwarded to the service; undefined when they may. */
 export function headerRefusal(headers: NodeJS.Dict<string | string[]>, runPolicy: RunPolicy) {
   for (const name of ['session-id', 'thread-id']) {
     const value = headers[name]
@@ -138,7 +138,7 @@ function itemsSchema({ form }: RunPolicy) {
 
 const word = z.string().max(64)
 const id = z.string().max(256)
-/** Of no consequence to anybody but the model. */
+/** Any schema passes: it affects only the model. */
 const jsonSchema = z.record(z.string(), z.unknown())
 
 // ---- tools ----
@@ -163,7 +163,7 @@ const ownTools = [
   }),
 ] as const
 
-/** The one thing that the service may do besides answering, and only where the user has asked for it. */
+/** The only action that the service may take besides answering, and only at the user's request. */
 const WebSearch = z.strictObject({
   type: z.literal('web_search'),
   external_web_access: z.boolean(),
@@ -172,7 +172,7 @@ const WebSearch = z.strictObject({
 
 const hostedTools = ({ webSearch }: RunPolicy['form']) => (webSearch ? [WebSearch] : [])
 
-/** How a lite model is told of its tools. */
+/** The item that lists its tools to a lite model. */
 function additionalTools([first, ...rest]: [...typeof ownTools, ...(typeof WebSearch)[]]) {
   const namespace = z.strictObject({
     type: z.literal('namespace'),
@@ -190,7 +190,7 @@ function additionalTools([first, ...rest]: [...typeof ownTools, ...(typeof WebSe
 
 // ---- items that are ours: nothing in them is unknown ----
 
-/** An address would be fetched by the service, whoever listens there; an image has to be here. */
+/** The service would fetch any address; an image has to be inline. */
 const ownParts = z.array(
   z.discriminatedUnion('type', [
     z.strictObject({ type: z.literal('input_text'), text: z.string() }),
@@ -227,7 +227,7 @@ const ownItems = [
 
 // ---- items that the model has made, and that go back as they came ----
 
-/** What is new in them passes, so that a new field of the service ends no conversation; see `findRemoteReference`. */
+/** Unknown fields pass, so that a new field of the service ends no conversation; see `findRemoteReference`. */
 const fromModel = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
   z.looseObject({ type: z.literal(type), id: id.optional(), ...shape })
 
@@ -251,8 +251,8 @@ type Items = { type: string; role?: unknown }[]
 const IS_REMOTE = 'it names something that the service would fetch or use'
 
 /**
- * The first item of the model that names something which the service would fetch or use; -1 for none. Looks at
- * what was parsed and not at what the schema made of it, where `__proto__` is no key any more.
+ * The index of the first item of the model with a reference that the service would follow; -1 for none. Searches
+ * the parsed JSON and not the schema's output, which drops a key `__proto__`.
  */
 function findRemoteReference(items: Items): number {
   return items.findIndex(
@@ -263,7 +263,7 @@ function findRemoteReference(items: Items): number {
 
 // ---- the rest ----
 
-/** Where it is, and what is wrong; nothing of what stands there, beyond the names of keys. */
+/** The path and the fault; no values, only names of keys. */
 function placed(issue: z.core.$ZodIssue | undefined): string {
   if (!issue) return 'the body'
   const place = issue.path.map(String).join('.')
@@ -271,14 +271,14 @@ function placed(issue: z.core.$ZodIssue | undefined): string {
   return said.length > 300 ? `${said.slice(0, 300)}…` : said
 }
 
-/** From here on a body is looked at before it is parsed. */
+/** Larger bodies are scanned before they are parsed. */
 const LARGE_BYTES = 8 * 1024 * 1024
-/** More than any conversation has, by far. */
+/** Far more than any conversation has. */
 const MAX_PARTS = 2_000_000
 
 /**
- * Whether there is so much beside strings that parsing it would fill the memory: `[],[],…` becomes
- * many times as large. Images and texts may be long.
+ * Whether a body has so many parts outside of strings that parsing would fill the memory: `[],[],…`
+ * grows to many times its size. Images and texts may be long.
  */
 function isCrowded(body: Buffer): boolean {
   if (body.length < LARGE_BYTES) return false

@@ -2,19 +2,19 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Refusal } from './refusal.ts'
 import { type Budget, RunUsage } from './run-budget.ts'
 
-/** What a capability stands for, as long as it is good. */
+/** The rights behind a capability token. */
 export interface Capability {
   readonly usage: RunUsage
-  /** Until it is revoked. */
+  /** True until it is revoked. */
   isGood: boolean
-  /** Each of them ends a request that is under way, for the reason given. */
+  /** Each entry ends one open request, with a reason. */
   readonly underWay: Set<(why: Refusal) => void>
 }
 
-/** How long a request that is under way may go on after its capability was revoked. */
+/** How long an open request may go on after its capability was revoked. */
 const GRACE_MS = 1000
 
-/** Who may ask, and what for. */
+/** The live capabilities of one gateway. */
 export class Capabilities {
   readonly #budget: Budget
   readonly #grants = new Map<
@@ -27,7 +27,7 @@ export class Capabilities {
     this.#budget = budget
   }
 
-  /** A new capability. A further one for the same run has what is left of the run's budget. */
+  /** A new capability. All capabilities of a run share its budget. */
   add(runId: string): string {
     const usage = this.usageOf(runId) ?? new RunUsage(runId, this.#budget)
     this.#usages.set(runId, usage)
@@ -39,7 +39,7 @@ export class Capabilities {
     return capability
   }
 
-  /** No more requests; one that is under way still has `graceMs`. */
+  /** Allows no more requests; an open one still has `graceMs`. */
   revoke(capability: string, graceMs = GRACE_MS): void {
     const grant = this.#grants.get(capability)
     if (!grant) return
@@ -60,7 +60,7 @@ export class Capabilities {
   find(authorization = ''): Capability | undefined {
     const given = Buffer.from(authorization)
     let found: Capability | undefined
-    // All are compared, each in constant time, so that the time tells nothing.
+    // Compares all, each in constant time, against timing attacks.
     for (const grant of this.#grants.values()) {
       const wanted = grant.authorization
       if (given.length === wanted.length && timingSafeEqual(given, wanted)) found = grant

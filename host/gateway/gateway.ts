@@ -18,23 +18,23 @@ import type { RequestLog } from './request-log.ts'
 import type { Budget, RunUsage } from './run-budget.ts'
 import { serveRequest } from './serve-request.ts'
 
-/** The one thing a container can ask for. The host name means nothing: it is reached by its socket. */
+/** The only path of the gateway. The host name is ignored: the gateway listens on a socket. */
 export const GATEWAY_PATH = '/v1/responses'
 export const GATEWAY_URL = `http://gateway${GATEWAY_PATH}`
 
 /**
- * The agent has one or two, which are in use as long as their capability is good. Tools can connect as well, without
- * a capability.
+ * The agent has one or two connections, in use as long as their capability is valid. Tools can connect as well,
+ * without a capability.
  */
 const CONNECTIONS = { connections: 64, unusedMs: 5000 }
 
-/** How long a request with a capability may take to come. */
+/** How long a request with a capability may take to arrive. */
 const REQUEST_MS = 60_000
 
 export interface GatewayOptions {
-  /** What may be asked. */
+  /** Which requests are allowed. */
   runPolicy: RunPolicy
-  /** How much of it, in each run. */
+  /** The limits of each run. */
   budget: Budget
   requestLog?: RequestLog
   debug?: DebugLog
@@ -43,26 +43,26 @@ export interface GatewayOptions {
 export interface Gateway {
   /** Holds `gateway.sock`; to be mounted as a folder, read-only. */
   readonly socketFolder: string
-  /** Settles with the first connection, whatever it is for: the socket can be used from where it is mounted. */
+  /** Settles with the first connection, of any kind: the mounted socket works. */
   readonly reached: Promise<void>
   /**
-   * A 256-bit capability that lets its holder ask the model for this run, until it is revoked or the
-   * run's time is over. A further one for the same run has what is left of the run's budget.
+   * A 256-bit capability: its holder may send model requests for this run, until it is revoked or the
+   * run's time is over. All capabilities of a run share its budget.
    */
   grant(runId: string): string
-  /** What is under way gets a second to its end. */
+  /** Open requests get a second to end. */
   revoke(capability: string): void
-  /** What a run has had, if it was ever granted anything. */
+  /** The usage of a run; undefined for a run that never had a capability. */
   usageOf(runId: string): Readonly<RunUsage> | undefined
   close(): Promise<void>
 }
 
 /**
  * The host's end of sealed mode: a unix socket for one conversation. It takes one method and path
- * with a live capability, checks each request against the run's policy and budget, puts the real
- * credentials on, and hands the stream through. What a container sends beside the body and a few
- * headers never reaches the service.
- * @throws CodexboxError `config-invalid` when there is no place for the socket
+ * with a live capability, checks each request against the run's policy and budget, adds the real
+ * credentials, and passes the stream through. Only the body and a few headers of a container's
+ * request reach the service.
+ * @throws CodexboxError `config-invalid` when the socket cannot be created
  */
 export async function openGateway(
   connection: ModelConnection,
@@ -73,7 +73,7 @@ export async function openGateway(
   const lastAnswers = new WeakMap<Socket, http.ServerResponse>()
   const server = http.createServer({ connectionsCheckingInterval: 5000 }, (request, response) => {
     const { socket } = request
-    // The agent waits for each answer. Of several, Node would tell only the first that the connection is gone.
+    // The agent sends one request at a time: with pipelining, Node reports a lost connection only to the first.
     if (lastAnswers.get(socket)?.closed === false) return void socket.destroy()
     lastAnswers.set(socket, response)
     const grant = grants.find(request.headers.authorization)
@@ -90,15 +90,15 @@ export async function openGateway(
     })
   })
   server.requestTimeout = REQUEST_MS
-  // The agent's connection outlives the longest command: it need not get one among many that connect.
+  // The agent's connection outlives the longest command, so it never competes with tools for a new one.
   server.keepAliveTimeout = 0
   const connections = new Connections(server, CONNECTIONS)
   const reached = new Promise<void>((resolve) => server.once('connection', () => resolve()))
 
-  // What killed hosts have left; nobody waits for it.
+  // Removes sockets of killed hosts, in the background.
   void removeAbandonedTempFolders()
-  // Private, since the socket itself is not: its folder is mounted, and the agent in the container is
-  // another user than we are.
+  // The parent folder is private, since the socket is not: its own folder is mounted, and the agent in the
+  // container is a different user.
   const folder = makeOwnedTempFolder()
   const socketFolder = addSharedFolder(folder, 's')
   try {

@@ -1,7 +1,7 @@
 import type http from 'node:http'
 import { UPSTREAM_UNREACHABLE } from '../../shared/gateway-errors.ts'
 
-/** An answer of the gateway's own. */
+/** An error answer of the gateway itself. */
 export interface Refusal {
   status: number
   code: string
@@ -9,12 +9,12 @@ export interface Refusal {
   message: string
 }
 
-/** In the service's own error form, so that the container has one way to read errors. */
+/** In the service's error format, so that the container parses only one. */
 export function refuse(response: http.ServerResponse, refusal: Refusal): void {
   const { status, code, message } = refusal
   const error = { code, message }
   if (!response.headersSent) {
-    // The connection stays: closed with a part of the request unread, it would take the answer along.
+    // The connection stays open: closing it with a part of the request unread would discard the answer.
     response.writeHead(status, { 'content-type': 'application/json' })
     response.end(JSON.stringify({ error }))
   } else if (code === UPSTREAM_UNREACHABLE) {
@@ -24,5 +24,5 @@ export function refuse(response: http.ServerResponse, refusal: Refusal): void {
   }
 }
 
-/** Ends an event that the stream broke off inside of, so that it is none, even if only its end was missing. */
+/** Invalidates an event that the stream broke off inside of, even if only its last line break was missing. */
 const NO_EVENT = '\ndata: broken off\n\n'

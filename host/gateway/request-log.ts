@@ -3,23 +3,23 @@ import { join } from 'node:path'
 import { openPrivately } from '../storage/open-privately.ts'
 import type { Tokens } from './usage-meter.ts'
 
-/** One request of a container. Nothing of what was said, and nothing secret. */
+/** One request of a container. No content and no secrets. */
 export interface RequestLogLine {
   /** When it came. */
   at: string
   conversation: string
   run: string
   model: string
-  /** What the container was answered; 499 when it was gone before. */
+  /** The status sent to the container; 499 when it had disconnected. */
   status: number
-  /** Why we refused it or gave it up. */
+  /** Why the gateway refused or aborted it. */
   why?: string
   bytesUp: number
   bytesDown: number
   tokens: Tokens
-  /** That the service's figures did not come, and `tokens` are ours: rather too many than too few. */
+  /** The service sent no figures, and `tokens` is the gateway's estimate: rather too many than too few. */
   estimated?: true
-  /** From its arrival to the first byte of the body of the answer; absent when there was none. */
+  /** From arrival to the first byte of the answer's body; absent without one. */
   firstByteMs?: number
   /** To its end. */
   ms: number
@@ -30,9 +30,9 @@ export interface EgressLine {
   /** When it came. */
   at: string
   conversation: string
-  /** As it was asked for, cut off where it is long. */
+  /** As requested, truncated. */
   target: string
-  /** Why it was refused or failed; absent when the tunnel stood. */
+  /** Why it was refused or failed; absent when the tunnel was open. */
   why?: string
   bytesUp: number
   bytesDown: number
@@ -46,12 +46,12 @@ export interface RequestLog {
   close(): void
 }
 
-/** Some ten thousand requests. */
+/** About ten thousand requests. */
 const MAX_BYTES = 4 * 1024 * 1024
 
 /**
- * Appends to `requests.jsonl` in the data folder: what was asked of the service, and of other hosts, as seen
- * on this one, where no container can change it. When it has grown long, it begins anew and the old one is kept.
+ * Appends to `requests.jsonl` in the data folder: the requests to the service and to other hosts, as seen
+ * on the host, where no container can change the log. A full file is rotated; one old file is kept.
  */
 export function openRequestLog(dataDir: string): RequestLog {
   const file = join(dataDir, 'requests.jsonl')
@@ -62,7 +62,7 @@ export function openRequestLog(dataDir: string): RequestLog {
     }
     descriptor = openPrivately(file)
   } catch {
-    // Requests go on without a log; the limits are counted elsewhere.
+    // Requests go on without a log; the budget does not depend on it.
   }
   return {
     append(line) {

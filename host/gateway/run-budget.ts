@@ -1,50 +1,50 @@
 import type { RunLimits } from '../../shared/protocol.ts'
 import { LARGEST_CONTEXT } from './usage-meter.ts'
 
-/** What a run may take from the service. Bytes are those of bodies. */
+/** The limits of a run at the service. Bytes count bodies. */
 export interface Budget {
   requests: number
-  /** Requests under way in the same moment. */
+  /** Concurrent requests. */
   atOnce: number
   bytesUp: number
   bytesDown: number
-  /** Read and written, as the service counts them; where its figures do not come, as estimated from the bytes. */
+  /** Input and output, as the service counts them; without its figures, as estimated from the bytes. */
   tokens: number
-  /** Wall time, from the first capability on. */
+  /** Wall time since the first capability. */
   ms: number
 }
 
 const MB = 1024 * 1024
 
 /**
- * Far above what a run within its limits comes to, which the agent keeps itself: this is for an agent
- * that was taken over.
+ * Far above the usage of a run within its limits, which the agent itself enforces: the budget stops a
+ * compromised agent.
  */
 export function budgetOf({ maxTurns, runMs }: Pick<RunLimits, 'maxTurns' | 'runMs'>): Budget {
-  // The conversation may have to be shortened a few times beside its turns.
+  // Compactions come on top of the turns.
   const answers = maxTurns + 20
   return {
-    // Five retries each, and what it takes to renew a token, drop reasoning or shorten a history.
+    // Five retries each, and the requests to renew a token, drop reasoning or compact a history.
     requests: answers * 10,
-    // The agent has one; another may still be on its way out.
+    // The agent has one; a previous one may still be ending.
     atOnce: 4,
-    // With images; without, a request has less than 4 MB.
+    // With images; without them a request has less than 4 MB.
     bytesUp: answers * 32 * MB,
     bytesDown: answers * 16 * MB,
     tokens: answers * LARGEST_CONTEXT,
-    // The host stops an agent that is overdue before that.
+    // The host stops an overdue agent earlier.
     ms: runMs + 60_000,
   }
 }
 
-/** What one run has asked and got, held against its budget. What it says itself may be forged. */
+/** The usage of one run, as the host counts it, against its budget. The run's own figures may be forged. */
 export class RunUsage {
   readonly runId: string
   readonly budget: Budget
   requests = 0
-  /** Of those, the ones that we refused. */
+  /** Requests that the gateway refused. */
   refusals = 0
-  /** Of those, the ones that the service began to answer. */
+  /** Requests that the service began to answer. */
   answers = 0
   underWay = 0
   bytesUp = 0
@@ -61,7 +61,7 @@ export class RunUsage {
     return Math.max(0, this.#startedAt + this.budget.ms - performance.now())
   }
 
-  /** Why there can be no more, or not now; a whole sentence. */
+  /** Why no further request is allowed, for good or at the moment; a complete sentence. */
   get exceeded(): string | undefined {
     const { budget } = this
     const of = (what: string) => `This run has used up the ${what} that it may have.`

@@ -11,7 +11,7 @@ import type { RequestLog } from './request-log.ts'
 import { sendUpstream } from './upstream.ts'
 import { estimatedTokens, NO_TOKENS, UsageMeter } from './usage-meter.ts'
 
-/** The history of a long conversation with images. */
+/** Room for the history of a long conversation with images. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 
 export interface Serving {
@@ -24,8 +24,8 @@ export interface Serving {
 }
 
 /**
- * One request of whoever has `grant`: held against policy and budget, sent to the service, its answer
- * passed on and counted, and all of it noted. Never rejects.
+ * Serves one request with the capability `grant`: checks it against policy and budget, sends it to the
+ * service, passes its answer on, counts and logs it. Never rejects.
  */
 export async function serveRequest(
   request: http.IncomingMessage,
@@ -70,9 +70,9 @@ export async function serveRequest(
   grant.underWay.add(end)
   usage.requests++
   usage.underWay++
-  // Not all of it has an end of its own, such as a body that stops.
+  // `serve` may never settle by itself, for example when a body stalls.
   const refusal = await Promise.race([serve(), ended]).catch(failure)
-  // What the service refuses costs nothing, nor what it never gets.
+  // A request that the service refused or never received costs nothing.
   const mayCost = response.headersSent ? response.statusCode === 200 : signal.aborted
   const estimate =
     sentMs !== undefined && mayCost && !meter.tokens
@@ -88,7 +88,7 @@ export async function serveRequest(
   grant.underWay.delete(end)
   usage.underWay--
   if (refusal) refuse(response, refusal)
-  // Who goes on asking when there is no more must not fill the disk.
+  // Requests beyond the budget must not fill the disk.
   if (usage.requests > usage.budget.requests + 1) return
   requestLog?.append({
     at: new Date(at).toISOString(),
@@ -106,7 +106,7 @@ export async function serveRequest(
   })
 }
 
-/** `end` ends a request before its answer is complete, as does the container that goes away; then `ended` says why. */
+/** `end`, or a disconnect of the container, ends a request before its answer is complete; `ended` has the reason. */
 function endOf(request: http.IncomingMessage, response: http.ServerResponse) {
   const gone = new AbortController()
   let end = (_why: Refusal) => {}
@@ -123,7 +123,7 @@ function endOf(request: http.IncomingMessage, response: http.ServerResponse) {
   return { end, ended, signal: gone.signal }
 }
 
-/** The body as it may go to the service, or why it may not. */
+/** The body for the service, or a refusal. */
 async function admit(
   request: http.IncomingMessage,
   { grant, runPolicy, policy }: Serving,
@@ -136,7 +136,7 @@ async function admit(
   if (wrongHeader) return policyRefused(wrongHeader)
   const body = await readBody(request)
   if (!body) return tooLarge
-  // It may have taken its time.
+  // The capability may have been revoked while the body arrived.
   if (!grant.isGood) return notGranted
   countUp(body.length)
   const { exceeded: nowExceeded } = usage
@@ -145,7 +145,7 @@ async function admit(
   return 'body' in checked ? checked : policyRefused(checked.refused)
 }
 
-/** Its status stands in the request log and nowhere else. */
+/** Only the request log gets its status. */
 const givenUp: Refusal = {
   status: 499,
   code: 'given_up',
@@ -163,7 +163,7 @@ function policyRefused(what: string): Refusal {
   return { status: 400, code: POLICY_REFUSED, message }
 }
 
-/** Without a word of when it would be worth trying again: it never is. */
+/** Without a Retry-After: a retry never succeeds. */
 function budgetSpent(message: string): Refusal {
   return { status: 429, code: BUDGET_SPENT, message }
 }
@@ -176,9 +176,9 @@ function failure(error: unknown): Refusal {
 }
 
 /**
- * Whole in memory: it is checked, and after a 401 sent a second time. Undefined: larger than is
- * allowed. That one is read to its end too, though not kept: who is cut off while writing does not see
- * the answer.
+ * Reads the complete body into memory: it is checked, and after a 401 sent a second time. Undefined for
+ * a body over the limit, which is read to its end but discarded: a client that is cut off while writing
+ * does not see the answer.
  */
 function readBody(request: http.IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []

@@ -9,7 +9,7 @@ import { type IncomingAnswer, send } from '../net/send.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { CLIENT_VERSION_HEADER, LITE_HEADER } from './body-policy.ts'
 
-/** What a container may say in headers. Everything else is ours. */
+/** The headers that a container may set. The host sets all others. */
 const FROM_CONTAINER = [
   'session-id',
   'thread-id',
@@ -18,23 +18,22 @@ const FROM_CONTAINER = [
   CLIENT_VERSION_HEADER,
 ]
 
-/** What the service may say back: what an answer and its limits are. Cookies, for one, stay on the host. */
+/** The headers that the service may return: about the answer and its limits. Cookies, for example, stay on the host. */
 const TO_CONTAINER =
   /^(content-type|retry-after|openai-model|x-request-id|x-oai-request-id|x-openai-authorization-error|x-error-json|cf-ray|cf-mitigated|x-models-etag|x-codex-.*|x-[a-z0-9-]+-(primary|secondary)-[a-z-]+|x-[a-z0-9-]+-limit-name)$/
 
 export interface ContainerRequest {
-  /** As the policy has checked and written it. */
+  /** Checked and serialised by the policy. */
   body: Buffer
   headers: http.IncomingHttpHeaders
   signal: AbortSignal
-  /** Each piece of an answer, when it is on its way to the container. */
+  /** Called with each chunk of the answer after it was written to the container. */
   onPassed: (chunk: Buffer) => void
 }
 
 /**
- * Sends a container's request to the service with the real credentials, and the answer back as it
- * comes. A refused token is renewed on the host and the request repeated once, so a run outlives its
- * token.
+ * Sends a container's request to the service with the real credentials, and streams the answer back.
+ * After a refused token the host renews it and repeats the request once, so a run outlives its token.
  * @throws NoAnswerError
  */
 export async function sendUpstream(
@@ -73,7 +72,7 @@ async function passOn(
   response.writeHead(answer.status, allowed(answer.headers, secrets))
   try {
     if (answer.status !== 200) {
-      // Its status is worth knowing even if its text does not come.
+      // The status is useful even if the text never arrives.
       response.flushHeaders()
       const refusal = await readRefusal(answer, secrets)
       response.end(refusal, 'latin1')
@@ -90,16 +89,16 @@ async function passOn(
   }
 }
 
-/** Not `pipeline` of node:stream, which takes longer than all the rest of it. */
+/** Not `pipeline` of node:stream, which takes longer than all other steps together. */
 function handOn(
   body: Readable,
   response: http.ServerResponse,
   onPassed: (chunk: Buffer) => void,
 ): Promise<void> {
-  // The wait for the first byte of the body is the longest; where it is here, the headers go with it.
+  // The first byte of the body is the longest wait; if it is here already, the headers go with it.
   if (body.readableLength === 0) response.flushHeaders()
   return new Promise((resolve, reject) => {
-    // What went wrong together with the head is over, and says nothing any more.
+    // A stream that failed together with its head emits no further error event.
     if (body.destroyed) reject(body.errored ?? new Error('aborted'))
     body.once('error', reject)
     response.once('close', () => {
@@ -111,7 +110,7 @@ function handOn(
       const chunk = readAll(body)
       if (chunk.length === 0) return
       response.write(chunk)
-      // Counted once it is on its way.
+      // Counted after the write.
       process.nextTick(onPassed, chunk)
     }
     body.on('readable', pass)
@@ -120,31 +119,31 @@ function handOn(
   })
 }
 
-/** What has come in many small pieces, in one, which is far less work for both ends to pass on. */
+/** Joins the buffered chunks: one large write is far less work for both ends. */
 function readAll(body: Readable): Buffer {
   const pieces: Buffer[] = []
-  // Until there is no more: how much one call reads depends on the version of Node.
+  // Reads until null: the amount per call depends on the version of Node.
   for (let piece = body.read(); piece !== null; piece = body.read()) pieces.push(piece)
   return Buffer.concat(pieces)
 }
 
-/** Undefined when there are none: then the refusal itself is the answer. */
+/** Undefined without new secrets: the container then gets the refusal itself. */
 async function renewedSecrets(connection: ModelConnection, rejected: Secrets) {
   try {
     const renewed = await connection.getSecrets(rejected.CODEX_ACCESS_TOKEN)
     return renewed.CODEX_ACCESS_TOKEN === rejected.CODEX_ACCESS_TOKEN ? undefined : renewed
   } catch (error) {
-    // What may pass by itself is no refusal of the user: the agent is told, and asks again.
+    // A transient refresh failure is not a sign-out: report it as retryable.
     if (error instanceof CodexboxError && error.code !== 'refresh-failed') return undefined
     throw error
   }
 }
 
-/** More than any error has to say. */
+/** More than any error text needs. */
 const MAX_REFUSAL_BYTES = 64 * 1024
 
 /**
- * As latin1, which is one character for each byte and so loses none. A refusal that quotes the request must not
+ * Decodes as latin1, one character per byte, which is lossless. A refusal that quotes the request must not
  * carry the credentials into the container.
  */
 async function readRefusal({ body }: IncomingAnswer, secrets: Secrets): Promise<string> {
@@ -158,17 +157,17 @@ async function readRefusal({ body }: IncomingAnswer, secrets: Secrets): Promise<
       if (!isWhole) break
     }
   } catch (error) {
-    // It is a refusal all the same, with its status and its headers.
+    // The status and the headers still make it a refusal.
     text = reasonOf(error)
   }
   const { CODEX_ACCESS_TOKEN: token, CODEX_ACCOUNT_ID: account } = secrets
   const withoutToken = text.replaceAll(token, '<token>')
   const masked = account ? withoutToken.replaceAll(account, '<account>') : withoutToken
-  // Where it was cut, one may have begun.
+  // A secret may begin at the cut.
   return (isWhole ? masked : masked.slice(0, -longest)).slice(0, MAX_REFUSAL_BYTES)
 }
 
-/** Headers that quote the request, as they are or in base64, in which errors come here, are left out. */
+/** Drops headers that quote the request's secrets, plain or in base64, the encoding of error headers. */
 function allowed(headers: http.IncomingHttpHeaders, secrets: Secrets): http.OutgoingHttpHeaders {
   return Object.fromEntries(
     Object.entries(headers).filter(([name, value]) => {
@@ -183,7 +182,7 @@ function allowed(headers: http.IncomingHttpHeaders, secrets: Secrets): http.Outg
 const valuesOf = (secrets: Secrets) =>
   Object.values(secrets).filter((value): value is string => Boolean(value))
 
-/** A service that does not take encoded bodies says so (415), and is not asked so again. */
+/** Services that refused an encoded body (415) get plain bodies from then on. */
 const refusesZstd = new WeakSet<ModelConnection>()
 
 async function post(

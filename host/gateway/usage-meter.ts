@@ -1,4 +1,4 @@
-/** As the service counts them; what was cached is a part of `input`. */
+/** As the service counts them; `input` includes cached tokens. */
 export interface Tokens {
   input: number
   cached: number
@@ -8,17 +8,17 @@ export interface Tokens {
 export const NO_TOKENS: Tokens = { input: 0, cached: 0, output: 0 }
 
 const LF = 0x0a
-/** A reader of the stream takes no longer events either. */
+/** The container's parser has the same bound. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024
 
 /**
- * Reads the figures at the end of a stream that passes by, of which it keeps the line that has begun.
- * Lines are looked at, not events: the service puts each event's data on one.
+ * Reads the figures at the end of a passing stream. Buffers only the current line, and parses
+ * lines, not events: the service puts each event's data on one line.
  */
 export class UsageMeter {
   #line: Buffer[] = []
   #bytes = 0
-  /** Undefined until they have come. */
+  /** Undefined until they arrive. */
   tokens: Tokens | undefined
 
   see(chunk: Buffer): void {
@@ -48,21 +48,21 @@ export class UsageMeter {
   }
 }
 
-/** All that a model can have before it, and add to it, in one request. */
+/** The largest context of a model, input and output of one request together. */
 export const LARGEST_CONTEXT = 1_000_000
-/** No model writes as fast. */
+/** Faster than any model writes. */
 const TOKENS_PER_MS = 2
 
 /**
- * What a request may have cost whose figures did not come, rather too much than too little: no text has more
- * tokens than bytes, and what a model thinks without showing it takes time.
+ * An upper estimate of a request's cost without the service's figures: no text has more tokens
+ * than bytes, and hidden reasoning takes time.
  */
 export function estimatedTokens(request: {
   bytesUp: number
   bytesDown: number
-  /** Since it was sent. */
+  /** Since sending. */
   ms: number
-  /** Whether the service may put pages of the web before the model, whose size is not known here. */
+  /** Whether the service may show the model web pages, whose size the host does not know. */
   webSearch: boolean
 }): Tokens {
   const { bytesUp, bytesDown, ms, webSearch } = request
@@ -71,7 +71,7 @@ export function estimatedTokens(request: {
   return { input, cached: 0, output: Math.min(output, LARGEST_CONTEXT - input) }
 }
 
-/** In a text of the model the quotes would be escaped. */
+/** Inside a text of the model the quotes are escaped. */
 const USAGE = '"usage"'
 
 function tokensOf(line: string): Tokens | undefined {
