@@ -9,35 +9,35 @@ import { isCall } from './history.ts'
 import { readEvents } from './read-events.ts'
 import { type Finished, isProgress, type Run } from './run.ts'
 
-/** How long the agent may take to end a run that is out of time. */
+/** How long the agent may take to end a run after its time limit. */
 const OVERDUE_MS = 30_000
 
 /**
- * Events of a run that are kept, answered or handed on whoever reads: far more than a run has that is
- * within its limits, and no more than our memory and disk can take from an agent that is not ours.
+ * The limit on events of a run besides progress: far above a run within its limits, and within the
+ * host's memory and disk for a compromised agent.
  */
 const maxEvents = (maxTurns: number) => 5_000 + 50 * maxTurns
 
-/** The same for what these come to as text; a conversation has at most 64 MB, or it cannot be sent. */
+/** The same limit on their text; a sendable conversation has at most 64 MB. */
 const MAX_EVENT_CHARS = 256 * 1024 * 1024
 
-/** How long an agent may take to leave when it is asked to. */
+/** How long an agent may take to exit on request. */
 const LEAVE_MS = 5000
 
 export interface DriveRunOptions {
-  /** The line that begins the run. */
+  /** The first line of the run. */
   line: (secrets: Secrets) => RunRequest | HostLine
   limits: Pick<RunLimits, 'runMs' | 'maxTurns'>
-  /** Called once the agent is up; no tool is started before it has settled. */
+  /** Called once the agent is up; no tool starts before it settles. */
   toolsMayStart: () => Promise<void>
   /**
-   * Gets each event before the run hands it on; throwing ends the run. What it has to keep is on the
-   * disk when it returns.
+   * Gets each event before the run emits it; throwing ends the run. Must persist to disk before it
+   * returns.
    */
   onEvent: (event: EventBody) => void
 }
 
-/** A running agent with the gateway that was opened for it. Serves one run after another. */
+/** A running agent with its gateway. Serves one run after another. */
 export class AgentSession {
   readonly agent: AgentProcess
   /** Absent in direct mode. */
@@ -57,7 +57,7 @@ export class AgentSession {
     })
   }
 
-  /** An agent leaves by itself when it is idle for long. */
+  /** An idle agent exits by itself after a while. */
   get hasExited(): boolean {
     return this.#hasExited
   }
@@ -67,16 +67,16 @@ export class AgentSession {
   }
 
   /**
-   * Has the agent do a run, with secrets that are good for this run only. Undefined: it was just
-   * leaving, being idle, and has not read the line.
-   * @throws CodexboxError when the container does not get to the end of the run
+   * Drives a run on the agent, with secrets for this run only. Undefined when the idle agent was just
+   * exiting and has not read the line.
+   * @throws CodexboxError when the container does not finish the run
    */
   async driveRun(run: Run, options: DriveRunOptions): Promise<Finished | undefined> {
     const isFirst = this.isNew
     this.#runs++
     let secrets = await this.#secrets(run)
     this.#write(options.line(secrets))
-    // Said so early, it has the agent end all that would outlive the run.
+    // Sent this early, `close` makes the agent end background commands with the run.
     if (run.isOneShot) this.#write({ type: 'close' })
     run.attach({ send: (line) => this.#write(line), kill: () => void this.agent.stop(0) })
     try {
@@ -95,9 +95,9 @@ export class AgentSession {
     }
   }
 
-  /** `leave`: it is asked to go and given time for it; otherwise it is ended at once. */
+  /** `leave` asks the agent to exit and waits; `at-once` kills it. */
   async stop(how: 'leave' | 'at-once'): Promise<void> {
-    // An engine does not end what waits for somebody to read its output, which nobody does any more.
+    // An engine does not end a container whose output is blocked, so its output is drained or destroyed.
     if (how === 'leave') {
       this.agent.stdin.end(`${JSON.stringify({ type: 'close' })}\n`)
       void this.#readAway()
@@ -112,7 +112,7 @@ export class AgentSession {
     try {
       for await (const _ of this.#events);
     } catch {
-      // Whatever it says on its way out, the runs are over.
+      // The runs are over, so invalid output no longer matters.
     }
   }
 
@@ -126,7 +126,7 @@ export class AgentSession {
     let events = 0
     let chars = 0
     let isOverdue = false
-    // The agent keeps the limit itself, unless it is stuck or is not ours any more.
+    // The agent enforces the limit itself, unless it hangs or is compromised.
     const overdue = setTimeout(() => {
       isOverdue = true
       void this.agent.stop(0)
@@ -158,7 +158,7 @@ export class AgentSession {
         }
         run.emit(body)
         mayStart ??= toolsMayStart()
-        // Rejects with the reason when there are none, which tells more than the service's refusal.
+        // Rejects with the reason when the renewal fails, which says more than the service's refusal.
         if (body.type === 'secrets.needed') await renewSecrets()
       }
     } finally {
@@ -166,7 +166,7 @@ export class AgentSession {
     }
   }
 
-  /** Answers of the model that the gateway has not seen did not come from the model. */
+  /** The agent must not report more model answers than the gateway has seen. */
   #believable(end: Finished, run: Run): Finished {
     const account = this.gateway?.usageOf(run.id)
     if (account && end.turns > account.answers) {
@@ -178,7 +178,7 @@ export class AgentSession {
   /** Sealed: a capability for this run. Direct: the real token. */
   async #secrets(run: Run, rejectedToken?: string): Promise<Secrets> {
     if (!this.gateway) return this.#connection.getSecrets(rejectedToken)
-    // Renewed on the host already, if that could be; when it could not, this says why.
+    // The gateway has tried the renewal already; a failure rejects here with its reason.
     if (rejectedToken) await this.#connection.getSecrets()
     return { CODEX_ACCESS_TOKEN: this.gateway.grant(run.id) }
   }
@@ -190,7 +190,7 @@ export class AgentSession {
 
 /** The container's stdout ended before the terminal event. */
 class OutputEndedError extends Error {
-  /** Whether it had said anything about the run by then. */
+  /** Whether it had written an event of the run by then. */
   readonly hasBegun: boolean
 
   constructor(hasBegun: boolean) {

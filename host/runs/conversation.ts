@@ -27,10 +27,10 @@ import { type Finished, Run, type RunOptions } from './run.ts'
 import type { SessionLog } from './session-log.ts'
 import type { AutorunChanges, WorkspaceWatch } from './workspace-watch.ts'
 
-/** What a run begins with. */
+/** The user's input for a run. */
 type RunInput = Pick<RunRequest, 'prompt' | 'images'>
 
-/** What a conversation is made of; `openConversation` finds and checks it. */
+/** The parts of a conversation; `openConversation` finds and checks them. */
 export interface Parts {
   config: Config
   workspace: Workspace
@@ -42,31 +42,31 @@ export interface Parts {
   openEgressProxy: OpenEgressProxy
   outputSchema: OutputSchema | undefined
   webSearch: boolean
-  /** What the user should know before the first run. */
+  /** For the user, before the first run. */
   notices: readonly string[]
   /** Whether git works in the workspace and cannot in a container. Default: no. */
   isGitOutside?: boolean
 }
 
 /**
- * A chat with one agent. Its container is started by the first run, serves the following ones, leaves
- * by itself when nothing is asked for a while, and is started anew, with the history, when needed.
+ * A chat with one agent. The first run starts its container, which serves the following runs, exits
+ * when it is idle for a while, and is started again, with the history, when needed.
  */
 export class Conversation {
   readonly #parts: Parts
-  /** Not said yet. */
+  /** Not emitted yet. */
   #notices: readonly string[]
-  /** Of what goes through the gateway. */
+  /** The gateway's traffic. */
   readonly #debug: DebugLog
   #requestLog: RequestLog | undefined
   #connection: ModelConnection | undefined
-  /** Chosen with the first run. */
+  /** Set by the first run. */
   #settings!: RequestSettings
   #live: AgentSession | undefined
-  /** Whose the commits of its tools are; on plain processes git knows it by itself. No start waits for the question. */
+  /** The git author of its tools; plain processes have the user's own. Read in parallel with the start. */
   readonly #identity: Promise<string | undefined> | undefined
   #gitConfig: string | undefined
-  /** The way out of its tools, where some hosts are allowed. */
+  /** The proxy of its tools, with a list of allowed hosts. */
   #egress: EgressProxy | undefined
   #current: Run | undefined
   #closing: Promise<AutorunChanges | undefined> | undefined
@@ -91,7 +91,7 @@ export class Conversation {
     return this.#parts.engine
   }
 
-  /** For people: `none`, `open`, or the hosts that are allowed. */
+  /** For people: `none`, `open`, or the allowed hosts. */
   get network(): string {
     return describeNetwork(this.#parts.config.network)
   }
@@ -109,14 +109,14 @@ export class Conversation {
     return this.#settings?.model ?? this.#parts.config.model
   }
 
-  /** What the user should know before the first run. What is not taken, that run says as `notice` events. */
+  /** Notices for the user before the first run, which emits those not taken as `notice` events. */
   takeNotices(): readonly string[] {
     const notices = this.#notices
     this.#notices = []
     return notices
   }
 
-  /** Asks the agent something. One run at a time. `images` are data URLs. */
+  /** Starts a run with a prompt. One run at a time. `images` are data URLs. */
   run(prompt: string, options: RunOptions & { images?: readonly string[] } = {}): Run {
     if (prompt.trim() === '') throw new CodexboxError('wrong-use', 'The prompt is empty.')
     const { images } = options
@@ -124,8 +124,8 @@ export class Conversation {
   }
 
   /**
-   * Goes on where the session ends, without saying anything: after a crash, a failure or a limit.
-   * @throws CodexboxError `wrong-use` where the session is empty, or its last run is done
+   * Continues at the end of the session, without a prompt: after a crash, a failure or a limit.
+   * @throws CodexboxError `wrong-use` when the session is empty, or its last run is done
    */
   resume(options: RunOptions = {}): Run {
     const { lines } = this.#parts.log
@@ -150,8 +150,8 @@ export class Conversation {
   }
 
   /**
-   * Ends what runs, removes the container and gives the session back. May be called often. Resolves with what has changed
-   * since the end of the last run and may run commands on the user's machine: what a tool left running can have written.
+   * Ends the current run, removes the container and releases the session. Idempotent. Resolves with the autorun files
+   * that changed since the end of the last run, such as those written by background commands.
    */
   close(): Promise<AutorunChanges | undefined> {
     this.#closing ??= this.#close()
@@ -170,7 +170,7 @@ export class Conversation {
     return this.#parts.watch.containerGone()
   }
 
-  /** Never rejects: every way out is a `finished` event, said when all is cleaned up behind the run. */
+  /** Never rejects: every outcome is a `finished` event, emitted after the cleanup. */
   async #drive(run: Run, asked: RunInput): Promise<void> {
     let end: Finished
     for (const message of this.takeNotices()) run.emit({ type: 'notice', message })
@@ -187,14 +187,14 @@ export class Conversation {
     try {
       this.#parts.log.append({ ...end, runId: run.id })
     } catch {
-      // The session can go on without this line, and whatever else could not be kept has failed the run.
+      // The session can go on without this line; a failure to persist any other line has failed the run.
     }
     await this.#parts.watch.runOver(run)
     this.#current = undefined
     run.emit(end)
   }
 
-  /** Has the agent do the run: the one that is still there from the run before, or a new one. */
+  /** Drives the run on the agent of the previous run, or on a new one. */
   async #ask(
     run: Run,
     asked: RunInput,
@@ -242,7 +242,7 @@ export class Conversation {
     return this.#connection
   }
 
-  /** Chooses once how the model is asked, and says what could not be had as it was wanted. */
+  /** Chooses the request settings once, with a notice for each setting that is not available. */
   async #settle(run: Run, connection: ModelConnection): Promise<void> {
     if (this.#settings) return
     const { config, webSearch } = this.#parts
@@ -289,7 +289,7 @@ export class Conversation {
     }
   }
 
-  /** Between two runs, an agent that is idle for long leaves, and takes what its tools left running along. */
+  /** Between two runs an idle agent exits, and its background commands end with it. */
   #leftByItself(): void {
     if (!this.#current && !this.#closing) void this.#parts.watch.containerGone()
   }
@@ -359,13 +359,13 @@ export class Conversation {
         : {}),
       ...(view.toolEnvironment ? { toolEnvironment: view.toolEnvironment } : {}),
       ...(this.#gitConfig ? { gitConfig: this.#gitConfig } : {}),
-      // The container is this conversation's alone.
+      // No other conversation uses the container.
       ...(view.worker ? { worker: { ...view.worker, isExclusive: true } } : {}),
       limits,
     }
   }
 
-  /** An answer in another form than was asked for is no success. */
+  /** An answer that violates the output schema is a failure. */
   #checked(end: Finished, run: Run): Finished {
     const { outputSchema } = this.#parts
     const wrong = end.status === 'done' ? outputSchema?.wrong(run.text) : undefined
@@ -402,7 +402,7 @@ export class Conversation {
   }
 }
 
-/** What of an event is kept. */
+/** The session line for an event, if it has one. */
 function lineOf(event: EventBody) {
   switch (event.type) {
     case 'item':
@@ -420,7 +420,7 @@ function lineOf(event: EventBody) {
   }
 }
 
-/** Direct mode sends the container to the service itself, which it must be able to reach. */
+/** In direct mode the container itself calls the service, so it must be able to reach it. */
 function checkReach(config: Config, engine: Engine, url: URL): void {
   if (config.credentials !== 'direct' || engine.name !== 'docker') return
   if (config.network !== 'open') {

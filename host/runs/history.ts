@@ -7,17 +7,16 @@ import type { SessionLine } from './session-log.ts'
 
 export interface History {
   items: Item[]
-  /** What the service counted for an earlier part of it, the last time it did. */
+  /** The service's latest count, for an earlier part of the history. */
   countedTokens?: number
-  /** What had to be mended or left out so that the service takes it; for the user. */
+  /** Repairs and omissions that make the history valid for the service; for the user. */
   repairs: string[]
 }
 
 /**
- * The items of a session as `owner` may send them. The service refuses a history with a call that
- * has no output, an output that has no call, an item that is not whole, two of the same id, or what
- * was sealed for another account, and would go on refusing it for ever; so would our gateway one that
- * names something elsewhere.
+ * The items of a session as `owner` may send them. The service refuses a history with a call without
+ * an output, an output without a call, an incomplete item, a duplicate id, or an item that is encrypted
+ * for another account, on every retry; the gateway refuses one with a remote reference.
  */
 export function historyOf(lines: readonly SessionLine[], owner: string): History {
   const { items, foreign, countedTokens } = ownItems(lines, owner)
@@ -46,13 +45,13 @@ export function historyOf(lines: readonly SessionLine[], owner: string): History
   }
 }
 
-/** The folder that the last item of the session is from. */
+/** The workspace of the session's last item. */
 export function lastWorkspace(lines: readonly SessionLine[]): string | undefined {
   const last = lines.findLast(({ type }) => type === 'item')
   return last?.type === 'item' ? runsOf(lines).get(last.runId)?.workspace : undefined
 }
 
-/** Whether the last run that has left an item is unfinished: it failed, was interrupted, or its process was killed. */
+/** Whether the last run with an item is unfinished: it failed, was interrupted, or its process was killed. */
 export function isUnfinished(lines: readonly SessionLine[]): boolean {
   const done = lines.findLastIndex((line) => line.type === 'finished' && line.status === 'done')
   return lines.slice(done + 1).some(({ type }) => type === 'item')
@@ -60,7 +59,7 @@ export function isUnfinished(lines: readonly SessionLine[]): boolean {
 
 const said = (count: number, what: string) => (count > 0 ? [`${count} ${what}`] : [])
 
-/** An output answers the call before it of its kind and id. */
+/** An output belongs to the preceding call with its type and call id. */
 function unpaired(items: readonly Item[]) {
   const calls = new Map<unknown, Item>()
   const open = new Set<Item>()
@@ -84,7 +83,7 @@ function unpaired(items: readonly Item[]) {
   return { open, strays, unanswerable }
 }
 
-/** An item need not have an id: one that the service would refuse is left out of the item. */
+/** Ids are optional: an id that the service would refuse is removed from its item. */
 function withUsableIds(items: readonly Item[]) {
   const taken = new Set<unknown>()
   let nameless = 0
@@ -101,7 +100,7 @@ function withUsableIds(items: readonly Item[]) {
   return { named, nameless }
 }
 
-/** What is sealed can only be read by the account it was made for. */
+/** Encrypted items are readable only for the account they were made for. */
 function ownItems(lines: readonly SessionLine[], owner: string) {
   const runs = runsOf(lines)
   let items: Item[] = []
@@ -128,7 +127,7 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
         break
       case 'compacted':
         countedTokens = undefined
-        // Of another account's the whole of what was compacted is still here, and can be read.
+        // For another account's compaction the original items are still here, and readable.
         if (isOwn || !line.items.some(({ type }) => type === 'compaction')) {
           items = line.items.filter(isReadable)
           foreign += line.items.length - items.length
@@ -146,7 +145,7 @@ function ownItems(lines: readonly SessionLine[], owner: string) {
   return { items, foreign, countedTokens }
 }
 
-/** What the model knows of files is of another folder, which may have files of the same names. */
+/** The model's knowledge of files is about another folder, which may have files of the same names. */
 const MOVED: Item = {
   type: 'message',
   role: 'developer',
@@ -167,13 +166,13 @@ const runsOf = (lines: readonly SessionLine[]) =>
     lines.flatMap((line): [string, RunLine][] => (line.type === 'run' ? [[line.runId, line]] : [])),
   )
 
-/** Whether it is for a tool of ours. */
+/** Whether the item calls a tool of the agent. */
 export const isCall = (item: Item) =>
   item.type === 'function_call' || item.type === 'custom_tool_call'
 const isOutput = (item: Item) =>
   item.type === 'function_call_output' || item.type === 'custom_tool_call_output'
 
-/** Images in what we say ourselves are no leads. */
+/** Images in the agent's own items are not remote references. */
 const isOurs = (item: Item) =>
   isOutput(item) || (item.type === 'message' && item.role !== 'assistant')
 

@@ -9,7 +9,7 @@ export interface Surroundings {
   isGitOutside: boolean
 }
 
-/** The developer message at the head of every request. The model knows only what stands here. */
+/** The developer message at the head of every request; the model's only knowledge of its environment. */
 export function instructions({ workspace, network, isGitOutside }: Surroundings): string {
   const text = [
     'You are codexbox, an agent that works for the user in a sandbox.',

@@ -3,26 +3,26 @@ import type { EgressLine } from '../gateway/request-log.ts'
 
 /** The proxy through which the tools of a conversation reach the listed hosts. */
 export interface EgressProxy {
-  /** The name of its socket in the folder that is mounted into the container. */
+  /** The name of its socket in the mounted folder. */
   readonly socketName: string
-  /** Ends all connections through it. */
+  /** Closes all its connections. */
   close(): Promise<void>
 }
 
 export interface EgressProxyOptions {
-  /** Where its socket is made. */
+  /** The folder for its socket. */
   socketFolder: string
-  /** Exact names. */
+  /** Exact host names. */
   allow: readonly string[]
   /** The id of the conversation, for the log. */
   conversation: string
   /** Gets a line for each request of the tools. */
   append(line: EgressLine): void
-  /** Gets what the person should know. */
+  /** Gets notices for the user. */
   tell(message: string): void
 }
 
-/** @throws CodexboxError `config-invalid` when `allow` is no list of hosts; Error when nothing can listen there */
+/** @throws CodexboxError `config-invalid` when `allow` is no list of hosts; Error when the socket cannot be opened */
 export type OpenEgressProxy = (options: EgressProxyOptions) => Promise<EgressProxy>
 
 /** For people: `none`, `open`, or `allow: github.com, files.pythonhosted.org`. */
@@ -30,7 +30,7 @@ export function describeNetwork(network: NetworkMode): string {
   return typeof network === 'string' ? network : `allow: ${network.allow.join(', ')}`
 }
 
-/** What the model has to know, where the network is another than it is told about usually. */
+/** For the model, where the network differs from the default instructions. */
 export function networkInstructions(network: NetworkMode): string {
   if (network === 'none') return ''
   if (network === 'open') return '\nThis sandbox has a network.'

@@ -1,15 +1,15 @@
 import { z } from 'zod'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 
-/** The form an answer has to have. */
+/** The required schema of an answer. */
 export interface OutputSchema {
-  /** As the service is told of it. */
+  /** The JSON Schema for the service. */
   json: Record<string, unknown>
-  /** What is wrong with an answer, or undefined. */
+  /** The fault of an answer, or undefined. */
   wrong(text: string): string | undefined
 }
 
-/** @throws CodexboxError `wrong-use` for what is no JSON Schema of an object */
+/** @throws CodexboxError `wrong-use` unless `json` is a JSON Schema of an object */
 export function readOutputSchema(json: Record<string, unknown>): OutputSchema {
   const schema = parse(json)
   return {

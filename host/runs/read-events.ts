@@ -4,12 +4,12 @@ import { RunEvent } from '../../shared/protocol.ts'
 import { LineTooLongError, readLines } from '../../shared/read-lines.ts'
 import { quote } from '../../shared/visible-text.ts'
 
-/** The longest item the service sends; a tool's output is clipped long before. */
+/** The longest item that the service sends; the output of tools is clipped far below. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024
 
 /**
- * The events of an agent, checked: whole lines of JSON of our form, numbered without a gap. What
- * comes out of a container is not to be trusted, so the first thing that is not so ends it all.
+ * The validated events of an agent: complete lines of JSON in the protocol's schema, numbered without a
+ * gap. The output of a container is untrusted, so the first violation ends the stream.
  * @throws CodexboxError `protocol-violation`
  */
 export async function* readEvents(stdout: Readable): AsyncGenerator<RunEvent> {

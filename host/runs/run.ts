@@ -4,33 +4,33 @@ import { NO_USAGE } from '../../shared/no-usage.ts'
 import type { EventBody, FinishedEvent, HostLine, RunEvent } from '../../shared/protocol.ts'
 import { PROTOCOL_VERSION } from '../../shared/protocol-version.ts'
 
-/** The terminal event, not numbered yet. */
+/** The terminal event, without its sequence number. */
 export type Finished = Extract<EventBody, { type: 'finished' }>
 
-/** How a run ended: the terminal event, and the model's last words. */
+/** The outcome of a run: the terminal event, and the model's last message. */
 export type RunResult = FinishedEvent & { text: string }
 
-/** How long an interrupted run may take to end by itself. */
+/** How long an interrupted run may take to end before it is killed. */
 const INTERRUPT_MS = 5000
 
-/** Of what a reader has not taken yet, so much of progress is held, in bytes; more is left out. */
+/** Progress events that a slow reader may have queued, in bytes; further ones are dropped. */
 export const MAX_UNREAD_PROGRESS_BYTES = 4 * 1024 * 1024
 
-/** Far more than a refusal has. */
+/** Far longer than a refusal. */
 const MAX_PIECES_CHARS = 64 * 1024
 
-/** What an event costs besides its text, roughly. */
+/** The approximate memory of an event besides its text. */
 const EVENT_BYTES = 500
 
 export interface RunOptions {
   /**
-   * Whether the container goes when the run is over, and background commands with it, instead of waiting for
-   * the next run, which gets a new one then. Default: no.
+   * Whether the container and background commands end with the run, instead of waiting for the next run,
+   * which then gets a new container. Default: no.
    */
   oneShot?: boolean
 }
 
-/** What a run can do to the process it runs in. */
+/** A run's control over its agent. */
 export interface RunControl {
   send(line: HostLine): void
   /** Ends the process at once. */
@@ -38,27 +38,26 @@ export interface RunControl {
 }
 
 /**
- * One prompt and everything that came of it. Iterate over it for the events as they come, or await
- * `result`; both may be done, and neither has to be: the run goes on by itself. Ends with exactly one
- * `finished` event, whatever happens; it never throws. Where a reader stays far behind, or away, what
- * only shows progress is left out.
+ * One prompt and its events. Iterate over the run for the events as they arrive, or await `result`;
+ * both are possible and neither is needed: the run goes on by itself. Always ends with exactly one
+ * `finished` event and never throws. A slow or absent reader loses progress events.
  */
 export class Run implements AsyncIterable<RunEvent> {
   readonly id: string
   readonly isOneShot: boolean
   readonly result: Promise<RunResult>
-  // Holds what the reader has not taken yet; a reader that never comes must not stop the run.
+  // Queues events for the reader; an absent reader must not stop the run.
   readonly #unread: RunEvent[] = []
   #unreadProgressBytes = 0
   readonly #waiting: (() => void)[] = []
   readonly #startedAt = performance.now()
   #resolve!: (result: RunResult) => void
   #control: RunControl | undefined
-  /** What was said to the model, for a process that is still to come. */
+  /** The messages to the model, for an agent that attaches later. */
   readonly #said: HostLine[] = []
   #seq = 0
   #text = ''
-  /** Of a message whose item has not come. */
+  /** Text deltas of a message whose item has not arrived. */
   #pieces = ''
   #finished = false
   #stopped: 'interrupted' | undefined
@@ -86,14 +85,14 @@ export class Run implements AsyncIterable<RunEvent> {
     }
   }
 
-  /** Tells the model something while it works; it reads it at the next tool boundary. */
+  /** Sends a message to the working model, which reads it at the next tool boundary. */
   message(text: string): void {
     const line: HostLine = { type: 'message', text }
     this.#said.push(line)
     this.#control?.send(line)
   }
 
-  /** Ends the run with `interrupted`: in good order within seconds, or else by force. */
+  /** Ends the run with `interrupted`: gracefully within seconds, or else by force. */
   interrupt(): void {
     this.#stopped = 'interrupted'
     this.#control?.send({ type: 'interrupt' })
@@ -108,33 +107,33 @@ export class Run implements AsyncIterable<RunEvent> {
     for (const act of this.#stopListeners) act()
   }
 
-  /** The model's last words so far. */
+  /** The model's last message so far. */
   get text(): string {
     return this.#text
   }
 
   // ---- for the conversation that drives the run ----
 
-  /** Has `act` called at each interruption that is still to come. Returns how to end that. */
+  /** Calls `act` at each later interruption. Returns the unsubscribe function. */
   whenStopped(act: () => void): () => void {
     this.#stopListeners.add(act)
     return () => this.#stopListeners.delete(act)
   }
 
-  /** To a process that has been given the run. Another takes its place where it has not begun with it. */
+  /** Attaches the run to an agent. A second one replaces an agent that has not begun the run. */
   attach(control: RunControl): void {
     this.#control = control
     if (this.#stopped) control.kill()
     for (const line of this.#said) control.send(line)
   }
 
-  /** Hands an event on, numbered anew: some events are the host's own. */
+  /** Queues an event with a new sequence number: some events are the host's own. */
   emit(body: EventBody): void {
     const progress = progressBytes(body)
     if (progress > 0 && this.#unreadProgressBytes + progress > MAX_UNREAD_PROGRESS_BYTES) return
     this.#unreadProgressBytes += progress
     const head = { v: PROTOCOL_VERSION, seq: ++this.#seq, runId: this.id } as const
-    // Not by spreading: in a flood the engine takes such objects for lasting, and collects them late.
+    // Not a spread: in a flood of events V8 pretenures such objects, and collects them late.
     const event: RunEvent = Object.assign({}, head, body)
     this.#read(event)
     if (event.type === 'finished') {
@@ -145,10 +144,10 @@ export class Run implements AsyncIterable<RunEvent> {
     for (const wake of this.#waiting.splice(0)) wake()
   }
 
-  /** A message is an item as well; a refusal may come in pieces alone. */
+  /** A message also arrives as an item; a refusal may arrive only as deltas. */
   #read(event: RunEvent): void {
     if (event.type === 'text.delta') {
-      // An agent that is not ours could go on for ever.
+      // A compromised agent could send deltas without end.
       if (this.#pieces.length < MAX_PIECES_CHARS) this.#pieces += event.text
     } else if (event.type === 'item') {
       this.#text = assistantText(event.item) ?? this.#text
@@ -159,7 +158,7 @@ export class Run implements AsyncIterable<RunEvent> {
     }
   }
 
-  /** The terminal event of a run whose container could not say it: a failure, unless it was stopped. */
+  /** The terminal event for a run whose container sent none: a failure, unless it was stopped. */
   failure(error: unknown): Finished {
     const { code, message } =
       error instanceof CodexboxError ? error : { code: 'internal', message: messageOf(error) }
@@ -176,7 +175,7 @@ export class Run implements AsyncIterable<RunEvent> {
   }
 }
 
-/** Whether an event is for those who watch; what has come of it is in an `item`. */
+/** Whether an event only shows progress; an `item` has the result. */
 export function isProgress(
   event: EventBody,
 ): event is Extract<EventBody, { type: 'text.delta' | 'reasoning.delta' | 'tool.output' }> {
@@ -184,7 +183,7 @@ export function isProgress(
   return type === 'text.delta' || type === 'reasoning.delta' || type === 'tool.output'
 }
 
-/** 0 for what is not to be left out. */
+/** 0 for an event that must not be dropped. */
 function progressBytes(event: EventBody): number {
   return isProgress(event) ? EVENT_BYTES + 2 * event.text.length : 0
 }

@@ -22,12 +22,12 @@ import { adviceOn } from '../../shared/unforeseen.ts'
 import { holdFileLock } from '../storage/file-lock.ts'
 import { makePrivateFolder } from '../storage/make-folder.ts'
 
-/** One fact a line. Together the lines are the whole state of a conversation. */
+/** One record per line. Together the lines are the complete state of a conversation. */
 export const SessionLine = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('session'),
     version: z.literal(1),
-    /** Names the conversation to the service, over all its runs. */
+    /** Identifies the conversation to the service, over all its runs. */
     id: z.string(),
     at: z.iso.datetime(),
   }),
@@ -37,18 +37,18 @@ export const SessionLine = z.discriminatedUnion('type', [
     at: z.iso.datetime(),
     provider: z.string(),
     model: z.string(),
-    /** Whom the reasoning of this run belongs to: provider and account. */
+    /** The owner of the run's encrypted reasoning: provider and account. */
     owner: z.string(),
     workspace: z.string(),
   }),
   z.object({ type: z.literal('item'), runId: z.string(), item: Item }),
-  /** What the service counted for the conversation up to here. */
+  /** The service's token count for the conversation up to here. */
   z.object({ type: z.literal('counted'), runId: z.string(), tokens: z.number() }),
-  /** From here on the conversation is `items`, in the place of everything before. */
+  /** `items` replace all earlier items of the conversation. */
   z.object({ type: z.literal('compacted'), runId: z.string(), items: z.array(Item) }),
-  /** The service could not read the reasoning before this any more. */
+  /** The service could no longer read the reasoning before this line. */
   z.object({ type: z.literal('reasoning-dropped'), runId: z.string() }),
-  /** The service refused an image before this. */
+  /** The service refused an image before this line. */
   z.object({ type: z.literal('images-dropped'), runId: z.string() }),
   z.object({
     type: z.literal('finished'),
@@ -63,7 +63,7 @@ export const SessionLine = z.discriminatedUnion('type', [
 ])
 export type SessionLine = z.infer<typeof SessionLine>
 
-/** The first line of a form that this version does not know. */
+/** The first line of a newer format. */
 const NewerSession = z.object({ type: z.literal('session'), version: z.number().gt(1) })
 
 export interface SessionSummary {
@@ -76,7 +76,7 @@ export interface SessionSummary {
 const folderOf = (dataDir: string) => join(dataDir, 'sessions')
 const fileOf = (dataDir: string, name: string) => join(folderOf(dataDir), `${name}.jsonl`)
 
-/** A name that is a file name on every system, and no path. @throws CodexboxError `session-invalid` */
+/** Accepts names that are file names on every system, and not paths. @throws CodexboxError `session-invalid` */
 export function checkSessionName(name: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return name
   throw new CodexboxError(
@@ -85,7 +85,7 @@ export function checkSessionName(name: string): string {
   )
 }
 
-/** A name for a session nobody named: sorts by time. */
+/** A generated name; sorts by time. */
 export function newSessionName(now = new Date()): string {
   const stamp = now.toISOString().slice(0, 19).replaceAll(':', '').replace('T', '-')
   return `${stamp}-${randomUUID().slice(0, 4)}`
@@ -114,11 +114,11 @@ function filesIn(folder: string): string[] {
   }
 }
 
-/** @throws CodexboxError `session-missing`, `session-invalid`, `config-invalid` for one that cannot be read */
+/** @throws CodexboxError `session-missing`, `session-invalid`, `config-invalid` for an unreadable file */
 export function readSession(dataDir: string, name: string): SessionLine[] {
   const file = fileOf(dataDir, checkSessionName(name))
   try {
-    // Looked at before it is opened, which waits for ever at a pipe.
+    // Checked before opening, since opening a pipe blocks for ever.
     checkIsFile(file, statSync(file))
     return parseLog(file, readFileSync(file)).lines
   } catch (error) {
@@ -136,7 +136,7 @@ function checkIsFile(file: string, stats: Stats): void {
   )
 }
 
-/** @throws CodexboxError `session-missing`, and `session-busy` while a chat is going on in it */
+/** @throws CodexboxError `session-missing`, and `session-busy` while a conversation has it open */
 export async function removeSession(dataDir: string, name: string): Promise<void> {
   const file = fileOf(dataDir, checkSessionName(name))
   if (!existsSync(file)) throw missing(dataDir, name)
@@ -170,7 +170,7 @@ function notWritable(dataDir: string, cause: unknown): CodexboxError {
   )
 }
 
-/** One process at a time writes a session; two would tell the model a mixed story. */
+/** One process at a time writes a session; two would interleave their histories. */
 async function lock(file: string) {
   return holdFileLock(`${file}.lock`, {
     timeoutMs: 0,
@@ -179,13 +179,13 @@ async function lock(file: string) {
   })
 }
 
-/** A session that is open for appending. */
+/** A session, open for appending. */
 export class SessionLog {
   readonly name: string
   readonly id: string
-  /** What was there when it was opened, and all that was appended since. */
+  /** The lines read on opening, and all lines appended since. */
   readonly lines: SessionLine[]
-  /** What had to be mended on opening; for the user. */
+  /** Repairs made on opening; for the user. */
   readonly repairs: string[]
   readonly #file: string
   readonly #fd: number
@@ -208,9 +208,9 @@ export class SessionLog {
   }
 
   /**
-   * Opens or makes a session. A last line that was torn by a crash is cut off, which is reported; any
-   * other damage is refused with the line's number, and the file left as it is.
-   * @throws CodexboxError `session-invalid`, `session-busy`, `config-invalid` where nothing can be written
+   * Opens or creates a session. A last line torn by a crash is cut off and reported; other damage is
+   * refused with the line's number, and the file stays unchanged.
+   * @throws CodexboxError `session-invalid`, `session-busy`, `config-invalid` when the folder is not writable
    */
   static async open(dataDir: string, name: string): Promise<SessionLog> {
     const file = fileOf(dataDir, checkSessionName(name))
@@ -248,13 +248,13 @@ export class SessionLog {
   }
 
   /**
-   * On disk when this returns: what the log does not hold must not have been acted upon. When it
-   * throws (a full disk), nothing of the line is left there.
+   * Writes the line to disk before it returns: a step must not be acted upon before it is logged. When
+   * it throws (a full disk), no part of the line remains.
    */
   append(line: SessionLine): void {
     const before = fstatSync(this.#fd).size
     try {
-      // Unlike `writeSync`, it goes on when the system takes only a part.
+      // Unlike `writeSync`, this continues after a partial write.
       writeFileSync(this.#fd, `${JSON.stringify(line)}\n`)
       fdatasyncSync(this.#fd)
     } catch (error) {
@@ -285,7 +285,7 @@ const LF = 0x0a
 function parseLog(file: string, bytes: Buffer) {
   const wholeBytes = bytes.lastIndexOf(LF) + 1
   const lines: SessionLine[] = []
-  // One by one: all of a log may be more than a string can hold.
+  // Line by line: a complete log may exceed the maximum length of a string.
   for (let start = 0; start < wholeBytes; ) {
     const end = bytes.indexOf(LF, start)
     lines.push(parseLine(file, bytes.toString('utf8', start, end), lines.length + 1))
