@@ -1,6 +1,6 @@
 import type { ModelEntry } from './model-entry.ts'
 
-/** Where the list below is from, and how old it is. */
+/** The source and date of the list below. */
 export const BUILT_IN_FROM = {
   client: 'Codex CLI 0.171.0',
   /** Epoch ms. */
@@ -8,8 +8,8 @@ export const BUILT_IN_FROM = {
 }
 
 /**
- * The last resort where the service's own list cannot be had: what the official client has built in.
- * It gets old; nothing is refused for not standing here. `scripts/drift.ts` compares it with the newest.
+ * The fallback when the service's own list is not available: the list built into the official client.
+ * It ages, so a model that is missing here is not refused. `scripts/drift.ts` compares it with the newest.
  */
 export const builtInModels: readonly ModelEntry[] = [
   model('gpt-6.2-sol', 'GPT-6.2-Sol', 1, 'low ultra', '0.166.0', { contextWindow: 500_000 }),
@@ -34,7 +34,7 @@ export const builtInModels: readonly ModelEntry[] = [
   model('codex-auto-review', 'Codex Auto Review', 43, 'medium max', '0.98.0', { isListed: false }),
 ]
 
-/** `efforts`: the default one and the highest. */
+/** `efforts`: the default and the highest. */
 function model(
   slug: string,
   name: string,

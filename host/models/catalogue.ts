@@ -7,47 +7,47 @@ import { BUILT_IN_FROM, builtInModels } from './built-in-models.ts'
 import { getJson } from './get-json.ts'
 import { ModelEntry, readModels } from './model-entry.ts'
 
-/** The models an account can ask, and how fresh that knowledge is. */
+/** The models of an account, and the age of the list. */
 export interface Catalogue {
   models: readonly ModelEntry[]
-  /** `live`: just asked; `cache`: kept from an earlier time; `built-in`: never heard. */
+  /** `live`: fetched just now; `cache`: persisted earlier; `built-in`: never fetched. */
   source: 'live' | 'cache' | 'built-in'
-  /** When the service last said so, in epoch ms; for a built-in list, when the list was made. */
+  /** Time of the last answer of the service, in epoch ms; for a built-in list, the date of the list. */
   checkedAt?: number
-  /** Why the service could not be asked, if it was tried. */
+  /** Why the last request to the service failed. */
   problem?: string
 }
 
 export interface CatalogueOptions {
   dataDir: string
   codexBaseUrl: URL
-  /** Whose list it is: another account never gets it. */
+  /** The account of the list; no other account gets it. */
   owner: string
-  /** Credentials, and who we are; other credentials if those were refused. */
+  /** Credentials and client identity; renewed credentials on a retry. */
   headersFor: (isRetry: boolean) => Promise<Record<string, string>>
-  /** Ends requests that nobody waits for any more. */
+  /** Aborts requests in the background. */
   signal?: AbortSignal | undefined
-  /** For one request. Default 5000. */
+  /** Per request. Default 5000. */
   timeoutMs?: number | undefined
-  /** How long a start waits when nothing at all is kept. Default 2000. */
+  /** How long a start waits without a cached list. Default 2000. */
   patienceMs?: number | undefined
   now?: (() => number) | undefined
 }
 
 export interface ModelCatalogue {
   /**
-   * What is known, to start with: nothing is asked while the kept list is fresh; a stale one is used
-   * all the same and renewed behind its back. Only who has none waits, and not for long. Never fails.
+   * The list for a start: a fresh cached list causes no request; a stale one is returned at once
+   * and renewed in the background. Only a start without one waits, briefly. Never fails.
    */
   known(): Promise<Catalogue>
-  /** Asks the service now; what is kept, or else built in, stands in for an answer. Never fails. */
+  /** Asks the service now; falls back to the cached list, or else the built-in one. Never fails. */
   ask(): Promise<Catalogue>
 }
 
-/** The list of models of the service, with what it said before kept in the data folder. */
+/** The service's list of models, cached in the data folder. */
 export function modelCatalogue(options: CatalogueOptions): ModelCatalogue {
   const { codexBaseUrl, owner, now = Date.now, patienceMs = PATIENCE_MS } = options
-  // A server that was set by hand has a list of its own.
+  // A configured server has its own list.
   const stamp = `${owner} ${codexBaseUrl.href}`
   const file: AccountFile<Kept> = accountFile(options.dataDir, FILE, Kept)
   let asking: Promise<Catalogue> | undefined
@@ -67,7 +67,7 @@ export function modelCatalogue(options: CatalogueOptions): ModelCatalogue {
       await file.write(stamp, { models, checkedAt, ...(etag ? { etag } : {}) })
       return { models, source: 'live', checkedAt }
     } catch (error) {
-      // Often nobody waits for it, so there is nobody to throw at.
+      // Often runs in the background, without a caller to catch an error.
       return { ...(kept ? fromCache(kept) : BUILT_IN), problem: messageOf(error) }
     }
   }
@@ -84,12 +84,12 @@ export function modelCatalogue(options: CatalogueOptions): ModelCatalogue {
 }
 
 const FILE = 'codex-models.json'
-/** As long as the official client keeps it. */
+/** The official client's cache lifetime. */
 const LIFE_MS = 5 * 60_000
 const TIMEOUT_MS = 5_000
-/** Somebody waits for the first word of a run. */
+/** Interactive: the first output of a run waits for it. */
 const PATIENCE_MS = 2_000
-/** The real one is about a megabyte, for the texts in it that we have no use for. */
+/** The real answer is about a megabyte, mostly texts that are not used here. */
 const MAX_BYTES = 8 * 1024 * 1024
 
 const TOO_LATE = 'Asked the service for its models: no answer has come yet.'
@@ -100,7 +100,7 @@ const BUILT_IN: Catalogue = {
   checkedAt: BUILT_IN_FROM.at,
 }
 
-/** What the user should know of where the list is from; undefined where it is the service's own. */
+/** A notice about the source of the list; undefined for the service's own. */
 export function builtInNotice({ source, problem }: Catalogue): string | undefined {
   if (source !== 'built-in') return undefined
   const date = new Date(BUILT_IN_FROM.at).toISOString().slice(0, 10)
@@ -144,7 +144,7 @@ async function download(
   if (answer.status === 304 && kept) return kept
   if (answer.status !== 200) throw notUsed(`status ${answer.status} came back`)
   const models = readModels(answer.json)
-  // Less than nothing is known after that: whoever has an account can ask some model.
+  // An empty list is treated as a failure: every account has at least one model.
   if (models.length === 0) throw notUsed('an answer without models came back')
   return { models, ...(isEtag(answer.etag) ? { etag: answer.etag } : {}) }
 }
@@ -155,7 +155,7 @@ function modelsUrl(codexBaseUrl: URL): URL {
   return url
 }
 
-/** It is sent back, so it must fit into a header (RFC 9110, 8.8.3). */
+/** Sent back in a header, so it has to be a valid value (RFC 9110, 8.8.3). */
 function isEtag(value: string | undefined): value is string {
   return value !== undefined && /^(W\/)?"[\x21\x23-\x7e]{0,500}"$/.test(value)
 }
@@ -163,7 +163,7 @@ function isEtag(value: string | undefined): value is string {
 const notUsed = (what: string) =>
   new CodexboxError('model-refused', `Asked the service for its models: ${what}.`)
 
-/** What `work` brings within `ms`, or `otherwise`. */
+/** The result of `work` within `ms`, or `otherwise`. */
 async function within<T>(ms: number, work: Promise<T>, otherwise: T): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<T>((resolve) => {

@@ -3,7 +3,7 @@ import { ask } from '../net/ask.ts'
 export interface JsonAnswer {
   status: number
   etag: string | undefined
-  /** The body, when it was JSON; a proxy's page is none. */
+  /** The parsed body; undefined if it is not JSON, such as a proxy's page. */
   json: unknown
 }
 
@@ -15,14 +15,14 @@ export interface GetJsonOptions {
 }
 
 /**
- * Asks the service for something, once.
- * @throws CodexboxError `model-unreachable` when no whole answer came
+ * One GET request to the service.
+ * @throws CodexboxError `model-unreachable` without a complete answer
  */
 export async function getJson(url: URL, options: GetJsonOptions): Promise<JsonAnswer> {
   const { status, headers, body } = await ask(url, {
     ...options,
     method: 'GET',
-    // The model is asked at the same place next, and finds the connection made.
+    // The next model request reuses the connection.
     keepsAlive: true,
     code: 'model-unreachable',
   })
@@ -33,7 +33,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // The parser's message quotes the text, and the text may be anything.
+    // The parser's message quotes the text, which may hold secrets.
     return undefined
   }
 }

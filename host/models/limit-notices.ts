@@ -3,21 +3,21 @@ import type { Limit, Limits, LimitWindow } from '../../shared/limits.ts'
 import { oneLine } from '../../shared/visible-text.ts'
 import { localTime, span } from '../format-time.ts'
 
-/** What a person was told of a window of a limit, so that it is told once. */
+/** The last notice about one window of a limit, so that each is shown once. */
 export const ToldWindow = z.object({
-  /** The limit and which of its windows. */
+  /** The limit and its window. */
   key: z.string(),
-  /** The highest of `MARKS` that was told. */
+  /** The highest of `MARKS` that was shown. */
   percent: z.number(),
-  /** When that window ends, in epoch ms. */
+  /** The end of the window, in epoch ms. */
   resetsAt: z.number().optional(),
 })
 export type ToldWindow = z.infer<typeof ToldWindow>
 
-/** Percent of a window; each is told once, as long as the window lasts. */
+/** Percent of a window; each causes one notice per window. */
 const MARKS = [95, 80]
 
-/** What is to be told now, as whole sentences, and what has been told then. */
+/** The notices to show now, as complete sentences, and the updated record of notices. */
 export function limitNotices(
   { limits }: Limits,
   told: readonly ToldWindow[],
@@ -29,18 +29,18 @@ export function limitNotices(
     const { usedPercent, resetsAt } = window
     const mark = MARKS.find((percent) => usedPercent >= percent)
     const before = told.find((one) => one.key === key && isSameWindow(one, window))
-    // Without an end, only use that has fallen shows that another window has begun.
+    // For a window without an end, only falling usage shows that a new one has begun.
     if (!mark) return before?.resetsAt !== undefined && resetsAt !== undefined ? [before] : []
     if (mark <= (before?.percent ?? 0)) return before ? [before] : []
     messages.push(messageOf(limit, window, now))
     return [{ key, percent: mark, ...(resetsAt === undefined ? {} : { resetsAt }) }]
   })
-  // An answer may say nothing of a limit that was told; it is told all the same.
+  // An answer may omit a limit; its record stays.
   const unseen = told.filter(({ key }) => !seen.some((one) => one.key === key))
   return { messages, told: [...unseen, ...after] }
 }
 
-/** What was told here or there: of one window the higher mark, of two windows the later. */
+/** Merges two records: within one window the higher mark, of two windows the later. */
 export function mergeTold(here: readonly ToldWindow[], there: readonly ToldWindow[]): ToldWindow[] {
   const byKey = new Map<string, ToldWindow>()
   for (const told of [...here, ...there]) {
@@ -62,7 +62,7 @@ function windowsOf(limit: Limit) {
   })
 }
 
-/** The service counts the seconds to the end, and the point in time shifts a little. */
+/** The service sends the seconds to the end, so the computed time shifts a little. */
 const SHIFT_MS = 5 * 60_000
 
 function isSameWindow(told: ToldWindow, { resetsAt }: Pick<LimitWindow, 'resetsAt'>): boolean {

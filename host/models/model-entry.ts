@@ -1,15 +1,15 @@
 import { z } from 'zod'
 import { CLIENT_VERSION } from '../../shared/client-version.ts'
 
-/** What one has to know of a model to ask it. */
+/** The properties of a model that a request depends on. */
 export const ModelEntry = z.object({
   slug: z.string(),
   name: z.string(),
   /** The lowest is the default. */
   priority: z.number(),
-  /** Whether people are shown it. */
+  /** Whether it is shown to people. */
   isListed: z.boolean(),
-  /** Reasoning efforts, from the least to the most. None: not known. */
+  /** Reasoning efforts, in ascending order. Empty: not known. */
   efforts: z.array(z.string()),
   defaultEffort: z.string().optional(),
   /** Absent: no summary of the reasoning. */
@@ -18,22 +18,22 @@ export const ModelEntry = z.object({
   defaultVerbosity: z.string().optional(),
   /** Tokens. */
   contextWindow: z.number().int().positive().optional(),
-  /** How much of the window the service lets a conversation have. */
+  /** The part of the window that the service allows a conversation. */
   usablePercent: z.number().positive().max(100),
   lite: z.boolean(),
   applyPatch: z.boolean(),
   images: z.boolean(),
   webSearch: z.boolean(),
-  /** The oldest version of the Codex CLI that the service lets ask this model. */
+  /** The oldest version of the Codex CLI that the service accepts for this model. */
   minimalClientVersion: z.string().optional(),
-  /** The model that takes its place: this one is on its way out. */
+  /** The successor of a deprecated model. */
   upgrade: z.string().optional(),
 })
 export type ModelEntry = z.infer<typeof ModelEntry>
 
 /**
- * The models in a catalogue of the service. Entries without a usable name are left out, and so is
- * what cannot be understood in the others: one broken entry must not hide the rest.
+ * The models in a catalogue of the service. Entries without a usable name and invalid fields of other
+ * entries are left out: one broken entry must not hide the rest.
  */
 export function readModels(json: unknown): ModelEntry[] {
   const { models } = Answer.parse(json)
@@ -50,16 +50,16 @@ function priorityOf(model: unknown): number {
   return typeof priority === 'number' ? priority : Number.MAX_SAFE_INTEGER
 }
 
-/** Of more than a person can look through, those that the service puts first. */
+/** More than a person can look through; the first ones of the service's order. */
 const MAX_MODELS = 200
 
 const Answer = z.object({ models: z.array(z.unknown()).catch([]) }).catch({ models: [] })
 
-/** It becomes part of a request, of a file and of what a person reads. */
+/** Becomes part of requests, files and screens. */
 const name = z.string().regex(/^[\w.:/+-]{1,100}$/)
 const optionalName = name.optional().catch(undefined)
 
-/** It becomes a header. */
+/** Becomes a header. */
 const clientVersion = z.string().regex(CLIENT_VERSION)
 
 const effort = z.union([name, z.object({ effort: name }).transform((level) => level.effort)])

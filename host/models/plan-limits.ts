@@ -7,46 +7,46 @@ import { accountFile } from '../storage/account-file.ts'
 import { getJson } from './get-json.ts'
 import { limitNotices, mergeTold, ToldWindow } from './limit-notices.ts'
 
-/** What the service said about the limits of a plan, and when. */
+/** The service's last figures on the limits of a plan. */
 export interface SeenLimits {
   limits: Limits
   /** Epoch ms. */
   at: number
-  /** Why the service could not be asked just now: what is here is from an earlier time. */
+  /** Why the request to the service failed; the figures are from an earlier answer. */
   problem?: string
 }
 
 export interface PlanLimitsOptions {
   dataDir: string
   codexBaseUrl: URL
-  /** Whose limits they are: another account never gets to see them. */
+  /** The account of the limits; no other account sees them. */
   owner: string
-  /** For one question. Default 5000. */
+  /** Per request. Default 5000. */
   timeoutMs?: number | undefined
   now?: (() => number) | undefined
 }
 
 export interface PlanLimits {
   /**
-   * Asks the service; what a run was told last stands in for an answer. `headersFor` is given
-   * credentials for it, and others if those were refused.
-   * @throws CodexboxError `model-unreachable`, `model-refused` when nothing is known; what `headersFor` throws
+   * Asks the service; falls back to the figures of the latest run. `headersFor` returns the credentials,
+   * and renewed ones on a retry.
+   * @throws CodexboxError `model-unreachable`, `model-refused` without any figures; errors of `headersFor`
    */
   ask(headersFor: (isRetry: boolean) => Promise<Record<string, string>>): Promise<SeenLimits>
   /**
-   * Keeps what came with an answer to a run. What the person is to be told of it, once for each window
-   * over all processes, as whole sentences. Never fails.
+   * Persists the limits of an answer to a run. `notices` are complete sentences for the user, once per
+   * window over all processes. Never fails.
    */
   saw(limits: Limits): { notices: readonly string[]; kept: Promise<void> }
 }
 
-/** What is left of the plan of an account. */
+/** The remaining limits of an account's plan. */
 export function planLimits(options: PlanLimitsOptions): PlanLimits {
   const { codexBaseUrl, now = Date.now, timeoutMs = TIMEOUT_MS } = options
   const owner = `${options.owner} ${codexBaseUrl.href}`
   const file = accountFile(options.dataDir, 'codex-limits.json', Kept)
   let told: ToldWindow[] = []
-  /** Other processes tell as well; what this one told last may not be in the file yet. */
+  /** Other processes show notices as well, and this one's latest may not be in the file yet. */
   const allTold = () => mergeTold(file.read(owner)?.told ?? [], told)
   const keep = (limits: Limits, nowTold: ToldWindow[]) =>
     file.write(owner, { limits, at: now(), told: nowTold })
@@ -88,7 +88,7 @@ const MAX_BYTES = 1024 * 1024
 
 const Kept = z.object({ limits: Limits, at: z.number(), told: z.array(ToldWindow).optional() })
 
-/** Beside the workspaces: `…/backend-api/codex` has `…/backend-api/wham/usage`. */
+/** A sibling path: `…/backend-api/codex` has `…/backend-api/wham/usage`. */
 function usageUrl(codexBaseUrl: URL): URL {
   return new URL('../usage', accountsCheckUrl(codexBaseUrl))
 }

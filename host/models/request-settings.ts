@@ -3,7 +3,7 @@ import { builtInModels } from './built-in-models.ts'
 import { defaultModel, findModel } from './find-model.ts'
 import type { ModelEntry } from './model-entry.ts'
 
-/** What the user asks for; the rest is the model's own. */
+/** The user's settings; the others are the model's defaults. */
 export interface WantedSettings {
   model?: string | undefined
   effort?: string | undefined
@@ -13,23 +13,23 @@ export interface WantedSettings {
   webSearch?: boolean | undefined
 }
 
-/** How a model is asked. */
+/** The settings of a model request. */
 export interface RequestSettings {
   model: string
   form: ModelForm
   reasoning: { effort?: string; summary?: string }
   verbosity?: string
-  /** What was not done as wanted, and what else the user should know; whole sentences. */
+  /** Adjusted settings and other notices for the user; complete sentences. */
   notices: string[]
 }
 
 /**
- * `codex` knows forms of its own, by which the official client asks: compaction in one sealed item,
- * tools inside the input. `plain` is the public API, and servers that are like it.
+ * `codex` has the official client's own request shapes: compaction into one encrypted item,
+ * tools inside the input. `plain` is the public API and compatible servers.
  */
 export type Dialect = 'codex' | 'plain'
 
-/** Settings for the model that is wanted, or for the default of `models`. */
+/** Settings for the wanted model, or for the default of `models`. */
 export function settingsFrom(
   models: readonly ModelEntry[],
   wanted: WantedSettings,
@@ -43,8 +43,8 @@ export function settingsFrom(
 }
 
 /**
- * Fits what is wanted to what the model can do. A model without an entry is asked all the same, in
- * the form that every model understands: the service decides what exists.
+ * Adjusts the wanted settings to the model's capabilities. A model without an entry is still used, with
+ * the request shape that every model understands: the service decides which models exist.
  */
 export function requestSettings(
   entry: ModelEntry | undefined,
@@ -83,7 +83,7 @@ export function requestSettings(
   }
 }
 
-/** It needs no network of the container's. */
+/** Works without a network in the container. */
 const WEB_SEARCH =
   'The service searches the web for the model (--web-search), whatever AGENT_NETWORK says. What the model ' +
   'searches for leaves this machine, and that may be anything it has read.'
@@ -117,15 +117,15 @@ function reasoningOf(
 ): RequestSettings['reasoning'] {
   return {
     ...(effort ? { effort } : {}),
-    // The service knows no such word; no summary is to say nothing of it.
+    // The service does not accept `none`; omitting the field means no summary.
     ...(summary && summary !== 'none' ? { summary } : {}),
   }
 }
 
-/** All there ever were, from the least to the most. */
+/** All efforts so far, in ascending order. */
 const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max', 'ultra']
 
-/** The wanted effort, or else the nearest below it, or else the least of all. */
+/** The wanted effort, or else the nearest below it, or else the lowest. */
 function fittingEffort(
   entry: ModelEntry,
   { model, effort }: WantedSettings & { model: string },
@@ -154,9 +154,9 @@ function fittingVerbosity(
   return undefined
 }
 
-/** Room has to stay for the answer and for the compaction itself. */
+/** Leaves room for the answer and for the compaction itself. */
 const COMPACT_AT_PERCENT = 90
-/** The protocol takes no more. */
+/** The protocol's maximum. */
 const MOST_TOKENS = 2 ** 30
 
 function compactionStart({ contextWindow, usablePercent }: ModelEntry): number | undefined {
