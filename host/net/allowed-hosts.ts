@@ -3,13 +3,13 @@ import { domainToASCII } from 'node:url'
 import { CodexboxError } from '../../shared/errors.ts'
 import { addressRefusal } from './public-address.ts'
 
-/** Each of them can keep a name server busy. */
+/** Each host may cause DNS queries. */
 const MAX_HOSTS = 100
 
 /**
- * The hosts of `AGENT_NETWORK=allow:HOST,HOST` as a client asks for them: lower case, international
+ * The hosts of `AGENT_NETWORK=allow:HOST,HOST` as a client requests them: lower case, international
  * names in their ASCII form, no dot at the end, each once.
- * @throws CodexboxError `config-invalid`, with what is wrong with which of them, never quoting it
+ * @throws CodexboxError `config-invalid`, with the position and fault of an entry, never its text
  */
 export function allowedHosts(entries: readonly string[]): string[] {
   const refuse = (what: string) => new CodexboxError('config-invalid', what)
@@ -30,7 +30,7 @@ function nameOf(entry: string): { name: string } | { wrong: string } {
   if (entry.includes(':')) return { wrong: 'has a port or is IPv6: give the name alone, it is 443' }
   const name = domainToASCII(entry).replace(/\.$/, '')
   if (isIP(name)) {
-    // 0x7f.1 and 2130706433 are addresses too, for some.
+    // Some resolvers read 0x7f.1 and 2130706433 as addresses.
     if (name !== entry) return { wrong: 'is a number: give the name' }
     const refusal = addressRefusal(name)
     return refusal ? { wrong: `is ${refusal}` } : { name }
@@ -41,5 +41,5 @@ function nameOf(entry: string): { name: string } | { wrong: string } {
   return { name }
 }
 
-/** Two labels or more: one alone would be looked up in whatever domain this machine is in. */
+/** Two labels or more: a single label would be looked up in this machine's search domain. */
 const HOST_NAME = /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/

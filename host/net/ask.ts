@@ -9,7 +9,7 @@ export interface Question extends Omit<OutgoingRequest, 'signal' | 'keepsAlive'>
   signal?: AbortSignal | undefined
   /** For the whole answer. Default: 30 seconds. */
   timeoutMs?: number | undefined
-  /** Of the answer. Default: 1 MB. */
+  /** Limit of the answer. Default: 1 MB. */
   maxBytes?: number | undefined
 }
 
@@ -20,8 +20,8 @@ export interface WholeAnswer {
 }
 
 /**
- * One request, its answer read to the end within the time limit.
- * @throws NoAnswerError with `question.code` when no whole answer came.
+ * Sends one request and reads its answer to the end within the time limit.
+ * @throws NoAnswerError with `question.code` without a complete answer.
  */
 export function ask(url: URL, question: Question): Promise<WholeAnswer> {
   const { timeoutMs = TIMEOUT_MS, maxBytes = MAX_BYTES, keepsAlive = false, code } = question
@@ -35,7 +35,7 @@ export function ask(url: URL, question: Question): Promise<WholeAnswer> {
   })
 }
 
-/** Another process may be waiting at our lock for this answer. */
+/** Another process may be waiting for our lock meanwhile. */
 const TIMEOUT_MS = 30_000
 const MAX_BYTES = 1024 * 1024
 

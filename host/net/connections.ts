@@ -1,19 +1,19 @@
 import type { Server, Socket } from 'node:net'
 
 export interface ConnectionBounds {
-  /** At once. */
+  /** Maximum of concurrent connections. */
   connections: number
-  /** How long a connection may stay that is not in use, in ms. */
+  /** How long an unused connection may stay open, in ms. */
   unusedMs: number
 }
 
 /**
- * Bounds the connections of a server that programs share which are not trusted. Only one that is in use stays,
- * whatever is said on it, or not; and where there are too many, the oldest that is not in use makes room, so that
- * a new one is always taken.
+ * Bounds the connections of a server that untrusted programs share. Only connections in use stay open,
+ * independent of their traffic; at the limit the oldest unused one is closed, so that a new one is always
+ * accepted.
  */
 export class Connections {
-  /** In the order of their age, each with what tells whether it is in use. */
+  /** In the order of their age, each with its `isInUse`. */
   readonly #open = new Map<Socket, () => boolean>()
   readonly #bounds: ConnectionBounds
 
@@ -42,14 +42,14 @@ export class Connections {
       clearInterval(look)
       this.#open.delete(socket)
     })
-    // All the others are in use.
+    // All others are in use.
     if (this.#open.size > connections) socket.destroy()
   }
 
   #makeRoom(): void {
     for (const [socket, isInUse] of this.#open) {
       if (isInUse()) continue
-      // Before its close is told, which is later: it has made its room.
+      // The `close` event is later, but its slot is free now.
       this.#open.delete(socket)
       socket.destroy()
       return

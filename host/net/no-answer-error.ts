@@ -15,19 +15,19 @@ export interface Attempt {
   error: unknown
 }
 
-/** What comes is longer than any answer to what was asked. */
+/** The answer exceeds the size limit. */
 export class TooLargeError extends Error {
   override readonly name = 'TooLargeError'
 }
 
-/** No whole answer came. */
+/** A request without a complete answer. */
 export class NoAnswerError extends CodexboxError {
-  /** Whether the request may have arrived all the same. */
+  /** Whether the request may still have arrived. */
   readonly mayHaveArrived: boolean
-  /** The same for who has an advice of its own: without any, but for a proxy. */
+  /** The message without advice, except about a proxy, for callers with their own advice. */
   readonly reason: string
 
-  /** The error does not become the cause: one of the HTTP parser carries the bytes it read. */
+  /** The error does not become the cause: an HTTP parser error carries the bytes it read. */
   constructor(code: ErrorCode, attempt: Attempt) {
     const { why, advice, isAboutProxy } = explain(attempt)
     const { url, proxy } = attempt
@@ -39,7 +39,7 @@ export class NoAnswerError extends CodexboxError {
   }
 }
 
-/** In the words of the system. */
+/** The system's message. */
 function reasonIn({ signal, error }: Attempt): string {
   return reasonOf(signal?.aborted ? signal.reason : error)
 }
@@ -101,7 +101,7 @@ function explainProxy(attempt: Attempt, proxy: OutgoingProxy, why: string): Expl
     : { why, advice: 'Check the network and try again.' }
 }
 
-/** The names that OpenSSL has for a chain of certificates that ends at nobody we know. */
+/** OpenSSL's codes for a certificate chain without a trusted root. */
 const NOT_TRUSTED = new Set([
   'CERT_UNTRUSTED',
   'DEPTH_ZERO_SELF_SIGNED_CERT',
@@ -111,17 +111,17 @@ const NOT_TRUSTED = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ])
 
-/** The status with which a proxy turned down a tunnel. The library says it in words only. */
+/** The status of a proxy that refused a tunnel. The library has it only in the message. */
 function refusedBy({ proxy, error }: Attempt): number | undefined {
   const [, status] = (proxy && /^Proxy response \((\d+)\)/.exec(messageOf(error))) ?? []
   return status === undefined ? undefined : Number(status)
 }
 
-/** No connection came about. An error that says nothing of that may have come after the request. */
+/** Whether no connection was made. An unknown error may have come after the request. */
 function isBeforeSending(attempt: Attempt): boolean {
   const { proxy, error } = attempt
   if (refusedBy(attempt) !== undefined || (proxy && !proxy.url)) return true
-  // One for each address of the name.
+  // One error per address of the name.
   const parts = error instanceof AggregateError ? error.errors : [error]
   return parts.every(
     (part) =>

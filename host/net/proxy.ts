@@ -1,16 +1,16 @@
 import type { ProxyAgent } from 'undici'
 
-/** The proxy that the environment names. */
+/** The proxy of the environment. */
 export interface OutgoingProxy {
-  /** The variable that names it. */
+  /** The name of the variable. */
   variable: string
-  /** It may hold a password: only its origin is printed. Undefined: what stands there is no address. */
+  /** It may hold a password: only its origin is printed. Undefined: the value is not a URL. */
   url: URL | undefined
 }
 
 /**
- * The proxy for a request to `url`: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in small letters too. Where
- * only HTTP_PROXY is set, it is for https as well. This machine is never reached through a proxy.
+ * The proxy for a request to `url`: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in lower case too. HTTP_PROXY
+ * alone also applies to https. Requests to this machine never use a proxy.
  */
 export function proxyFor(url: URL, env: NodeJS.Dict<string>): OutgoingProxy | undefined {
   const names = url.protocol === 'https:' ? [...HTTPS, ...HTTP] : HTTP
@@ -24,14 +24,14 @@ const HTTPS = ['https_proxy', 'HTTPS_PROXY']
 const HTTP = ['http_proxy', 'HTTP_PROXY']
 
 /**
- * The tunnels through a proxy, kept for the requests to come. The library takes longer to load than
- * all else on the way out, so only who has a proxy loads it.
+ * The pool of tunnels through a proxy. The library loads slower than all other code of a request, so
+ * it is loaded only with a proxy.
  */
 export async function tunnelsThrough(proxyUrl: URL): Promise<ProxyAgent> {
   const { ProxyAgent } = await import('undici')
   const known = agents.get(proxyUrl.href)
   if (known) return known
-  // A tool call may take a while, and the request after it should find the tunnel again.
+  // The tunnel outlives a tool call, for the request after it.
   const agent = new ProxyAgent({
     uri: proxyUrl.href,
     keepAliveTimeout: 60_000,
@@ -42,19 +42,19 @@ export async function tunnelsThrough(proxyUrl: URL): Promise<ProxyAgent> {
   return agent
 }
 
-/** Said, or NODE_TLS_REJECT_UNAUTHORIZED=0 would hand the token to whoever is on the way. */
+/** Explicit, or NODE_TLS_REJECT_UNAUTHORIZED=0 would expose the token to a man in the middle. */
 export const CHECKED = { rejectUnauthorized: true }
 
 const agents = new Map<string, ProxyAgent>()
 
 function proxyUrl(address: string): URL | undefined {
   try {
-    // Often written without the scheme.
+    // The scheme is often omitted.
     const url = new URL(/^\w+:\/\//.test(address) ? address : `http://${address}`)
     decodeURIComponent(url.username + url.password)
     return url.protocol === 'http:' || url.protocol === 'https:' ? url : undefined
   } catch {
-    // Whatever is wrong with it, the error quotes it.
+    // The error is dropped: it quotes the value.
     return undefined
   }
 }
@@ -63,10 +63,10 @@ function isLoopback(hostname: string): boolean {
   return /^((.*\.)?localhost|127(\.\d+){3}|\[::1\]|\[::ffff:7f..:.*\])$/.test(hostname)
 }
 
-/** Names, each for all that is below it too, with a port or without; or `*`, everything. */
+/** NO_PROXY: names, including their subdomains, with or without a port; or `*`, every host. */
 function isExempt({ hostname, port, protocol }: URL, noProxy: string): boolean {
   const ownPort = port || (protocol === 'https:' ? '443' : '80')
-  const bare = hostname.replace(/[[\]]/g, '') // The brackets of IPv6 are often left out.
+  const bare = hostname.replace(/[[\]]/g, '') // The brackets of IPv6 are often omitted.
   const own = [bare, hostname, `${hostname}:${ownPort}`]
   return noProxy
     .toLowerCase()

@@ -2,8 +2,8 @@ import { BlockList, isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 
 /**
- * Why a container must not be led to an address, or undefined if it is one of the public internet: not
- * this machine, its networks, its cloud's metadata, nor any form that could lead there. `own` are the
+ * Why a container must not reach an address; undefined for an address of the public internet: not
+ * this machine, its networks, its cloud's metadata, nor any notation that could lead there. `own` are the
  * addresses of this machine.
  */
 export function addressRefusal(address: string, own = ownAddresses()): string | undefined {
@@ -40,20 +40,20 @@ const V4: [network: string, prefix: number][] = [
 for (const [network, prefix] of V4) special.addSubnet(network, prefix, 'ipv4')
 
 /**
- * All of IPv6 that is given out; outside are loopback, unique local, link-local, multicast, IPv4 that is
- * mapped or translated (NAT64).
+ * The allocated unicast space of IPv6; outside are loopback, unique local, link-local, multicast, mapped
+ * and translated (NAT64) IPv4.
  */
 const unicast = new BlockList()
 unicast.addSubnet('2000::', 3, 'ipv6')
 const V6: [network: string, prefix: number][] = [
-  ['2001::', 23], // Protocols: Teredo, which has an IPv4 address in it, and the like.
+  ['2001::', 23], // Protocol assignments: Teredo, which embeds an IPv4 address, and others.
   ['2001:db8::', 32],
   ['2002::', 16], // 6to4, likewise.
   ['3fff::', 20],
 ]
 for (const [network, prefix] of V6) special.addSubnet(network, prefix, 'ipv6')
 
-/** Asked for anew each time: a machine's addresses come and go. */
+/** Read on each call: a machine's addresses change. */
 function ownAddresses(): string[] {
   return Object.values(networkInterfaces())
     .flatMap((each) => each ?? [])

@@ -12,11 +12,11 @@ export interface OutgoingRequest {
   body?: string | Buffer | undefined
   signal: AbortSignal
   /**
-   * Whether the connection is kept for the next request, and may be one that was. Such a one may turn
-   * out to be closed when the request is on its way already: not for what can be sent only once.
+   * Whether to use a pooled connection. The server may close one while the request is in transit: not
+   * for requests that must not be repeated.
    */
   keepsAlive: boolean
-  /** The code of the error when no answer came. */
+  /** The error code without an answer. */
   code: ErrorCode
 }
 
@@ -27,12 +27,12 @@ export interface IncomingAnswer {
 }
 
 /**
- * The one way out: sends a request to the issuer or the model service, through a proxy where the
- * environment names one, and resolves with the head of the answer. No redirect is followed, for the
- * token would go along; the body comes without its content coding; no time limit is set beside
+ * The only exit for HTTP: sends a request to the issuer or the model service, through the environment's
+ * proxy if set, and resolves with the head of the answer. Redirects are not followed, since they would
+ * leak the token; the body is decoded from its content coding; no time limit applies besides
  * `signal`.
- * @throws NoAnswerError, also when `signal` fires before there is an answer, or for a body in a coding
- *   that cannot be undone.
+ * @throws NoAnswerError, also when `signal` fires before an answer, or for a body in an unsupported
+ *   content coding.
  */
 export async function send(
   url: URL,
@@ -68,14 +68,14 @@ async function sendDirectly(url: URL, request: OutgoingRequest): Promise<Incomin
     const outgoing = begin(url, { method, headers, agent, ...CHECKED })
     outgoing.once('response', (answer) => {
       resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer })
-      // It says more than the reader of the body would be told.
+      // This error says more than the one that the body's reader would get.
       outgoing.on('error', (error) => answer.destroy(error))
     })
     outgoing.on('error', reject)
-    // An answer that is an upgrade (101) is neither a response nor an error.
+    // An upgrade (101) emits neither a response nor an error.
     outgoing.once('close', () => reject(new Error(HUNG_UP)))
     outgoing.end(body)
-    // By hand, and now: as an option of the request the signal would hold it up for 0.1 ms.
+    // Not the request's `signal` option, which delays it by 0.1 ms.
     process.nextTick(() => {
       const stop = () => void outgoing.destroy(signal.reason)
       signal.addEventListener('abort', stop, { once: true })
@@ -99,7 +99,7 @@ async function sendThrough(
     body: body ?? null,
     signal,
     reset: !keepsAlive,
-    // A model may think for longer than the library would wait.
+    // A model may think longer than the library's timeouts.
     headersTimeout: 0,
     bodyTimeout: 0,
   })
@@ -107,7 +107,7 @@ async function sendThrough(
   return { status: answer.statusCode, headers: answer.headers, body: answer.body }
 }
 
-/** The library looks at the signal only once the tunnel is there. */
+/** The library checks the signal only once the tunnel is open. */
 async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop = () => {}
   const aborted = new Promise<never>((_, reject) => {

@@ -1,7 +1,7 @@
 /**
  * Runs `work` with a signal that fires after `ms` or when `signal` does. Not
- * `AbortSignal.any([signal, AbortSignal.timeout(ms)])`: on Node 20 nothing holds the timeout in
- * there, and once it is collected as garbage it never fires.
+ * `AbortSignal.any([signal, AbortSignal.timeout(ms)])`: on Node 20 no reference holds that timeout,
+ * and once it is garbage collected it never fires.
  */
 export async function withDeadline<T>(
   ms: number,
