@@ -8,7 +8,7 @@ export function pathAndAbove(path: string): string[] {
   return parent === path ? [path] : [path, ...pathAndAbove(parent)]
 }
 
-/** `device:inode`; undefined for what is not there, or not for this user to see. */
+/** `device:inode`; undefined for a path that is missing or not visible to this user. */
 export function identityAt(path: string): string | undefined {
   try {
     return fileIdentity(statSync(path, { bigint: true }))

@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process'
 const GIT_MS = 2000
 
 /**
- * A git config that names the person whose commits are made on this machine, as git has it for all repositories; a
- * repository may name another one. Undefined where git is not installed, or has no name and no address.
+ * A git config with the user's global name and address; a repository may override them. Undefined where git
+ * is not installed, or has neither.
  */
 export function gitIdentity(env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
   return new Promise((resolve) => {
@@ -12,12 +12,12 @@ export function gitIdentity(env: NodeJS.ProcessEnv = process.env): Promise<strin
       execFile(
         'git',
         ['config', '--null', '--get-regexp', '^user\\.(name|email)$'],
-        // In no repository: a config that an agent has written is not asked.
+        // Outside any repository: an agent may have written the config of one.
         { cwd: '/', env: { ...env, GIT_DIR: '/dev/null' }, timeout: GIT_MS },
         (_, stdout) => resolve(configOf(String(stdout), env)),
       )
     } catch {
-      // Node throws some of the errors of a start, such as for want of memory.
+      // Node throws some errors of a start synchronously, such as ENOMEM.
       resolve(configOf('', env))
     }
   })
@@ -29,7 +29,7 @@ function configOf(listed: string, env: NodeJS.ProcessEnv): string | undefined {
     const [key = ''] = entry.split('\n', 1)
     known.set(key, entry.slice(key.length + 1))
   }
-  // As git does, which has these go before any config.
+  // In git's order: these override any config.
   const name = env.GIT_AUTHOR_NAME || known.get('user.name')
   const email = env.GIT_AUTHOR_EMAIL || known.get('user.email') || env.EMAIL
   const lines = Object.entries({ name, email }).flatMap(([key, value]) =>

@@ -4,12 +4,12 @@ import { liesIn } from '../../shared/lies-in.ts'
 import { pathAndAbove } from './folders-above.ts'
 import { readWithin } from './open-within.ts'
 
-/** A path, and a few words; or some paths. */
+/** Enough for a `.git` pointer or a few paths. */
 const MAX_POINTER_BYTES = 8192
 
 /**
- * What to tell the user where git works in the workspace on this machine, and cannot in a container: the repository, or a
- * part of it, is not in there.
+ * The notice for a workspace where git works on this machine but not in a container, because the repository or a
+ * part of it is outside of the workspace.
  */
 export function gitOutsideNotice(workspace: string): string | undefined {
   const outside = repositoryOutside(workspace)
@@ -39,7 +39,7 @@ function repositoryOutside(workspace: string): { is: string; path: string } | un
   return leavesContainer(pointer, path, workspace) ? { is: kindOf(path), path } : undefined
 }
 
-/** Of a clone that was made with `--shared` or `--reference`. */
+/** For a clone made with `--shared` or `--reference`. */
 function borrowedFrom(workspace: string): { is: string; path: string } | undefined {
   const lines = textIn(workspace, '.git/objects/info/alternates').split('\n').filter(Boolean)
   const path = lines
@@ -48,7 +48,7 @@ function borrowedFrom(workspace: string): { is: string; path: string } | undefin
   return path === undefined ? undefined : { is: 'borrows objects of another repository', path }
 }
 
-/** Whether a container has nothing at `path`, which `name` led to: the workspace has another path there. */
+/** Whether `path`, written as `name`, does not exist in a container, where the workspace has another path. */
 function leavesContainer(name: string, path: string, workspace: string): boolean {
   return isAbsolute(name) || !liesIn(path, workspace)
 }

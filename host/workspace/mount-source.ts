@@ -4,12 +4,12 @@ import { systemCodeOf } from '../../shared/errors.ts'
 import { holdFolder, openIn, pathIn } from './open-within.ts'
 
 /**
- * A file or folder that is to be mounted. It is held open until the mount was compared with it: a path may lead
- * elsewhere by the time the engine follows it, a descriptor cannot, and a number of an inode that is open is not
- * used again.
+ * A file or folder to mount. It is held open until the mount has been compared with it: a path may lead
+ * elsewhere by the time the engine follows it, a descriptor cannot, and the number of an open inode is not
+ * reused.
  */
 export interface MountSource {
-  /** The host's path, without links when it was opened. */
+  /** The host's path, without links at the time of opening. */
   readonly path: string
   /** Device and inode. */
   readonly identity: string
@@ -18,27 +18,27 @@ export interface MountSource {
   readonly descriptor?: number
 }
 
-/** Linux: refers to the thing itself, for which no right to read it is needed. Node does not name it. */
+/** Linux: refers to the file itself, without read permission. Node has no name for it. */
 const O_PATH = 0o10000000
 
 /**
- * Holds a folder that is named by a path without links.
- * @throws the system's error: `ENOTDIR` or `ELOOP` when it is none, or a link
+ * Opens a folder by a path without links.
+ * @throws the system's error: `ENOTDIR` or `ELOOP` for another file type or a link
  */
 export function holdSource(path: string): MountSource {
   if (process.platform === 'win32') return lookedAt(path)
   return held(holdFolder(path).descriptor, path)
 }
 
-/** Holds what a path of our own leads to, links followed: our package may be installed by one. */
+/** Opens a path of this package, following links: the package may be installed through one. */
 export function holdOwn(path: string): MountSource {
   if (process.platform === 'win32') return lookedAt(path)
   return held(openSync(path, process.platform === 'linux' ? O_PATH : constants.O_RDONLY), path)
 }
 
 /**
- * Holds what is called `name` in a folder, a link itself included; undefined when it is not there.
- * @throws the system's error for what cannot be told: a tool may have closed the folder to us
+ * Opens `name` in a folder, even a link itself; undefined when it does not exist.
+ * @throws the system's error when existence is unknown: a tool may have revoked access to the folder
  */
 export function holdSourceIn(folder: MountSource, name: string): MountSource | undefined {
   const { descriptor } = folder
@@ -58,7 +58,7 @@ export function releaseSources(sources: readonly MountSource[]): void {
   for (const { descriptor } of sources) if (descriptor !== undefined) closeSync(descriptor)
 }
 
-/** Tells a file or folder from any other, wherever it is moved. */
+/** Identifies a file or folder even after a move. */
 export const fileIdentity = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`
 
 function held(descriptor: number, path: string): MountSource {

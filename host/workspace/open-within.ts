@@ -11,28 +11,28 @@ import {
 import { join } from 'node:path'
 import { systemCodeOf } from '../../shared/errors.ts'
 
-/** What a file is called; as bytes where it may be no text. */
+/** The name of a file; bytes where it may not be valid UTF-8. */
 export type FileName = string | Buffer
 
-/** Windows has but the first; `checkWhere` does there what it can. */
+/** Windows has only the first; `checkWhere` is its best effort. */
 const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_DIRECTORY = 0 } = constants
 
-/** macOS: fails on a link anywhere in the path. Node does not name it. */
+/** macOS: fails on a link anywhere in the path. Node has no name for it. */
 const O_NOFOLLOW_ANY = 0x20000000
 
-/** For an open by path: fails on a link, as far as the system can tell. */
+/** For an open by path: fails on a link, as far as the system supports it. */
 export const NO_LINKS = process.platform === 'darwin' ? O_NOFOLLOW_ANY : O_NOFOLLOW
 
-/** A folder that is held open, so that what is looked up in it is in it, whatever is renamed meanwhile. */
+/** A folder held open, so that lookups stay inside of it despite concurrent renames. */
 export interface HeldFolder {
   readonly descriptor: number
-  /** Where it was when it was opened. */
+  /** Its path at the time of opening. */
   readonly path: string
 }
 
 /**
- * Opens a folder that is named by a path without links.
- * @throws the system's error: `ENOTDIR` or `ELOOP` when it is none, or a link
+ * Opens a folder by a path without links.
+ * @throws the system's error: `ENOTDIR` or `ELOOP` for another file type or a link
  */
 export function holdFolder(path: string): HeldFolder {
   return { descriptor: openByPath(path, O_DIRECTORY), path }
@@ -43,9 +43,9 @@ export function release({ descriptor }: HeldFolder): void {
 }
 
 /**
- * Opens what is called `name` in a folder, for reading. In a workspace somebody may put a link where a
- * file was, between any two looks: so nothing is checked and then opened, but opened and then judged.
- * A link is an `ELOOP`, and a FIFO does not hold us.
+ * Opens `name` in a folder for reading. In a workspace a tool may replace a file with a link at any
+ * moment, so files are opened first and checked afterwards.
+ * A link is an `ELOOP`, and a FIFO does not block.
  * @throws the system's error
  */
 export function openIn(folder: HeldFolder, name: FileName): number {
@@ -58,7 +58,7 @@ export function holdIn(folder: HeldFolder, name: FileName): HeldFolder {
   return { descriptor, path: join(folder.path, String(name)) }
 }
 
-/** Where the system finds what is in a folder: by the descriptor if it can, which no rename leads astray. */
+/** The path for lookups in a folder: by the descriptor where supported, which renames do not affect. */
 export function pathIn(folder: HeldFolder, name?: string): string
 export function pathIn(folder: HeldFolder, name: FileName): FileName
 export function pathIn(folder: HeldFolder, name: FileName = ''): FileName {
@@ -68,8 +68,8 @@ export function pathIn(folder: HeldFolder, name: FileName = ''): FileName {
 }
 
 /**
- * The bytes of a regular file below `root`, a path without links, reached without following any;
- * undefined where there is none, or one of more than `maxBytes`.
+ * The bytes of a regular file below `root`, a path without links, opened without following links;
+ * undefined for a missing file, or one of more than `maxBytes`.
  */
 export function readWithin(root: string, path: string, maxBytes: number): Buffer | undefined {
   const names = path.split('/')
@@ -89,7 +89,7 @@ export function readWithin(root: string, path: string, maxBytes: number): Buffer
       closeSync(descriptor)
     }
   } catch (error) {
-    // What is not there, not readable or not what it should be are the same to whoever wants it.
+    // A missing, an unreadable and a wrong kind of file are the same to the caller.
     if (systemCodeOf(error) === undefined) throw error
     return undefined
   } finally {
@@ -97,11 +97,11 @@ export function readWithin(root: string, path: string, maxBytes: number): Buffer
   }
 }
 
-/** Undefined when it is no regular file, or has more than `maxBytes`. */
+/** Undefined for other than a regular file, or more than `maxBytes`. */
 export function readRegular(descriptor: number, maxBytes: number): Buffer | undefined {
   const stats = fstatSync(descriptor)
   if (!stats.isFile() || stats.size > maxBytes) return undefined
-  // Not more than was looked at, however fast it grows.
+  // Reads at most the checked size, even from a growing file.
   const bytes = Buffer.alloc(stats.size)
   let length = 0
   while (length < bytes.length) {
@@ -114,7 +114,7 @@ export function readRegular(descriptor: number, maxBytes: number): Buffer | unde
 
 function openEntry(folder: HeldFolder, name: FileName, flags: number): number {
   if (process.platform !== 'linux') return openByPath(join(folder.path, String(name)), flags)
-  // The first part is followed to the folder itself; O_NOFOLLOW is about the name.
+  // The descriptor part resolves to the folder itself; O_NOFOLLOW applies to the name.
   return openSync(pathIn(folder, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | flags)
 }
 
@@ -129,9 +129,9 @@ function openByPath(path: string, flags: number): number {
   }
 }
 
-/** That what was opened is what the path leads to without links. */
+/** Checks that the opened file is the one at the path without links. */
 function checkWhere(descriptor: number, path: string): void {
-  // There the system has seen to it.
+  // The open flags have ensured it there.
   if (process.platform === 'darwin') return
   if (process.platform === 'linux') {
     if (readlinkSync(`/proc/self/fd/${descriptor}`) === path) return

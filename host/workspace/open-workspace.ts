@@ -20,18 +20,18 @@ import {
 } from './protected-folders.ts'
 
 export interface Workspace {
-  /** Absolute, links resolved: what is checked here is what gets mounted. */
+  /** Absolute, links resolved: the checked path is the mounted one. */
   path: string
-  /** The folder itself: device and inode of what was checked. */
+  /** Device and inode of the checked folder. */
   identity: string
-  /** Who runs the tools, so that files belong to whom they should. */
+  /** The user of the tools, so that new files get the right owner. */
   user: { uid: number; gid: number }
 }
 
 /**
- * Checks a folder that is to be handed to an agent.
+ * Checks a folder for use by an agent.
  * @throws CodexboxError `workspace-invalid`: missing, not a folder, not writable, or one that would
- * hand out secrets or ways to give orders to this machine, such as our own data folder with the tokens.
+ * expose secrets or control over this machine, such as the data folder with the tokens.
  */
 export function openWorkspace(folder: string, dataDir: string): Workspace {
   const path = resolveFolder(folder)
@@ -50,8 +50,8 @@ export function openWorkspace(folder: string, dataDir: string): Workspace {
 }
 
 /**
- * Holds the folder that was checked, for as long as it takes to mount it. The caller releases it.
- * @throws CodexboxError `workspace-invalid` when something else is in its place, or a link
+ * Holds the checked folder open until it is mounted. The caller releases it.
+ * @throws CodexboxError `workspace-invalid` when the folder was replaced, or by a link
  */
 export function holdWorkspace({ path, identity }: Workspace): MountSource {
   let source: MountSource
@@ -65,7 +65,7 @@ export function holdWorkspace({ path, identity }: Workspace): MountSource {
   throw refused(path, 'is not what it was when it was looked at; it has been replaced')
 }
 
-/** Of the folder at `path`, which is named without links, by its descriptor. */
+/** Stats of the folder at `path`, a path without links, by its descriptor. */
 function statsOfFolder(folder: string, path: string): BigIntStats {
   // Windows opens no folders.
   if (process.platform === 'win32') {
@@ -96,11 +96,11 @@ const cannotOpen = (error: unknown) => `cannot be opened (${systemCodeOf(error)}
 
 const ANYBODY = { uid: 1000, gid: 1000 }
 
-/** Whoever started us. Root works for the owner of the folder, so that nothing in it becomes root's. */
+/** The user of this process. For root, the owner of the folder, so that no file in it becomes root's. */
 function toolUser(stats: BigIntStats): Workspace['user'] {
   const uid = process.getuid?.()
   const gid = process.getgid?.()
-  // Windows has no such numbers, and lets any in a container write to its folders.
+  // Windows has no user numbers, and lets every user of a container write to its folders.
   if (uid === undefined || gid === undefined) return ANYBODY
   return uid === 0 ? { uid: Number(stats.uid), gid: Number(stats.gid) } : { uid, gid }
 }
@@ -113,13 +113,13 @@ function resolveFolder(folder: string): string {
   }
 }
 
-/** Whether an agent that has the folder `path` has the place, or is in it where that counts. */
+/** Whether the folder `path` contains the protected place, or lies in a deep one. */
 function isGivenBy(path: string, { path: place, isDeep }: ProtectedPlace): boolean {
   const real = futurePath(place)
   return contains(path, real) || (isDeep && contains(real, path))
 }
 
-/** Such as the data folder, which may not be there yet: its place counts all the same, links resolved. */
+/** Resolves links of a path that may not exist yet, such as the data folder. */
 function futurePath(path: string): string {
   try {
     return realpathSync(path)
@@ -130,8 +130,8 @@ function futurePath(path: string): string {
 }
 
 /**
- * By name, and by what is there: a folder that is mounted in a second place, or written in capitals
- * where that makes no difference, is the same folder.
+ * By name and by identity: a folder that is mounted twice, or named in other case on a case-insensitive
+ * file system, is the same folder.
  */
 function contains(folder: string, path: string): boolean {
   const [outer, inner] = [sameCase(folder), sameCase(path)]

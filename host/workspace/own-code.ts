@@ -3,8 +3,8 @@ import { liesIn } from '../../shared/lies-in.ts'
 import { packageRoot } from '../package-root.ts'
 
 /**
- * What to tell the user where our own code lies in the workspace, as it does in a project that has codexbox among
- * its packages: no container keeps an agent from what we are at the next start.
+ * The notice for a workspace with codexbox's own code in it, as in a project that has codexbox among
+ * its packages: despite the container, an agent could change the code of the next start.
  */
 export function ownCodeNotice(workspace: string, ownCode = packageRoot): string | undefined {
   if (!liesIn(ownCode, workspace)) return undefined

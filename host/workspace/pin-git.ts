@@ -12,36 +12,36 @@ import { CodexboxError, messageOf, systemCodeOf } from '../../shared/errors.ts'
 import { holdSourceIn, type MountSource, releaseSources } from './mount-source.ts'
 import { type HeldFolder, holdIn, pathIn, release } from './open-within.ts'
 
-/** A part of the workspace that is mounted once more, on top of itself. */
+/** A part of the workspace that is mounted on top of itself. */
 export interface Pin extends MountSource {
-  /** Where it is below the workspace, with slashes. */
+  /** Relative to the workspace, with slashes. */
   readonly at: string
   readonly readOnly: boolean
 }
 
-/** What a pinned path has to be. Anything else that is there is not pinned. */
+/** The pinned paths with their required kind. Another kind of file is not pinned. */
 const INSIDE_GIT: [name: string, kind: 'file' | 'folder'][] = [
   ['hooks', 'folder'],
   ['config', 'file'],
   ['config.worktree', 'file'],
-  // Each has repositories in it, with a config and hooks: submodules, and worktrees elsewhere.
+  // Both contain repositories with a config and hooks: submodules, and worktrees elsewhere.
   ['modules', 'folder'],
   ['worktrees', 'folder'],
 ]
 
 /**
- * What of a repository is to be pinned, so that no tool plants what the user's next `git status`
- * would run: config and hooks can only be read then. The `.git` itself is mounted on top of itself,
- * because what is mounted cannot be renamed, and a `.git` that can be renamed can be replaced.
- * What is missing is made, empty, as git does not mind: a tool could make it, and would then have a part
- * of the repository that can be renamed. A workspace without a `.git` has nothing to pin; one that is made in it is
- * looked at afterwards. The caller releases what is returned.
- * @throws CodexboxError `workspace-invalid` when a part cannot be looked at, and so not be pinned
+ * The parts of a repository to pin, so that no tool can add commands that the user's next `git status`
+ * would run: config and hooks become read-only. The `.git` itself is mounted on top of itself,
+ * because a mount point cannot be renamed, and a `.git` that can be renamed can be replaced.
+ * Missing parts are created empty, which git accepts: a tool could create them, and would then have a part
+ * of the repository that can be renamed. A workspace without a `.git` has nothing to pin; the autorun scan
+ * covers one that is created later. The caller releases the result.
+ * @throws CodexboxError `workspace-invalid` when a part cannot be read, and so not be pinned
  */
 export function pinGit(workspace: MountSource): Pin[] {
   const pins: Pin[] = []
   const pin = (source: MountSource, at: string, readOnly: boolean, isRight: boolean) => {
-    // A link is not pinned: the engine would follow it, and mount what it leads to.
+    // A link is not pinned: the engine would follow it, and mount its target.
     if (isRight) pins.push({ ...source, at, readOnly })
     else releaseSources([source])
   }
@@ -49,7 +49,7 @@ export function pinGit(workspace: MountSource): Pin[] {
     const git = holdPart(workspace, '.git', '.git')
     if (!git) return []
     const isFolder = git.kind === 'folder'
-    // A file is a worktree's or a submodule's: it says where the repository is.
+    // A `.git` file belongs to a worktree or a submodule, and points to its repository.
     pin(git, '.git', !isFolder, isFolder || git.kind === 'file')
     if (!isFolder) return pins
     for (const [name, kind] of INSIDE_GIT) {
@@ -82,10 +82,10 @@ function notPinned(at: string, what: string, cause: unknown): CodexboxError {
   )
 }
 
-/** The last three: another thing was put there meanwhile, which is judged by what it is. */
+/** The last three: another file was put there meanwhile, which is then checked by its kind. */
 const CANNOT_BE_MADE = ['EEXIST', 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENOENT', 'ELOOP']
 
-/** Undefined where it cannot be made, as in a repository that can only be read: then no tool can make it either. */
+/** Undefined where it cannot be created, as in a read-only repository: then no tool can create it either. */
 function makePart(
   git: MountSource,
   name: string,
@@ -98,7 +98,7 @@ function makePart(
     if (kind === 'folder') makeFolder(folder, name)
     else makeFile(folder, name)
   } catch (error) {
-    // Another start was faster, or no tool can make it either. A disk that is full is no such reason.
+    // Another start created it first, or no tool can create it either. A full disk is not among these codes.
     const code = systemCodeOf(error)
     if (code === undefined) throw error
     if (!CANNOT_BE_MADE.includes(code)) throw notPinned(`.git/${name}`, 'be made', error)
@@ -120,7 +120,7 @@ function makeFolder(git: HeldFolder, name: string): void {
   const made = holdIn(git, name)
   try {
     const stats = fstatSync(made.descriptor)
-    // A tool may have put another folder there meanwhile: nothing that holds anything is given away.
+    // A tool may have put another folder there meanwhile: only an empty folder changes its owner.
     const isOurs = stats.uid === process.getuid?.() && readdirSync(pathIn(made)).length === 0
     if (isOurs) giveTo(made.descriptor, fstatSync(git.descriptor))
   } finally {
@@ -128,7 +128,7 @@ function makeFolder(git: HeldFolder, name: string): void {
   }
 }
 
-/** So that nothing in a workspace becomes root's. */
+/** So that no file in a workspace becomes root's. */
 function giveTo(descriptor: number, { uid, gid }: Stats): void {
   if (process.getuid?.() === 0) fchownSync(descriptor, uid, gid)
 }

@@ -2,16 +2,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { homeFolder } from '../home-folder.ts'
 
-/** A place that must not be handed to an agent: neither itself nor a folder that it lies in. */
+/** A folder that an agent must not have, alone or within a folder around it. */
 export interface ProtectedPlace {
   path: string
-  /** What is in it; ends the sentence "… would give the agent". */
+  /** Its content; ends the sentence "… would give the agent". */
   what: string
-  /** Whether what lies in it may not be handed out either. */
+  /** Whether its subfolders are protected too. */
   isDeep: boolean
 }
 
-/** The places on this machine that hold secrets, or ways to give orders to it. */
+/** The folders on this machine with secrets, or with control over it. */
 export function protectedPlaces(
   dataDir: string,
   env: NodeJS.ProcessEnv = process.env,
@@ -24,7 +24,7 @@ export function protectedPlaces(
   const inHome = (names: readonly string[]) => (home ? names.map((name) => join(home, name)) : [])
   const sockets = [env.SSH_AUTH_SOCK, /^unix:\/\/(\/.*)/.exec(env.DOCKER_HOST ?? '')?.[1]]
 
-  // The first that fits is the one that is named, so the most telling ones come first.
+  // The message names the first match, so the most specific ones come first.
   return [
     ...deep(`our data folder ${dataDir}, which holds the sign-in`, [dataDir]),
     ...itself('your whole home folder', home ? [home] : []),
@@ -46,12 +46,12 @@ export function protectedPlaces(
 }
 
 /**
- * Names that hold secrets wherever they stand, such as in a copy of somebody's home folder. Whole
- * names: `my-credentials-demo` is a project like any other.
+ * Names of folders with secrets in any location, such as in a copy of a home folder. Complete
+ * names: `my-credentials-demo` is an ordinary project.
  */
 export const SECRET_NAMES: readonly string[] = ['.ssh', '.gnupg', '.aws', '.azure', '.kube']
 
-/** A folder with one of these in it is somebody's home folder. */
+/** A folder with one of these in it is a home folder. */
 export const SIGNS_OF_A_HOME: readonly string[] = [
   '.ssh',
   '.gnupg',
@@ -107,7 +107,7 @@ const BROWSERS = [
 
 const SETTINGS = ['.config', '.local', '.local/share', 'Library', 'AppData', 'AppData/Roaming']
 
-// Those of others, too, where root is who asks. Elsewhere the one is no path; see below.
+// Includes other users' homes, for root. Each list is only for its own system; see below.
 const HOMES = process.platform === 'win32' ? ['C:\\Users'] : ['/home', '/Users']
 
 const ENGINE_SOCKETS = [
@@ -119,7 +119,7 @@ const ENGINE_SOCKETS = [
   '/var/lib/containers',
 ]
 
-// Elsewhere the one is no path, and would be looked for in the current folder.
+// On the other system the path would be relative to the current folder.
 const SYSTEM =
   process.platform === 'win32'
     ? ['C:\\Windows']
