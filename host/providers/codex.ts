@@ -24,11 +24,11 @@ import type { ProviderPlugin } from './provider.ts'
 
 export interface CodexProviderOptions extends Omit<SignInOptions, 'config'> {
   config: Pick<Config, 'dataDir' | 'authIssuer' | 'codexBaseUrl'>
-  /** The origin that counts as the service itself; see `accountRoute`. */
+  /** The origin of the service itself; see `accountRoute`. */
   serviceOrigin?: string | undefined
 }
 
-/** The model by way of one's own ChatGPT subscription. */
+/** The model through the user's ChatGPT subscription. */
 export function codexProvider(options: CodexProviderOptions) {
   const { config, now = Date.now } = options
   const { dataDir, authIssuer: issuer } = config
@@ -37,7 +37,7 @@ export function codexProvider(options: CodexProviderOptions) {
   const { codexBaseUrl } = config
   const { serviceOrigin = SERVICE_ORIGIN } = options
   const routeOf = accountRoute({ codexBaseUrl, serviceOrigin })
-  /** For questions to the service that are no model requests; with a renewed token if that was refused. */
+  /** Headers for requests other than model requests; with a renewed token on a retry. */
   const headersFor = (current: Tokens) => async (isRetry: boolean) =>
     identified(isRetry ? await tokens(current.access_token) : current)
 
@@ -55,7 +55,7 @@ export function codexProvider(options: CodexProviderOptions) {
     whyNotAuthenticated: () => whyNotAuthenticated(store),
 
     setup: async () => {
-      // Seldom needed, and it takes longer to load than all the rest.
+      // Loaded on demand: seldom needed, and slower to load than all other modules.
       const { signIn } = await import('../auth/sign-in/sign-in.ts')
       await signIn(options)
     },
@@ -95,7 +95,7 @@ export function codexProvider(options: CodexProviderOptions) {
         now,
       })
       const plan = planLimits({ ...config, owner, now })
-      // Asked beside the question where the requests go, so that nobody waits for both.
+      // Runs in parallel with the account route, so that the start waits only for the slower one.
       const models = catalogue.known()
       let route: Route
       try {
@@ -105,7 +105,7 @@ export function codexProvider(options: CodexProviderOptions) {
         throw error
       }
       return {
-        // They may change with the token: a workspace can be moved.
+        // The route may change with the token: an account can move to another region.
         get responsesUrl() {
           return route.responsesUrl
         },
@@ -124,7 +124,7 @@ export function codexProvider(options: CodexProviderOptions) {
           return notice ? { ...settings, notices: [notice, ...settings.notices] } : settings
         },
         sawLimits: (limits: Limits) => plan.saw(limits),
-        // What is set by hand may be anything.
+        // A configured server may be of any kind.
         takesZstd: codexBaseUrl.origin === serviceOrigin,
         owner,
         getSecrets: async (rejectedToken?: string) => {
@@ -139,7 +139,7 @@ export function codexProvider(options: CodexProviderOptions) {
   } satisfies ProviderPlugin
 }
 
-/** What the official client names with every request; the service compacts for who knows of it. */
+/** The official client sends it with every request; the service compacts only for clients that do. */
 const BETA_FEATURES = 'remote_compaction_v2'
 
 function whyNotAuthenticated(store: TokenStore): CodexboxError | undefined {
@@ -153,7 +153,7 @@ function whyNotAuthenticated(store: TokenStore): CodexboxError | undefined {
   }
 }
 
-/** Whether there is a sign-in, of whatever state: also one that was given up, or is damaged. */
+/** Whether a sign-in exists in any state, even revoked or damaged. */
 export function hasSignIn({ dataDir }: Pick<Config, 'dataDir'>): boolean {
   const store = fileTokenStore(dataDir)
   try {
@@ -168,12 +168,12 @@ function secretsOf({ access_token, account_id }: Tokens): Secrets {
   return { CODEX_ACCESS_TOKEN: access_token, CODEX_ACCOUNT_ID: account_id }
 }
 
-/** Whose encrypted reasoning, list of models and limits it is. */
+/** The owner of encrypted reasoning, list of models and limits. */
 function ownerOf({ account_id }: Tokens): string {
   return `codex:${account_id ?? 'unknown'}`
 }
 
-/** What a request to the service carries that is no model request. */
+/** Headers of requests other than model requests. */
 function identified(tokens: Tokens): Record<string, string> {
   return {
     ...authorizationHeaders(secretsOf(tokens)),
@@ -182,7 +182,7 @@ function identified(tokens: Tokens): Record<string, string> {
   }
 }
 
-/** The conversation's encrypted reasoning belongs to the account it began with. */
+/** A conversation's encrypted reasoning belongs to the account that it began with. */
 function otherAccount(): CodexboxError {
   return new CodexboxError(
     'not-signed-in',

@@ -25,7 +25,7 @@ export function openaiProvider(
     async setup() {
       key()
     },
-    // Its list has names only, and nothing of what they can do.
+    // The API's list has only names, without capabilities.
     models: async () => ({
       models: builtInModels,
       source: 'built-in',
@@ -36,7 +36,7 @@ export function openaiProvider(
         responsesUrl: new URL(`${base}/responses`),
         headers: { originator: ORIGINATOR, 'user-agent': USER_AGENT },
         settingsFor: async (wanted) => settingsFrom(builtInModels, wanted, 'plain'),
-        // Tells keys apart without showing them.
+        // Distinguishes keys without revealing them.
         owner: `openai:${createHash('sha256').update(`${base} ${key()}`).digest('hex').slice(0, 12)}`,
         getSecrets: async () => ({ CODEX_ACCESS_TOKEN: key() }),
         close: async () => {},

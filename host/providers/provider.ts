@@ -6,8 +6,8 @@ import type { SeenLimits } from '../models/plan-limits.ts'
 import type { RequestSettings, WantedSettings } from '../models/request-settings.ts'
 
 /**
- * A way to a model. The first five members are the contract of NanoClaw-like hosts and never change;
- * what our own runner needs besides is optional.
+ * Access to a model. The first five members are the contract of NanoClaw-like hosts and never change;
+ * the members for this package's own runner are optional.
  */
 export interface ProviderPlugin {
   readonly name: string
@@ -15,7 +15,7 @@ export interface ProviderPlugin {
   /**
    * Fresh secrets for one container start: `CODEX_ACCESS_TOKEN`, `CODEX_ACCOUNT_ID`. Renews a token
    * that is about to expire. Throws `CodexboxError` (`not-signed-in`, `refresh-failed`); never
-   * returns an empty map, so that no container is started only to fail.
+   * returns an empty map, with which a container would start and fail.
    */
   getSecrets(): Promise<Record<string, string>>
 
@@ -25,53 +25,53 @@ export interface ProviderPlugin {
   /** Signs in, interactively. Throws `CodexboxError` (`sign-in-failed`). */
   setup(): Promise<void>
 
-  /** The container script: absolute path of one file that needs nothing but Node. */
+  /** Absolute path of the container script, one file that needs only Node. */
   readonly containerProvider: string
 
-  /** Why `isAuthenticated` says no, as the error a run would end with. Local state only. */
+  /** Why `isAuthenticated` is false, as the error of a run. Local state only. */
   whyNotAuthenticated?(): CodexboxError | undefined
 
-  /** The models that can be asked, as fresh as can be had. Throws like `getSecrets`. */
+  /** The available models, from the service if possible. Throws like `getSecrets`. */
   models?(): Promise<Catalogue>
 
   /**
-   * What is left of the plan; without this member there is none. Throws like `getSecrets`, and
-   * `CodexboxError` (`model-unreachable`, `model-refused`) when nothing is known.
+   * The limits of the plan; absent for a provider without plans. Throws like `getSecrets`, and
+   * `CodexboxError` (`model-unreachable`, `model-refused`) without any figures.
    */
   limits?(): Promise<SeenLimits>
 
-  /** Opens what one conversation needs to reach the model. The caller closes it. */
+  /** Opens the model connection of one conversation. The caller closes it. */
   connect?(): Promise<ModelConnection>
 }
 
 export interface ModelConnection {
   /** The full URL of the Responses endpoint, as seen from the host. */
   readonly responsesUrl: URL
-  /** Who we are, to the service: `originator`, `user-agent`. Never a secret. */
+  /** The client's identity for the service: `originator`, `user-agent`. Never a secret. */
   readonly headers: Record<string, string>
-  /** Whether bodies may be sent as zstd; not every server of this interface knows it. Default: no. */
+  /** Whether bodies may be sent as zstd; not every server of this interface supports it. Default: no. */
   readonly takesZstd?: boolean
   /**
-   * Whom encrypted reasoning belongs to: it is only sent back under the same stamp. Provider and
-   * account, never a secret.
+   * The owner of encrypted reasoning, which is only sent back to the same owner. Provider and account,
+   * never a secret.
    */
   readonly owner: string
 
   /**
-   * How to ask the model that is wanted, or else the default one. Fits what is wanted to what the
-   * model can do, by what is known already: it never waits for long, and never fails.
+   * Settings for the wanted model, or else the default one, adjusted to its capabilities. Uses a cached
+   * catalogue where possible: it never waits long and never fails.
    */
   settingsFor(wanted: WantedSettings): Promise<RequestSettings>
 
   /**
-   * Takes what an answer said about the limits of the plan, for `limits` to know; `kept` settles when
-   * it is on the disk. `notices` is what the person is to be told of it. Never fails.
+   * Takes the limits of the plan from an answer, for a later `limits`; `kept` settles when they are on
+   * disk. `notices` are for the user. Never fails.
    */
   sawLimits?(limits: Limits): { notices: readonly string[]; kept: Promise<void> }
 
   /**
-   * The credentials for the next request. `rejectedToken` is a token the service has just refused:
-   * it is renewed, unless somebody already did. Throws like `getSecrets`.
+   * The credentials for the next request. `rejectedToken` is a token the service has just refused: it is
+   * renewed, unless another process already did. Throws like `getSecrets`.
    */
   getSecrets(rejectedToken?: string): Promise<Secrets>
 
