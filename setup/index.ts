@@ -27,7 +27,7 @@ const step = flag === '--step' ? steps.find((candidate) => candidate.name === na
 
 if (step) {
   const exitCode = report(step.name, await run(step))
-  // A reader that has left, which is known last, makes no success of a failed step.
+  // A closed stdout, which is detected last, must not turn a failed step into a success.
   process.once('exit', () => {
     process.exitCode = outputExitCode() || exitCode
   })

@@ -1,8 +1,8 @@
 import { visible } from '../shared/visible-text.ts'
 
 /**
- * The block on stdout that programs read: the step, `KEY: value` lines, an end line. A value is one
- * line, or it could forge the lines after it.
+ * The machine-readable block on stdout: the step, `KEY: value` lines, an end line. A value is one
+ * line, or it could forge further lines.
  */
 export function statusBlock(step: string, fields: Record<string, string>): string {
   const title = step.toUpperCase().replaceAll('-', '_')

@@ -1,9 +1,9 @@
 import type { Config } from '../host/config.ts'
 
-/** What a step came to. `fields` are printed as the status block that other programs read. */
+/** The outcome of a step. `fields` are printed as the status block for programs. */
 export type StepResult =
   | { status: 'done' | 'unchanged'; fields: Record<string, string>; detail: string }
-  /** `fix` is what the person can do about it. `isWrongUse`: the arguments, nothing was tried. */
+  /** `fix` is advice for the user. `isWrongUse`: the arguments were invalid and nothing was tried. */
   | {
       status: 'failed'
       fields: Record<string, string>
@@ -12,7 +12,7 @@ export type StepResult =
       isWrongUse?: true
     }
 
-/** One step of the setup, run by name: `--step <name> [args]`. Running it twice does no harm. */
+/** One step of the setup, run by name: `--step <name> [args]`. Idempotent. */
 export interface Step {
   readonly name: string
   /** One line for the list of steps. */
@@ -20,7 +20,7 @@ export interface Step {
   run(args: readonly string[], config: Config): Promise<StepResult>
 }
 
-/** The refusal of whatever argument is given to a step that takes none. */
+/** Refuses any argument to a step that takes none. */
 export function refuseArguments(name: string, [first]: readonly string[]): StepResult | undefined {
   if (first === undefined) return undefined
   return {

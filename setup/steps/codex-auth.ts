@@ -10,7 +10,7 @@ const NAME = 'codex-auth'
 const WAYS = ['device', 'paste', 'import'] as const
 const FLAGS = [...WAYS.map((way) => `--${way}`), '--force', '--check']
 
-/** Signs in to ChatGPT, unless a sign-in that works is there. */
+/** Signs in to ChatGPT, unless a working sign-in exists. */
 export const codexAuthStep: Step = createCodexAuthStep()
 
 /** The step with another browser, clock or terminal. */
@@ -56,8 +56,8 @@ function check(provider: ProviderPlugin, config: Config): StepResult {
 }
 
 /**
- * Whether the tokens can be used now, after renewing them if that was due. A sign-in that the
- * service gave up does not; a failure that may pass is thrown, since the sign-in may be well.
+ * Whether the tokens can be used now, after a due renewal. False for a sign-in that the service
+ * revoked; throws a transient failure, since the sign-in may still be valid.
  */
 async function stillWorks(
   provider: ProviderPlugin,
@@ -65,12 +65,12 @@ async function stillWorks(
 ): Promise<boolean> {
   try {
     await provider.getSecrets()
-    // A refresh token that is dead leaves minutes at most.
+    // With a dead refresh token the access token lasts minutes at most.
     return provider.isAuthenticated()
   } catch (error) {
     if (!(error instanceof CodexboxError)) throw error
     if (error.code === 'not-signed-in') return false
-    // A damaged file was set aside, so nobody is signed in now; any other stays in the way.
+    // A damaged file was moved aside, so a new sign-in is possible; any other error blocks it.
     const isSetAside = provider.whyNotAuthenticated?.()?.code === 'not-signed-in'
     if (error.code !== 'tokens-invalid' || !isSetAside) throw error
     say(error.message)

@@ -7,7 +7,7 @@ import { refuseArguments, type Step } from '../step.ts'
 
 const NO_SIGN_IN = `Everything is here but a sign-in to ChatGPT: \`${setupCommand('codex-auth')}\`.`
 
-/** Looks and changes nothing: what is here, what is missing, what to do about it. */
+/** Reports the environment without changes: the parts present, the parts missing, and advice. */
 export const environmentStep: Step = {
   name: 'environment',
   summary: 'Report what this machine has',

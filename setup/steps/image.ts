@@ -87,9 +87,9 @@ function asksForANewOne({ base, rootfs, force }: ImageOptions): boolean {
   return base !== undefined || rootfs !== undefined || force === true
 }
 
-// ---- The image that is there ----
+// ---- The existing image ----
 
-/** The result that makes a build unnecessary; undefined when ours has to be made. */
+/** The result for an existing usable image; undefined when the tools image has to be built. */
 async function lookAtPresent(
   docker: Dockerode,
   image: string,
@@ -107,7 +107,7 @@ async function lookAtPresent(
     const isImage =
       error instanceof CodexboxError &&
       (error.code === 'image-missing' || error.code === 'image-unusable')
-    // Under a name that is not ours, only an explicit wish may put an image of ours.
+    // Only an explicit request may put a tools image under a foreign name.
     if (isImage && isNameOfOurs(image)) return undefined
     throw error
   }
@@ -121,7 +121,7 @@ async function make(
   { base, rootfs, force = false }: ImageOptions,
   onProgress: (line: string) => void,
 ): Promise<StepResult> {
-  // Made and tried under a name of its own: an image that works is not replaced by one that does not.
+  // Built and tested under a temporary name: a broken image must not replace a working one.
   const candidate = `codexbox-tools:candidate-${randomBytes(6).toString('hex')}`
   try {
     if (rootfs) await importRootfs(docker, rootfs, candidate)
@@ -141,7 +141,7 @@ async function make(
       detail: `The image ${image} was ${rootfs ? `imported from ${rootfs}` : 'built'} (Node ${nodeVersion}).`,
     }
   } finally {
-    // Takes the second name away, or the whole image if it got no other.
+    // Removes the temporary name, and with it an image without another name.
     await docker.getImage(candidate).remove().catch(ignore)
   }
 }
@@ -161,11 +161,11 @@ async function replace(docker: Dockerode, image: string, candidate: string): Pro
   if (before) await removeIfUnnamed(docker, before.Id)
 }
 
-/** Each is hundreds of megabytes. Without force, so that the engine keeps one that is in use. */
+/** Each image has hundreds of megabytes. Not forced, so that the engine keeps an image in use. */
 async function removeIfUnnamed(docker: Dockerode, id: string): Promise<void> {
   const old = await docker.getImage(id).inspect().catch(ignore)
   const isOurs = old?.Config.Labels?.[TOOLS_IMAGE_LABEL] !== undefined
-  // A build that changed nothing gave the same image again, and that one has names.
+  // A build without changes returns the same image, which still has names.
   if (isOurs && old?.RepoTags.length === 0) await docker.getImage(id).remove().catch(ignore)
 }
 
@@ -175,10 +175,10 @@ function splitName(image: string): { repo: string; tag: string } {
   return { repo, tag }
 }
 
-/** For what is tidied up: it may be gone, or still in use. Nothing depends on it. */
+/** For cleanup: the image may be gone, or still in use. */
 function ignore(): undefined {}
 
-// ---- What to do about a failure ----
+// ---- Advice on failures ----
 
 function fixFor(error: CodexboxError, image: string, options: ImageOptions): string {
   const { base, rootfs } = options

@@ -6,13 +6,13 @@ import { readWithin } from '../../host/workspace/open-within.ts'
 import { CodexboxError, messageOf } from '../../shared/errors.ts'
 import { refuseArguments, type Step } from '../step.ts'
 
-/** The agent has to write this file; that it is there afterwards cannot be said, only done. */
+/** The agent has to write this file: its existence proves that the agent really acted. */
 const FILE = 'codexbox-verify.txt'
 const PROMPT = `Run this command with bash and then answer with the one word done: echo verified > ${FILE}`
-/** The demo runs a command it is given in this form. */
+/** The demo runs a command in this form. */
 const DEMO_PROMPT = `run: echo verified > ${FILE}`
 
-/** One real run, from the prompt to a file in the workspace, with the settings as they are. */
+/** One real run, from the prompt to a file in the workspace, with the current settings. */
 export const verifyStep: Step = {
   name: 'verify',
   summary: 'Make one real run and say what it proved',
@@ -62,7 +62,7 @@ async function verify(workspace: string, config: Parameters<Step['run']>[1]) {
       }
     } finally {
       await conversation.close()
-      // Nobody will go on with it.
+      // The session has no further use.
       await removeSession(config.dataDir, conversation.session)
     }
   } catch (error) {
