@@ -5,7 +5,7 @@ import { codexProvider, hasSignIn } from './providers/codex.ts'
 import { openaiProvider } from './providers/openai.ts'
 import type { ProviderPlugin } from './providers/provider.ts'
 
-/** All providers, by the name `AGENT_PROVIDER` knows them by. */
+/** All providers, by their names in `AGENT_PROVIDER`. */
 const providers: Record<string, (config: Config) => ProviderPlugin> = {
   codex: (config) => codexProvider({ config }),
   openai: openaiProvider,
@@ -14,14 +14,14 @@ const providers: Record<string, (config: Config) => ProviderPlugin> = {
 
 export interface ProviderChoice {
   provider: ProviderPlugin
-  /** Why it is not the one that would have been preferred; for the user. */
+  /** Why the preferred provider is not used; for the user. */
   notice?: string
 }
 
 /**
- * The provider that was named; else codex where there is a sign-in; else the demo, and a line that says so.
- * @throws CodexboxError `config-invalid` for an unknown name; what is wrong with the sign-in of one that was named or
- * is there and cannot be used: `not-signed-in`, `tokens-invalid`
+ * The named provider; else codex where a sign-in exists; else the demo, with a notice.
+ * @throws CodexboxError `config-invalid` for an unknown name; `not-signed-in`, `tokens-invalid` for a named provider
+ * or an existing sign-in that cannot be used
  */
 export function chooseProvider(config: Config): ProviderChoice {
   const { provider: name } = config
@@ -29,7 +29,7 @@ export function chooseProvider(config: Config): ProviderChoice {
     const codex = codexProvider({ config })
     const reason = codex.whyNotAuthenticated()
     if (!reason) return { provider: codex }
-    // The demo would do something else than what was asked for.
+    // The demo must not replace an existing sign-in silently.
     if (hasSignIn(config)) throw reason
     return {
       provider: demoProvider(),

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 import { oweFinishedTo, tellFailure } from './outer/cli/way-out.ts'
 
-// What no command has caught: a stack trace is not for a person.
+// For errors that no command has caught: a stack trace is not for a person.
 process.on('uncaughtException', (error) => process.exit(tellFailure(error)))
 
 try {
-  // Not with the others: a program can only tell that its own files cannot be loaded when it runs already.
+  // Not a static import: only a running program can report that its own files do not load.
   const { outputExitCode, watchOutput } = await import('./outer/cli/output.ts')
   const { main } = await import('./outer/cli/program.ts')
   watchOutput()

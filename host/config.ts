@@ -8,7 +8,7 @@ import { homeFolder } from './home-folder.ts'
 import { allowedHosts } from './net/allowed-hosts.ts'
 import { isCheckout, packageRoot } from './package-root.ts'
 
-/** An empty setting counts as not set: `AGENT_MODEL=` in a `.env` asks for the default. */
+/** An empty setting counts as unset: `AGENT_MODEL=` in a `.env` means the default. */
 const setting = <T extends z.ZodType>(schema: T) =>
   z.preprocess((value) => (value === '' ? undefined : value), schema)
 
@@ -32,15 +32,15 @@ const Settings = z.object({
 })
 type Settings = z.infer<typeof Settings>
 
-/** Only these names are ever read from a `.env`; `PATH` or `NODE_OPTIONS` in one have no effect. */
+/** Only these names are read from a `.env`; `PATH` or `NODE_OPTIONS` in one have no effect. */
 const NAMES = Object.keys(Settings.shape)
 
 export type EngineName = 'docker' | 'process'
 export type CredentialsMode = 'sealed' | 'direct'
-/** `allow`: https to these hosts, and nothing else. */
+/** `allow`: only https to these hosts. */
 export type NetworkMode = 'none' | 'open' | { readonly allow: readonly string[] }
 
-/** Everything that can be set from outside, checked. */
+/** All settings, validated. */
 export interface Config {
   provider: string | undefined
   engine: EngineName | undefined
@@ -57,14 +57,14 @@ export interface Config {
   openaiBaseUrl: URL
   /** Absolute path of the folder with the tokens and the sessions. */
   dataDir: string
-  /** What of the `.env` is not followed, and why; for the user. */
+  /** The ignored settings of the `.env`, with the reason; for the user. */
   notFollowed: string | undefined
 }
 
 /**
- * These lead a token elsewhere, or the agent out of its container. In the folder of a checkout of ours
- * they may stand in the `.env`; any other current folder may be a workspace, and its `.env` of an
- * agent's making.
+ * These can redirect a token, or free the agent from its container. The `.env` of a checkout of this
+ * package may have them; any other current folder may be a workspace, with a `.env` written by an
+ * agent.
  */
 const NOT_FROM_A_WORKSPACE = [
   'AGENT_PROVIDER',
@@ -79,9 +79,9 @@ const NOT_FROM_A_WORKSPACE = [
 ]
 
 /**
- * Reads the settings: `env` wins over the `.env` in `cwd`, of which only the harmless ones are followed
- * unless `trustsFile`.
- * @throws CodexboxError `config-invalid`, naming the setting and where it came from, never its value.
+ * Reads the settings: `env` takes precedence over the `.env` in `cwd`, which only counts for harmless
+ * settings unless `trustsFile`.
+ * @throws CodexboxError `config-invalid` with the name and source of the setting, never its value.
  */
 export function readConfig(
   env: NodeJS.ProcessEnv = process.env,
@@ -134,7 +134,7 @@ export function readConfig(
   }
 }
 
-/** Podman is no engine of its own here, and how to come to it is more than a choice of two says. */
+/** Podman is not a separate engine here, so the message explains how to use it. */
 function unknownEngine({ input }: { input?: unknown }): string {
   if (input !== 'podman') return 'must be "docker"|"process"'
   return (
@@ -160,7 +160,7 @@ function networkMode(value: string, context: z.RefinementCtx): NetworkMode {
   }
 }
 
-/** `data` of the checkout; an installed package has no folder of its own, so the home folder then. */
+/** `data` in a checkout; an installed package has no folder of its own, so it uses the home folder. */
 function dataDir(chosen: string | undefined, cwd: string | undefined): string {
   if (chosen)
     return isAbsolute(chosen) ? resolve(chosen) : resolve(cwd ?? neededCurrentFolder(), chosen)
@@ -179,7 +179,7 @@ const MAX_ENV_FILE_BYTES = 1024 * 1024
 function readEnvFile(path: string): NodeJS.Dict<string> {
   let content: string
   try {
-    // A folder of that name is a Python virtual environment; a named pipe would hold us up for ever.
+    // A folder named `.env` is a Python virtual environment; reading a named pipe would block for ever.
     if (!statSync(path).isFile()) return {}
     content = readFileSync(path, 'utf8')
   } catch (error) {
@@ -195,7 +195,7 @@ function readEnvFile(path: string): NodeJS.Dict<string> {
 
   const lines = content.replace(/^\uFEFF/, '').split(/\r?\n/)
   lines.forEach((line, index) => {
-    // A setting of ours that the reader would silently drop: `AGENT_MODEL gpt`, `AGENT_MODEL: gpt`.
+    // A setting that the parser would drop silently: `AGENT_MODEL gpt`, `AGENT_MODEL: gpt`.
     const name = /^\s*(?:export\s+)?([A-Z_]+)\b(?!\s*=)/.exec(line)?.[1]
     if (name && NAMES.includes(name)) {
       throw refuse(`line ${index + 1} is not of the form ${name}=value`)
@@ -208,7 +208,7 @@ function readEnvFile(path: string): NodeJS.Dict<string> {
   return values
 }
 
-/** A token is only ever sent over https, or in clear to a machine of one's own. */
+/** A token is sent only over https, or in clear text to a private host. */
 function tokenUrl(named: string, value: string): URL {
   const refuse = (what: string) => new CodexboxError('config-invalid', `${named}: ${what}.`)
   if (!URL.canParse(value)) throw refuse('not a URL')
@@ -223,7 +223,7 @@ function tokenUrl(named: string, value: string): URL {
   return url
 }
 
-/** Loopback and private networks (RFC 1918, RFC 4193), by address: a name could lead anywhere. */
+/** Loopback and private networks (RFC 1918, RFC 4193), by address: a name could resolve to any address. */
 function isPrivateHost(hostname: string): boolean {
   if (hostname === 'localhost') return true
   if (/^\[(::1|f[cd][0-9a-f]{2}:.*)\]$/.test(hostname)) return true

@@ -1,6 +1,6 @@
 import { CodexboxError } from '../shared/errors.ts'
 
-/** Undefined where it is no longer there: it was removed while a shell was in it. */
+/** Undefined when the folder was removed while a shell was in it. */
 export function currentFolder(): string | undefined {
   try {
     return process.cwd()
@@ -9,7 +9,7 @@ export function currentFolder(): string | undefined {
   }
 }
 
-/** @throws CodexboxError `workspace-invalid` where it is no longer there */
+/** @throws CodexboxError `workspace-invalid` when the folder was removed */
 export function neededCurrentFolder(): string {
   const folder = currentFolder()
   if (folder !== undefined) return folder

@@ -4,14 +4,14 @@ import { MASK, type Mask, maskOf } from './secret-mask.ts'
 import { openPrivately } from './storage/open-privately.ts'
 
 /**
- * What was asked of the model service and how it answered, as JSON lines in a file of one's own.
- * Secrets are masked before anything is written. Nothing here ever throws, or waits for anything: a
- * file that cannot be written to must not change how a run ends.
+ * Requests to the model service and its answers, as JSON lines in the user's file. Secrets are
+ * masked before each write. No method throws or waits: a file that cannot be written must not
+ * change the outcome of a run.
  */
 export interface DebugLog {
-  /** Why nothing is written, for the user. */
+  /** Why the log is off; for the user. */
   readonly problem: string | undefined
-  /** Notes a request that is being sent. `secrets` are masked wherever they stand. */
+  /** Logs a request at its start. `secrets` are masked in every field. */
   request(request: DebugRequest): DebugExchange
   close(): void
 }
@@ -24,23 +24,23 @@ export interface DebugRequest {
   secrets: readonly (string | undefined)[]
 }
 
-/** What comes after a request, in this order; the last of them exactly once. */
+/** The steps after a request, in this order; the last one exactly once. */
 export interface DebugExchange {
   answered(answer: { status: number; headers: Headers }): void
-  /** Some bytes of the body have come. */
+  /** Bytes of the body have arrived. */
   received(bytes: number): void
-  /** `refusal` is the body of an answer that was none; `error` is what ended it before its end. */
+  /** `refusal` is the body of an error answer; `error` is the reason for an early end. */
   ended(how?: { refusal?: string; error?: unknown }): void
 }
 
 type Headers = NodeJS.Dict<string | string[] | number>
 
-/** Appends to `file`, which is made for its owner only; without one, does nothing. */
+/** Appends to `file`, which only its owner can read; without a file, does nothing. */
 export function openDebugLog(file: string | undefined, now: () => number = Date.now): DebugLog {
   if (!file) return SILENT
   let descriptor: number | undefined
   try {
-    // Prompts and files are in there.
+    // The log contains prompts and files.
     descriptor = openPrivately(file)
   } catch (error) {
     return { ...SILENT, problem: `CODEXBOX_DEBUG: nothing is written to it: ${messageOf(error)}` }
@@ -52,7 +52,7 @@ export function openDebugLog(file: string | undefined, now: () => number = Date.
     try {
       writeSync(descriptor, `${JSON.stringify(line())}\n`)
     } catch {
-      // A full disk, say: half a log is better than a run that ends for it.
+      // A full disk, for example: an incomplete log is better than a failed run.
     }
   }
 
@@ -97,7 +97,7 @@ export function openDebugLog(file: string | undefined, now: () => number = Date.
       try {
         closeSync(open)
       } catch {
-        // What was written stays written.
+        // The lines written so far remain.
       }
     },
   }
@@ -109,7 +109,7 @@ const SILENT: DebugLog = {
   close: () => {},
 }
 
-/** Whose values are of no use to anyone who looks for a fault. */
+/** Headers whose values are masked: they do not help to find a fault. */
 const SECRET_HEADER = /auth(?!orization-error)|cookie|token|secret|api-?key|account|password/i
 
 function maskedHeaders(headers: Headers, mask: Mask): Record<string, unknown> {

@@ -1,4 +1,4 @@
-/** A time in the words of this place: the hour alone if it is today. */
+/** A time in the user's locale: only the hour if it is today. */
 export function localTime(at: number, now: number): string {
   const then = new Date(at)
   const isToday = then.toDateString() === new Date(now).toDateString()
@@ -8,7 +8,7 @@ export function localTime(at: number, now: number): string {
   return `${then.toLocaleDateString(undefined, day)}, ${clock}`
 }
 
-/** A span in its two largest units: "2 h 10 min". */
+/** A duration in its two largest units: "2 h 10 min". */
 export function span(ms: number): string {
   const seconds = Math.max(0, Math.ceil(ms / 1000))
   if (seconds < 60) return `${seconds} s`

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { isAbsolute } from 'node:path'
 
-/** The home folder of this user; undefined where neither HOME nor the system's list of users names one. */
+/** The home folder of this user; undefined where neither HOME nor the user database has one. */
 export function homeFolder(): string | undefined {
   try {
     const folder = homedir()

@@ -1,8 +1,8 @@
 /**
  * The public API.
  *
- * The default export is the `codex` provider as NanoClaw-like hosts load it; the rest is for programs
- * that run an agent themselves.
+ * The default export is the `codex` provider for NanoClaw-like hosts; the named exports are for
+ * programs that run an agent themselves.
  */
 import { readConfig } from './config.ts'
 import { agentFile } from './package-root.ts'

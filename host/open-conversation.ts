@@ -20,23 +20,23 @@ export const DEFAULT_LIMITS: RunLimits = {
   maxTurns: 200,
   runMs: 60 * MINUTE,
   idleMs: 15 * MINUTE,
-  // The service sends its first event at once; a queue that keeps still is left after this.
+  // The service sends its first event at once; after this long the agent leaves a silent queue.
   firstEventMs: 2 * MINUTE,
   streamIdleMs: 5 * MINUTE,
-  // A command that takes longer than a model waits goes on beside it.
+  // A longer command continues in the background.
   toolMs: 60 * MINUTE,
   toolOutputBytes: 40_000,
 }
 
 export interface ConversationOptions {
-  /** The folder the agent works in. Default: the current one. */
+  /** The agent's working folder. Default: the current one. */
   workspace?: string
-  /** Session to continue or to begin. Default: a new one, named by the time. */
+  /** The session to continue or to create. Default: a new one, named by the time. */
   session?: string
-  /** Replaces single settings of the environment and the `.env`. */
+  /** Overrides settings of the environment and the `.env`. */
   settings?: Partial<Config>
   limits?: Partial<RunLimits>
-  /** JSON Schema (an object's) that the last message of each run has to follow. */
+  /** JSON Schema of an object, for the last message of each run. */
   outputSchema?: Record<string, unknown>
   /** Whether the service may search the web for the model. Default: no. */
   webSearch?: boolean
@@ -44,9 +44,9 @@ export interface ConversationOptions {
 
 /**
  * Opens a conversation: checks the workspace, the sign-in and the engine, and opens the session.
- * Nothing is started yet.
- * @throws CodexboxError `config-invalid` (also for a data folder that cannot be written), `wrong-use`, `workspace-invalid`, `not-signed-in`, `engine-unavailable`,
- * `image-missing`, `session-invalid`, `session-busy`
+ * The first run starts the container.
+ * @throws CodexboxError `config-invalid` (also for a data folder that cannot be written), `wrong-use`,
+ * `workspace-invalid`, `not-signed-in`, `engine-unavailable`, `image-missing`, `session-invalid`, `session-busy`
  */
 export async function openConversation(options: ConversationOptions = {}): Promise<Conversation> {
   const outputSchema = options.outputSchema && readOutputSchema(options.outputSchema)
@@ -74,11 +74,11 @@ export async function openConversation(options: ConversationOptions = {}): Promi
     notices: [
       config.notFollowed,
       notice,
-      // Without a container, it is not only that which an agent can change.
+      // Without a container an agent can change far more than this package's code.
       engine.name === 'docker' ? ownCodeNotice(workspace.path) : undefined,
       gitOutside,
       missing && `${missing.message} Until then the demo runs without a container.`,
-      // The demo's commands are ours; a model's are anybody's.
+      // The demo's commands are this package's own; a model's commands are untrusted.
       engine.name === 'process' && provider.name !== 'demo'
         ? 'There is no sandbox: what the model runs, runs as you.'
         : undefined,

@@ -2,32 +2,32 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { currentFolder } from './current-folder.ts'
 
-/** The folder with our package.json: two or more above this file, whether it runs from source or dist. */
+/** The folder of package.json, two or more levels above this file, in source and in dist. */
 export const packageRoot = findPackageRoot(import.meta.dirname)
 
-/** Whether this is a checkout (its setup steps can be run with tsx) or an installed package. */
+/** Whether this is a checkout (with setup steps for tsx) or an installed package. */
 export const isCheckout = existsSync(join(packageRoot, 'setup', 'index.ts'))
 
 export const packageVersion = readVersion()
 
-/** The container script as one file. `npm run build` makes it. */
+/** The bundled container script, made by `npm run build`. */
 export const agentFile = join(packageRoot, 'dist', 'container', 'agent.cjs')
 
-/** What has to stand ahead of any other script that is started in the place of the container script. */
+/** The prefix for any script that is started instead of the container script. */
 export const reportFile = join(packageRoot, 'dist', 'container', 'report.cjs')
 
-/** What tools may not ask of the kernel on Podman. */
+/** The seccomp profile for tools on Podman. */
 export const podmanProfileFile = join(packageRoot, 'dist', 'container', 'seccomp-podman.json')
 
-/** The process that looks at workspaces as one file. `npm run build` makes it. */
+/** The bundled process that scans workspaces, made by `npm run build`. */
 export const scanFile = join(packageRoot, 'dist', 'autorun', 'scan-process.cjs')
 
-/** The command that runs a setup step, as the person at this installation has to type it. */
+/** The command for a setup step, as the user of this installation types it. */
 export function setupCommand(step: string): string {
   return isCheckout ? `npx tsx setup/index.ts --step ${step}` : `codexbox-setup --step ${step}`
 }
 
-/** The command line, as it has to be typed here. npm takes options that stand before `--` for its own. */
+/** The command line, as the user of this installation types it. npm takes options before `--` for its own. */
 export function cliCommand(args: string): string {
   const isAtRoot = isCheckout && currentFolder() === packageRoot
   return `${isAtRoot ? 'npm start --' : 'codexbox'} ${args}`

@@ -1,23 +1,23 @@
-/** Replaces secrets in a text. Of a longer text than `most` characters, only these are given back. */
+/** Replaces secrets in a text, and truncates it to `most` characters. */
 export type Mask = (text: string, most?: number) => string
 
 export const MASK = '<masked>'
 
 /**
- * Masks `secrets` as they are and as programs write them: in base64 at any place of a longer text, in hex,
- * percent-encoded, with JSON's escapes, and all of that across lines; and besides what looks like a secret, whosever
- * it is. In a time that grows with the text and not with its square: the text may be a container's.
+ * Masks `secrets` in plain text and in the encodings of programs: base64 at any offset of a longer text, hex,
+ * percent-encoding, JSON escapes, and all of these across lines; also any text that looks like a secret.
+ * Runs in linear time: the text may come from a container.
  */
 export function maskOf(secrets: readonly (string | undefined)[]): Mask {
   const known = secrets.filter((secret): secret is string => Boolean(secret))
   const forms = known.flatMap(formsOf)
-  // Half of a secret at the cut would not be recognised.
+  // A secret cut in half would not be recognised.
   const beyond = Math.max(MAX_WORD, ...known.map(({ length }) => length * MAX_WIDTH))
   return (text, most = text.length) => {
     const looked = text.slice(0, most + beyond)
     const { plain, rangeOf } = decoded(looked)
     const ranges = [
-      // As it is as well: what stands before a secret may look like a part of an escape.
+      // The raw text as well: the characters before a secret may look like a part of an escape.
       ...[...known, ...forms].flatMap((form) => placesOf(form, looked)),
       ...forms.flatMap((form) => placesOf(form, plain).map(rangeOf)),
       ...lookalikes(looked),
@@ -47,12 +47,12 @@ function replaced(text: string, ranges: Range[], most: number): string {
   return result + text.slice(end, Math.max(end, most))
 }
 
-// ---- what is known ----
+// ---- known secrets ----
 
-/** A shorter one would be found in what has nothing to do with it. */
+/** A shorter value would match unrelated text. */
 const MIN_ENCODED = 8
 
-/** How a secret stands in a text that has no escapes and is one line. */
+/** The forms of a secret in a single-line text without escapes. */
 function formsOf(secret: string): string[] {
   if (secret.length < MIN_ENCODED) return []
   const hex = Buffer.from(secret).toString('hex')
@@ -61,21 +61,21 @@ function formsOf(secret: string): string[] {
   return [...new Set([secret, hex, hex.toUpperCase(), ...base64, ...base64url])]
 }
 
-/** Those characters of its base64 that are the same whatever stands around it, `before` bytes being before it. */
+/** The characters of its base64 that do not depend on the text around it, after `before` bytes. */
 function base64Of(secret: string, before: number): string {
   const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(secret)])
   const [start, end] = [Math.ceil((before * 8) / 6), Math.floor((bytes.length * 8) / 6)]
   return bytes.toString('base64').slice(start, end)
 }
 
-// ---- how it may be written ----
+// ---- encodings ----
 
-/** Of one character. */
+/** The width of one escaped character. */
 const MAX_WIDTH = 16
 
-/** A text in one line, its escapes replaced by what they stand for; `rangeOf` is where something of it stands. */
+/** A text as one line with its escapes decoded; `rangeOf` maps a range back to the original. */
 function decoded(text: string): { plain: string; rangeOf: (place: Range) => Range } {
-  // The plain characters from `at[n]` to `at[n + 1]` stand from `from[n]` to `to[n]`: as many, or one as an escape.
+  // The plain characters from `at[n]` to `at[n + 1]` come from `from[n]` to `to[n]`: as many, or one escape.
   const [at, from, to]: [number[], number[], number[]] = [[], [], []]
   const pieces: string[] = []
   let length = 0
@@ -110,10 +110,10 @@ function decoded(text: string): { plain: string; rangeOf: (place: Range) => Rang
 const SPACE = 0x20
 const PERCENT = 0x25
 const BACKSLASH = 0x5c
-/** A text in a text in JSON has twice as many, and so on. */
+/** Each nesting of JSON in JSON doubles them. */
 const MAX_BACKSLASHES = 8
 
-/** `%41`, `\u0041`, `\/`; and what breaks a line, which stands for nothing. */
+/** `%41`, `\u0041`, `\/`; and line breaks, which decode to nothing. */
 function escapeAt(text: string, start: number): { char: string; width: number } | undefined {
   const code = text.charCodeAt(start)
   if (code <= SPACE) return { char: '', width: 1 }
@@ -139,7 +139,7 @@ function charOf(digits: string, count: number): string | undefined {
   return String.fromCharCode(Number.parseInt(digits, 16))
 }
 
-/** Where it stands among `numbers`, which grow and begin with 0. */
+/** The index of the largest of the ascending `numbers` that is not above `number`; the first one is 0. */
 function lastNotAbove(number: number, numbers: readonly number[]): number {
   let [low, high] = [0, numbers.length]
   while (high - low > 1) {
@@ -150,20 +150,20 @@ function lastNotAbove(number: number, numbers: readonly number[]): number {
   return low
 }
 
-// ---- what looks like a secret ----
+// ---- unknown secrets ----
 
 const MAX_WORD = 8192
 const BEARER = /\bbearer +[^\s"\\]{8,8192}/gi
 const WORD = /[\w.-]{20,8192}/g
 
-/** Word by word. */
+/** Ranges of words that look like secrets. */
 function lookalikes(text: string): Range[] {
   const bearers = [...text.matchAll(BEARER)]
   const words = [...text.matchAll(WORD)].filter(([word]) => isJwt(word) || isKey(word))
   return [...bearers, ...words].map(({ 0: { length }, index }) => [index, index + length])
 }
 
-/** RFC 7519. In JSON, the `n` of a line break may stand before it. */
+/** RFC 7519. In JSON, the `n` of a line break may precede it. */
 function isJwt(word: string): boolean {
   const begin = word.indexOf('eyJ')
   return begin >= 0 && word.slice(begin).split('.', 3).length === 3
