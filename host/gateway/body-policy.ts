@@ -28,7 +28,7 @@ export function bodyPolicy(runPolicy: RunPolicy): BodyPolicy {
   const request = requestSchema(runPolicy, items)
   let last: Buffer | undefined
 
-  const onlyAddsWhatMayBe = (body: Buffer) => {
+  const onlyAppendsAllowedItems = (body: Buffer) => {
     const added = last && appendedItems(last, body)
     return added && items.safeParse(added).success && findRemoteReference(added as Items) < 0
   }
@@ -36,17 +36,17 @@ export function bodyPolicy(runPolicy: RunPolicy): BodyPolicy {
   return (body) => {
     if (isCrowded(body)) return { refused: 'the body has too many parts' }
     try {
-      if (onlyAddsWhatMayBe(body)) {
+      if (onlyAppendsAllowedItems(body)) {
         last = body
         return { body }
       }
       const text = body.toString()
       const value: unknown = JSON.parse(text)
       const { success, error } = request.safeParse(value)
-      if (!success) return { refused: placed(error.issues[0]) }
+      if (!success) return { refused: describeIssue(error.issues[0]) }
       const { input } = value as { input: Items }
-      const place = findRemoteReference(input)
-      if (place >= 0) return { refused: `input.${place}: ${IS_REMOTE}` }
+      const index = findRemoteReference(input)
+      if (index >= 0) return { refused: `input.${index}: ${IS_REMOTE}` }
       const checked = JSON.stringify(value)
       if (checked !== text || !isUtf8(body)) return { body: Buffer.from(checked) }
       // The form that `appendedItems` needs.
@@ -188,7 +188,7 @@ function additionalTools([first, ...rest]: [...typeof ownTools, ...(typeof WebSe
   })
 }
 
-// ---- items that are ours: nothing in them is unknown ----
+// ---- items of the agent: no unknown fields ----
 
 /** The service would fetch any address; an image has to be inline. */
 const ownParts = z.array(
@@ -225,7 +225,7 @@ const ownItems = [
   z.strictObject({ type: z.literal('compaction_trigger') }),
 ] as const
 
-// ---- items that the model has made, and that go back as they came ----
+// ---- items of the model, sent back unchanged ----
 
 /** Unknown fields pass, so that a new field of the service ends no conversation; see `findRemoteReference`. */
 const fromModel = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
@@ -261,14 +261,14 @@ function findRemoteReference(items: Items): number {
   )
 }
 
-// ---- the rest ----
+// ---- faults ----
 
 /** The path and the fault; no values, only names of keys. */
-function placed(issue: z.core.$ZodIssue | undefined): string {
+function describeIssue(issue: z.core.$ZodIssue | undefined): string {
   if (!issue) return 'the body'
-  const place = issue.path.map(String).join('.')
-  const said = place ? `${place}: ${issue.message}` : issue.message
-  return said.length > 300 ? `${said.slice(0, 300)}…` : said
+  const path = issue.path.map(String).join('.')
+  const message = path ? `${path}: ${issue.message}` : issue.message
+  return message.length > 300 ? `${message.slice(0, 300)}…` : message
 }
 
 /** Larger bodies are scanned before they are parsed. */

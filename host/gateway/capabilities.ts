@@ -17,7 +17,7 @@ const GRACE_MS = 1000
 /** The live capabilities of one gateway. */
 export class Capabilities {
   readonly #budget: Budget
-  readonly #grants = new Map<
+  readonly #capabilities = new Map<
     string,
     Capability & { authorization: Buffer; expiry: NodeJS.Timeout }
   >()
@@ -34,38 +34,38 @@ export class Capabilities {
     const capability = randomBytes(32).toString('base64url')
     const expiry = setTimeout(() => this.revoke(capability, 0), usage.msLeft).unref()
     const authorization = Buffer.from(`Bearer ${capability}`)
-    const grant = { usage, isGood: true, underWay: new Set<(why: Refusal) => void>() }
-    this.#grants.set(capability, Object.assign(grant, { authorization, expiry }))
+    const entry = { usage, isGood: true, underWay: new Set<(why: Refusal) => void>() }
+    this.#capabilities.set(capability, Object.assign(entry, { authorization, expiry }))
     return capability
   }
 
   /** Allows no more requests; an open one still has `graceMs`. */
   revoke(capability: string, graceMs = GRACE_MS): void {
-    const grant = this.#grants.get(capability)
-    if (!grant) return
-    this.#grants.delete(capability)
-    grant.isGood = false
-    clearTimeout(grant.expiry)
-    if (grant.underWay.size === 0) return
+    const entry = this.#capabilities.get(capability)
+    if (!entry) return
+    this.#capabilities.delete(capability)
+    entry.isGood = false
+    clearTimeout(entry.expiry)
+    if (entry.underWay.size === 0) return
     setTimeout(() => {
-      for (const end of grant.underWay) end(notGranted)
+      for (const end of entry.underWay) end(notGranted)
     }, graceMs).unref()
   }
 
   revokeAll(): void {
-    for (const capability of this.#grants.keys()) this.revoke(capability, 0)
+    for (const capability of this.#capabilities.keys()) this.revoke(capability, 0)
   }
 
   /** `authorization` is the header of that name. */
   find(authorization = ''): Capability | undefined {
-    const given = Buffer.from(authorization)
-    let found: Capability | undefined
+    const received = Buffer.from(authorization)
+    let match: Capability | undefined
     // Compares all, each in constant time, against timing attacks.
-    for (const grant of this.#grants.values()) {
-      const wanted = grant.authorization
-      if (given.length === wanted.length && timingSafeEqual(given, wanted)) found = grant
+    for (const entry of this.#capabilities.values()) {
+      const expected = entry.authorization
+      if (received.length === expected.length && timingSafeEqual(received, expected)) match = entry
     }
-    return found
+    return match
   }
 
   usageOf(runId: string): RunUsage | undefined {

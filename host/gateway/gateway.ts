@@ -68,7 +68,7 @@ export async function openGateway(
   connection: ModelConnection,
   { runPolicy, budget, requestLog, debug = openDebugLog(undefined) }: GatewayOptions,
 ): Promise<Gateway> {
-  const grants = new Capabilities(budget)
+  const capabilities = new Capabilities(budget)
   const policy = bodyPolicy(runPolicy)
   const lastAnswers = new WeakMap<Socket, http.ServerResponse>()
   const server = http.createServer({ connectionsCheckingInterval: 5000 }, (request, response) => {
@@ -76,14 +76,17 @@ export async function openGateway(
     // The agent sends one request at a time: with pipelining, Node reports a lost connection only to the first.
     if (lastAnswers.get(socket)?.closed === false) return void socket.destroy()
     lastAnswers.set(socket, response)
-    const grant = grants.find(request.headers.authorization)
-    connections.use(socket, () => grant !== undefined && (grant.isGood || grant.underWay.size > 0))
+    const capability = capabilities.find(request.headers.authorization)
+    connections.use(
+      socket,
+      () => capability !== undefined && (capability.isGood || capability.underWay.size > 0),
+    )
     if (request.method !== 'POST' || request.url !== GATEWAY_PATH) return refuse(response, notFound)
-    if (!grant) return refuse(response, notGranted)
+    if (!capability) return refuse(response, notGranted)
     void serveRequest(request, response, {
-      grant,
+      capability,
       connection,
-      runPolicy: runPolicy,
+      runPolicy,
       policy,
       requestLog,
       debug,
@@ -111,11 +114,11 @@ export async function openGateway(
   return {
     socketFolder,
     reached,
-    grant: (runId) => grants.add(runId),
-    revoke: (capability) => grants.revoke(capability),
-    usageOf: (runId) => grants.usageOf(runId),
+    grant: (runId) => capabilities.add(runId),
+    revoke: (capability) => capabilities.revoke(capability),
+    usageOf: (runId) => capabilities.usageOf(runId),
     async close() {
-      grants.revokeAll()
+      capabilities.revokeAll()
       const closed = new Promise((resolve) => server.close(resolve))
       connections.destroyAll()
       await closed

@@ -70,7 +70,7 @@ export function openRequestLog(dataDir: string): RequestLog {
       try {
         writeSync(descriptor, `${JSON.stringify(line)}\n`)
       } catch {
-        // As above.
+        // See above.
       }
     },
     close() {

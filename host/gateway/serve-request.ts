@@ -15,7 +15,7 @@ import { estimatedTokens, NO_TOKENS, UsageMeter } from './usage-meter.ts'
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 
 export interface Serving {
-  grant: Capability
+  capability: Capability
   connection: ModelConnection
   runPolicy: RunPolicy
   policy: BodyPolicy
@@ -24,7 +24,7 @@ export interface Serving {
 }
 
 /**
- * Serves one request with the capability `grant`: checks it against policy and budget, sends it to the
+ * Serves one request with the given capability: checks it against policy and budget, sends it to the
  * service, passes its answer on, counts and logs it. Never rejects.
  */
 export async function serveRequest(
@@ -32,8 +32,8 @@ export async function serveRequest(
   response: http.ServerResponse,
   serving: Serving,
 ): Promise<void> {
-  const { grant, connection, requestLog, debug, runPolicy } = serving
-  const { usage } = grant
+  const { capability, connection, requestLog, debug, runPolicy } = serving
+  const { usage } = capability
   const at = Date.now()
   const startedAt = performance.now()
   const msSince = () => Math.round((performance.now() - startedAt) * 100) / 100
@@ -67,7 +67,7 @@ export async function serveRequest(
     return admitted
   }
 
-  grant.underWay.add(end)
+  capability.underWay.add(end)
   usage.requests++
   usage.underWay++
   // `serve` may never settle by itself, for example when a body stalls.
@@ -85,7 +85,7 @@ export async function serveRequest(
       : undefined
   const tokens = meter.tokens ?? estimate ?? NO_TOKENS
   usage.tokens += tokens.input + tokens.output
-  grant.underWay.delete(end)
+  capability.underWay.delete(end)
   usage.underWay--
   if (refusal) refuse(response, refusal)
   // Requests beyond the budget must not fill the disk.
@@ -108,28 +108,28 @@ export async function serveRequest(
 
 /** `end`, or a disconnect of the container, ends a request before its answer is complete; `ended` has the reason. */
 function endOf(request: http.IncomingMessage, response: http.ServerResponse) {
-  const gone = new AbortController()
+  const aborter = new AbortController()
   let end = (_why: Refusal) => {}
   const ended = new Promise<Refusal>((resolve) => {
     end = (why) => {
       resolve(why)
-      gone.abort()
+      aborter.abort()
     }
   })
   request.on('error', () => end(givenUp))
   response.once('close', () => {
     if (!response.writableFinished) end(givenUp)
   })
-  return { end, ended, signal: gone.signal }
+  return { end, ended, signal: aborter.signal }
 }
 
 /** The body for the service, or a refusal. */
 async function admit(
   request: http.IncomingMessage,
-  { grant, runPolicy, policy }: Serving,
+  { capability, runPolicy, policy }: Serving,
   countUp: (bytes: number) => void,
 ): Promise<{ body: Buffer } | Refusal> {
-  const { usage } = grant
+  const { usage } = capability
   const { exceeded } = usage
   if (exceeded) return budgetSpent(exceeded)
   const wrongHeader = headerRefusal(request.headers, runPolicy)
@@ -137,7 +137,7 @@ async function admit(
   const body = await readBody(request)
   if (!body) return tooLarge
   // The capability may have been revoked while the body arrived.
-  if (!grant.isGood) return notGranted
+  if (!capability.isGood) return notGranted
   countUp(body.length)
   const { exceeded: nowExceeded } = usage
   if (nowExceeded) return budgetSpent(nowExceeded)

@@ -78,10 +78,14 @@ async function passOn(
       response.end(refusal, 'latin1')
       return exchange.ended({ refusal })
     }
-    await handOn(eventStream(answer.headers['content-type'], answer.body), response, (chunk) => {
-      exchange.received(chunk.length)
-      onPassed(chunk)
-    })
+    await pipeAnswer(
+      eventStream(answer.headers['content-type'], answer.body),
+      response,
+      (chunk) => {
+        exchange.received(chunk.length)
+        onPassed(chunk)
+      },
+    )
     exchange.ended()
   } catch (error) {
     exchange.ended({ error })
@@ -90,7 +94,7 @@ async function passOn(
 }
 
 /** Not `pipeline` of node:stream, which takes longer than all other steps together. */
-function handOn(
+function pipeAnswer(
   body: Readable,
   response: http.ServerResponse,
   onPassed: (chunk: Buffer) => void,
@@ -149,12 +153,12 @@ const MAX_REFUSAL_BYTES = 64 * 1024
 async function readRefusal({ body }: IncomingAnswer, secrets: Secrets): Promise<string> {
   const longest = Math.max(...valuesOf(secrets).map(({ length }) => length))
   let text = ''
-  let isWhole = true
+  let isComplete = true
   try {
     for await (const chunk of body) {
       text += chunk.toString('latin1')
-      isWhole = text.length <= MAX_REFUSAL_BYTES + longest
-      if (!isWhole) break
+      isComplete = text.length <= MAX_REFUSAL_BYTES + longest
+      if (!isComplete) break
     }
   } catch (error) {
     // The status and the headers still make it a refusal.
@@ -164,7 +168,7 @@ async function readRefusal({ body }: IncomingAnswer, secrets: Secrets): Promise<
   const withoutToken = text.replaceAll(token, '<token>')
   const masked = account ? withoutToken.replaceAll(account, '<account>') : withoutToken
   // A secret may begin at the cut.
-  return (isWhole ? masked : masked.slice(0, -longest)).slice(0, MAX_REFUSAL_BYTES)
+  return (isComplete ? masked : masked.slice(0, -longest)).slice(0, MAX_REFUSAL_BYTES)
 }
 
 /** Drops headers that quote the request's secrets, plain or in base64, the encoding of error headers. */
@@ -172,9 +176,9 @@ function allowed(headers: http.IncomingHttpHeaders, secrets: Secrets): http.Outg
   return Object.fromEntries(
     Object.entries(headers).filter(([name, value]) => {
       if (!TO_CONTAINER.test(name)) return false
-      const said = `${value}`
-      const read = `${said} ${Buffer.from(said, 'base64').toString('latin1')}`
-      return !valuesOf(secrets).some((secret) => read.includes(secret))
+      const raw = `${value}`
+      const both = `${raw} ${Buffer.from(raw, 'base64').toString('latin1')}`
+      return !valuesOf(secrets).some((secret) => both.includes(secret))
     }),
   )
 }
@@ -187,18 +191,18 @@ const refusesZstd = new WeakSet<ModelConnection>()
 
 async function post(
   connection: ModelConnection,
-  asked: ContainerRequest,
+  request: ContainerRequest,
   secrets: Secrets,
   debug: DebugLog,
   rejected?: Secrets,
 ): Promise<Posted> {
-  const { body, headers: given, signal } = asked
+  const { body, headers: received, signal } = request
   const { responsesUrl: url, headers: identity } = connection
   const isEncoded = connection.takesZstd && !refusesZstd.has(connection)
   const encoded = isEncoded ? await encodeBody(body) : undefined
   const headers: Record<string, string> = {}
   for (const name of FROM_CONTAINER) {
-    const value = given[name]
+    const value = received[name]
     if (typeof value === 'string') headers[name] = value
   }
   Object.assign(headers, identity, authorizationHeaders(secrets), {
@@ -212,12 +216,12 @@ async function post(
     url,
     headers,
     body,
-    secrets: [secrets, rejected].flatMap((some) => some && Object.values(some)),
+    secrets: [secrets, rejected].flatMap((values) => values && Object.values(values)),
   })
-  const request = { method, headers, signal, keepsAlive: true, code: 'model-unreachable' } as const
+  const options = { method, headers, signal, keepsAlive: true, code: 'model-unreachable' } as const
   let answer: IncomingAnswer
   try {
-    answer = await send(url, { ...request, body: encoded ?? body })
+    answer = await send(url, { ...options, body: encoded ?? body })
     exchange.answered(answer)
   } catch (error) {
     exchange.ended({ error })
@@ -227,5 +231,5 @@ async function post(
   answer.body.resume()
   exchange.ended()
   refusesZstd.add(connection)
-  return post(connection, asked, secrets, debug, rejected)
+  return post(connection, request, secrets, debug, rejected)
 }
