@@ -100,7 +100,7 @@ export class AgentSession {
     // An engine does not end a container whose output is blocked, so its output is drained or destroyed.
     if (how === 'leave') {
       this.agent.stdin.end(`${JSON.stringify({ type: 'close' })}\n`)
-      void this.#readAway()
+      void this.#drain()
     } else {
       this.agent.stdout.destroy()
     }
@@ -108,7 +108,7 @@ export class AgentSession {
     await this.gateway?.close()
   }
 
-  async #readAway(): Promise<void> {
+  async #drain(): Promise<void> {
     try {
       for await (const _ of this.#events);
     } catch {
@@ -139,7 +139,7 @@ export class AgentSession {
         if (event.runId !== run.id) throw violation(`an event of another run (${event.type})`)
         hasBegun = true
         const { v: _v, seq, runId: _runId, ...body } = event
-        if (body.type === 'finished') return this.#believable(body, run)
+        if (body.type === 'finished') return this.#checkTurns(body, run)
         if (!isProgress(body)) {
           events++
           chars += JSON.stringify(body).length
@@ -167,7 +167,7 @@ export class AgentSession {
   }
 
   /** The agent must not report more model answers than the gateway has seen. */
-  #believable(end: Finished, run: Run): Finished {
+  #checkTurns(end: Finished, run: Run): Finished {
     const account = this.gateway?.usageOf(run.id)
     if (account && end.turns > account.answers) {
       throw violation(`that the model answered ${end.turns} times, which it did not`)

@@ -139,13 +139,13 @@ export class Conversation {
     return this.#begin({}, options)
   }
 
-  #begin(asked: RunInput, options: RunOptions): Run {
+  #begin(input: RunInput, options: RunOptions): Run {
     if (this.#closing) throw new CodexboxError('wrong-use', 'This conversation is closed.')
     if (this.#current)
       throw new CodexboxError('wrong-use', 'The run before this one still goes on.')
     const run = new Run(randomUUID(), options)
     this.#current = run
-    void this.#drive(run, asked)
+    void this.#drive(run, input)
     return run
   }
 
@@ -171,15 +171,15 @@ export class Conversation {
   }
 
   /** Never rejects: every outcome is a `finished` event, emitted after the cleanup. */
-  async #drive(run: Run, asked: RunInput): Promise<void> {
+  async #drive(run: Run, input: RunInput): Promise<void> {
     let end: Finished
     for (const message of this.takeNotices()) run.emit({ type: 'notice', message })
     try {
       const toolsMayStart = this.#parts.watch.runBegins(run)
       const connection = await this.#connect()
-      await this.#settle(run, connection)
+      await this.#chooseSettings(run, connection)
       this.#logRun(run, connection)
-      end = this.#checked(await this.#ask(run, asked, connection, toolsMayStart), run)
+      end = this.#checked(await this.#driveOnAgent(run, input, connection, toolsMayStart), run)
     } catch (error) {
       end = run.failure(error)
       await this.#stopAgent('at-once')
@@ -195,9 +195,9 @@ export class Conversation {
   }
 
   /** Drives the run on the agent of the previous run, or on a new one. */
-  async #ask(
+  async #driveOnAgent(
     run: Run,
-    asked: RunInput,
+    input: RunInput,
     connection: ModelConnection,
     toolsMayStart: () => Promise<void>,
   ): Promise<Finished> {
@@ -209,22 +209,22 @@ export class Conversation {
     const end = await live.driveRun(run, {
       line: (secrets) =>
         isNew
-          ? this.#request(run, asked, secrets, live, connection)
-          : { type: 'prompt', runId: run.id, ...asked, secrets },
+          ? this.#request(run, input, secrets, live, connection)
+          : { type: 'prompt', runId: run.id, ...input, secrets },
       limits,
       toolsMayStart,
       onEvent: (event) => {
-        if (event.type === 'limits') this.#tellLimits(run, event.limits, connection)
-        const line = lineOf(event)
+        if (event.type === 'limits') this.#reportLimits(run, event.limits, connection)
+        const line = sessionLineOf(event)
         if (line) log.append({ ...line, runId: run.id })
       },
     })
     if (end) return end
     await this.#stopAgent('at-once')
-    return this.#ask(run, asked, connection, toolsMayStart)
+    return this.#driveOnAgent(run, input, connection, toolsMayStart)
   }
 
-  #tellLimits(run: Run, limits: Limits, connection: ModelConnection): void {
+  #reportLimits(run: Run, limits: Limits, connection: ModelConnection): void {
     const { notices = [] } = connection.sawLimits?.(limits) ?? {}
     for (const message of notices) run.emit({ type: 'notice', message })
   }
@@ -243,7 +243,7 @@ export class Conversation {
   }
 
   /** Chooses the request settings once, with a notice for each setting that is not available. */
-  async #settle(run: Run, connection: ModelConnection): Promise<void> {
+  async #chooseSettings(run: Run, connection: ModelConnection): Promise<void> {
     if (this.#settings) return
     const { config, webSearch } = this.#parts
     this.#settings = await connection.settingsFor({ ...config, webSearch })
@@ -279,7 +279,7 @@ export class Conversation {
       if (agent.sharedWith?.length) {
         run.emit({ type: 'notice', message: sharingNotice(agent.sharedWith, agent.unpinned ?? []) })
       }
-      void agent.exited.then(() => this.#leftByItself())
+      void agent.exited.then(() => this.#onAgentExit())
       return new AgentSession(agent, gateway, connection)
     } catch (error) {
       await gateway?.close()
@@ -290,7 +290,7 @@ export class Conversation {
   }
 
   /** Between two runs an idle agent exits, and its background commands end with it. */
-  #leftByItself(): void {
+  #onAgentExit(): void {
     if (!this.#current && !this.#closing) void this.#parts.watch.containerGone()
   }
 
@@ -319,7 +319,7 @@ export class Conversation {
 
   #request(
     run: Run,
-    asked: RunInput,
+    input: RunInput,
     secrets: Secrets,
     { agent: { view }, gateway }: AgentSession,
     connection: ModelConnection,
@@ -333,7 +333,7 @@ export class Conversation {
       version: PROTOCOL_VERSION,
       runId: run.id,
       conversationId: log.id,
-      ...asked,
+      ...input,
       history: items,
       ...(countedTokens ? { historyTokens: countedTokens } : {}),
       secrets,
@@ -403,7 +403,7 @@ export class Conversation {
 }
 
 /** The session line for an event, if it has one. */
-function lineOf(event: EventBody) {
+function sessionLineOf(event: EventBody) {
   switch (event.type) {
     case 'item':
       return { type: 'item', item: event.item } as const

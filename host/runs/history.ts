@@ -20,11 +20,11 @@ export interface History {
  */
 export function historyOf(lines: readonly SessionLine[], owner: string): History {
   const { items, foreign, countedTokens } = ownItems(lines, owner)
-  const whole = items.filter(isSendable)
-  const passed = whole.map((item) =>
-    isOurs(item) || hasNoRemoteReference(item) ? item : withoutRemoteReferences(item),
+  const sendable = items.filter(isSendable)
+  const passed = sendable.map((item) =>
+    isFromAgent(item) || hasNoRemoteReference(item) ? item : withoutRemoteReferences(item),
   )
-  const leading = passed.filter((item, index) => item !== whole[index]).length
+  const remote = passed.filter((item, index) => item !== sendable[index]).length
   const { open, strays, unanswerable } = unpaired(passed)
   const paired = passed
     .filter((item) => !strays.has(item) && !unanswerable.has(item))
@@ -34,13 +34,13 @@ export function historyOf(lines: readonly SessionLine[], owner: string): History
     items: named,
     ...(countedTokens ? { countedTokens } : {}),
     repairs: [
-      ...said(foreign, 'reasoning items of another account or provider are not sent'),
-      ...said(items.length - whole.length, 'items that are not whole are not sent'),
-      ...said(leading, 'items are sent without what in them names something elsewhere'),
-      ...said(unanswerable.size, 'tool calls without an id of their own are not sent'),
-      ...said(open.size, 'tool calls were cut off before their result was kept'),
-      ...said(strays.size, 'tool results without a call are not sent'),
-      ...said(nameless, 'items are sent without their id'),
+      ...repair(foreign, 'reasoning items of another account or provider are not sent'),
+      ...repair(items.length - sendable.length, 'items that are not whole are not sent'),
+      ...repair(remote, 'items are sent without what in them names something elsewhere'),
+      ...repair(unanswerable.size, 'tool calls without an id of their own are not sent'),
+      ...repair(open.size, 'tool calls were cut off before their result was kept'),
+      ...repair(strays.size, 'tool results without a call are not sent'),
+      ...repair(nameless, 'items are sent without their id'),
     ],
   }
 }
@@ -57,7 +57,7 @@ export function isUnfinished(lines: readonly SessionLine[]): boolean {
   return lines.slice(done + 1).some(({ type }) => type === 'item')
 }
 
-const said = (count: number, what: string) => (count > 0 ? [`${count} ${what}`] : [])
+const repair = (count: number, what: string) => (count > 0 ? [`${count} ${what}`] : [])
 
 /** An output belongs to the preceding call with its type and call id. */
 function unpaired(items: readonly Item[]) {
@@ -173,7 +173,7 @@ const isOutput = (item: Item) =>
   item.type === 'function_call_output' || item.type === 'custom_tool_call_output'
 
 /** Images in the agent's own items are not remote references. */
-const isOurs = (item: Item) =>
+const isFromAgent = (item: Item) =>
   isOutput(item) || (item.type === 'message' && item.role !== 'assistant')
 
 function lostOutput(call: Item): Item {

@@ -17,7 +17,7 @@ const INTERRUPT_MS = 5000
 export const MAX_UNREAD_PROGRESS_BYTES = 4 * 1024 * 1024
 
 /** Far longer than a refusal. */
-const MAX_PIECES_CHARS = 64 * 1024
+const MAX_DELTA_CHARS = 64 * 1024
 
 /** The approximate memory of an event besides its text. */
 const EVENT_BYTES = 500
@@ -54,11 +54,11 @@ export class Run implements AsyncIterable<RunEvent> {
   #resolve!: (result: RunResult) => void
   #control: RunControl | undefined
   /** The messages to the model, for an agent that attaches later. */
-  readonly #said: HostLine[] = []
+  readonly #messages: HostLine[] = []
   #seq = 0
   #text = ''
   /** Text deltas of a message whose item has not arrived. */
-  #pieces = ''
+  #deltas = ''
   #finished = false
   #stopped: 'interrupted' | undefined
   readonly #stopListeners = new Set<() => void>()
@@ -88,7 +88,7 @@ export class Run implements AsyncIterable<RunEvent> {
   /** Sends a message to the working model, which reads it at the next tool boundary. */
   message(text: string): void {
     const line: HostLine = { type: 'message', text }
-    this.#said.push(line)
+    this.#messages.push(line)
     this.#control?.send(line)
   }
 
@@ -124,7 +124,7 @@ export class Run implements AsyncIterable<RunEvent> {
   attach(control: RunControl): void {
     this.#control = control
     if (this.#stopped) control.kill()
-    for (const line of this.#said) control.send(line)
+    for (const line of this.#messages) control.send(line)
   }
 
   /** Queues an event with a new sequence number: some events are the host's own. */
@@ -148,13 +148,13 @@ export class Run implements AsyncIterable<RunEvent> {
   #read(event: RunEvent): void {
     if (event.type === 'text.delta') {
       // A compromised agent could send deltas without end.
-      if (this.#pieces.length < MAX_PIECES_CHARS) this.#pieces += event.text
+      if (this.#deltas.length < MAX_DELTA_CHARS) this.#deltas += event.text
     } else if (event.type === 'item') {
       this.#text = assistantText(event.item) ?? this.#text
-      this.#pieces = ''
-    } else if (event.type === 'retry') this.#pieces = ''
-    else if (event.type === 'finished' && event.status === 'done' && this.#pieces !== '') {
-      this.#text = this.#pieces
+      this.#deltas = ''
+    } else if (event.type === 'retry') this.#deltas = ''
+    else if (event.type === 'finished' && event.status === 'done' && this.#deltas !== '') {
+      this.#text = this.#deltas
     }
   }
 

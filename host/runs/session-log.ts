@@ -230,13 +230,13 @@ export class SessionLog {
   ): Promise<SessionLog> {
     let fd: number | undefined
     try {
-      const found = statSync(file, { throwIfNoEntry: false })
-      if (found) checkIsFile(file, found)
+      const stats = statSync(file, { throwIfNoEntry: false })
+      if (stats) checkIsFile(file, stats)
       fd = openSync(file, 'a+', 0o600)
-      const { lines, wholeBytes, tornBytes } = parseLog(file, readFileSync(file))
+      const { lines, completeBytes, tornBytes } = parseLog(file, readFileSync(file))
       const repairs: string[] = []
       if (tornBytes > 0) {
-        ftruncateSync(fd, wholeBytes)
+        ftruncateSync(fd, completeBytes)
         repairs.push(`the session log ended inside a line; its ${tornBytes} bytes were cut off`)
       }
       return new SessionLog(name, { file, fd, lines, repairs, release })
@@ -283,10 +283,10 @@ interface OpenedLog {
 const LF = 0x0a
 
 function parseLog(file: string, bytes: Buffer) {
-  const wholeBytes = bytes.lastIndexOf(LF) + 1
+  const completeBytes = bytes.lastIndexOf(LF) + 1
   const lines: SessionLine[] = []
   // Line by line: a complete log may exceed the maximum length of a string.
-  for (let start = 0; start < wholeBytes; ) {
+  for (let start = 0; start < completeBytes; ) {
     const end = bytes.indexOf(LF, start)
     lines.push(parseLine(file, bytes.toString('utf8', start, end), lines.length + 1))
     start = end + 1
@@ -294,7 +294,7 @@ function parseLog(file: string, bytes: Buffer) {
   if (lines.length > 0 && lines[0]?.type !== 'session') {
     throw invalid(file, 1, 'the first line is not that of a session')
   }
-  return { lines, wholeBytes, tornBytes: bytes.length - wholeBytes }
+  return { lines, completeBytes, tornBytes: bytes.length - completeBytes }
 }
 
 function parseLine(file: string, text: string, number: number): SessionLine {
