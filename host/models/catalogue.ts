@@ -49,7 +49,7 @@ export function modelCatalogue(options: CatalogueOptions): ModelCatalogue {
   const { codexBaseUrl, owner, now = Date.now, patienceMs = PATIENCE_MS } = options
   // A configured server has its own list.
   const stamp = `${owner} ${codexBaseUrl.href}`
-  const file: AccountFile<Kept> = accountFile(options.dataDir, FILE, Kept)
+  const file: AccountFile<CachedModels> = accountFile(options.dataDir, FILE, CachedModels)
   let asking: Promise<Catalogue> | undefined
 
   const ask = () => {
@@ -60,25 +60,27 @@ export function modelCatalogue(options: CatalogueOptions): ModelCatalogue {
   }
 
   const renew = async (): Promise<Catalogue> => {
-    const kept = file.read(stamp)
+    const cached = file.read(stamp)
     try {
-      const { models, etag } = await download(kept, options)
+      const { models, etag } = await download(cached, options)
       const checkedAt = now()
       await file.write(stamp, { models, checkedAt, ...(etag ? { etag } : {}) })
       return { models, source: 'live', checkedAt }
     } catch (error) {
       // Often runs in the background, without a caller to catch an error.
-      return { ...(kept ? fromCache(kept) : BUILT_IN), problem: messageOf(error) }
+      return { ...(cached ? fromCache(cached) : BUILT_IN), problem: messageOf(error) }
     }
   }
 
   return {
     ask,
     known: async () => {
-      const kept = file.read(stamp)
-      if (kept && isWithin(LIFE_MS, kept.checkedAt, now())) return fromCache(kept)
-      const asked = ask()
-      return kept ? fromCache(kept) : within(patienceMs, asked, { ...BUILT_IN, problem: TOO_LATE })
+      const cached = file.read(stamp)
+      if (cached && isWithin(LIFE_MS, cached.checkedAt, now())) return fromCache(cached)
+      const fetching = ask()
+      return cached
+        ? fromCache(cached)
+        : within(patienceMs, fetching, { ...BUILT_IN, problem: TOO_LATE })
     },
   }
 }
@@ -110,24 +112,24 @@ export function builtInNotice({ source, problem }: Catalogue): string | undefine
   )
 }
 
-const Kept = z.object({
+const CachedModels = z.object({
   models: z.array(ModelEntry).min(1),
   checkedAt: z.number(),
   etag: z.string().optional(),
 })
-type Kept = z.infer<typeof Kept>
+type CachedModels = z.infer<typeof CachedModels>
 
-function fromCache({ models, checkedAt }: Kept): Catalogue {
+function fromCache({ models, checkedAt }: CachedModels): Catalogue {
   return { models, source: 'cache', checkedAt }
 }
 
 /** @throws CodexboxError `model-unreachable`, `model-refused` */
 async function download(
-  kept: Kept | undefined,
+  cached: CachedModels | undefined,
   options: CatalogueOptions,
-): Promise<Pick<Kept, 'models' | 'etag'>> {
+): Promise<Pick<CachedModels, 'models' | 'etag'>> {
   const { codexBaseUrl, headersFor, signal, timeoutMs = TIMEOUT_MS } = options
-  const etag = kept?.etag
+  const etag = cached?.etag
   const ask = async (isRetry: boolean) =>
     getJson(modelsUrl(codexBaseUrl), {
       headers: {
@@ -141,7 +143,7 @@ async function download(
     })
   let answer = await ask(false)
   if (answer.status === 401) answer = await ask(true)
-  if (answer.status === 304 && kept) return kept
+  if (answer.status === 304 && cached) return cached
   if (answer.status !== 200) throw notUsed(`status ${answer.status} came back`)
   const models = readModels(answer.json)
   // An empty list is treated as a failure: every account has at least one model.
@@ -166,11 +168,11 @@ const notUsed = (what: string) =>
 /** The result of `work` within `ms`, or `otherwise`. */
 async function within<T>(ms: number, work: Promise<T>, otherwise: T): Promise<T> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<T>((resolve) => {
+  const timeout = new Promise<T>((resolve) => {
     timer = setTimeout(() => resolve(otherwise), ms)
   })
   try {
-    return await Promise.race([work, late])
+    return await Promise.race([work, timeout])
   } finally {
     clearTimeout(timer)
   }

@@ -11,12 +11,12 @@ export function findModel(models: readonly ModelEntry[], named: string): ModelEn
 
 /** The first listed model; the first of all if none is listed. */
 export function defaultModel(models: readonly ModelEntry[]): ModelEntry | undefined {
-  const byPriority = models.toSorted((one, other) => one.priority - other.priority)
+  const byPriority = models.toSorted((a, b) => a.priority - b.priority)
   return byPriority.find(({ isListed }) => isListed) ?? byPriority[0]
 }
 
 function longestPrefix(models: readonly ModelEntry[], name: string): ModelEntry | undefined {
   return models
     .filter(({ slug }) => name.startsWith(slug))
-    .toSorted((one, other) => other.slug.length - one.slug.length)[0]
+    .toSorted((a, b) => b.slug.length - a.slug.length)[0]
 }

@@ -24,11 +24,11 @@ export function limitNotices(
   now: number,
 ): { messages: string[]; told: ToldWindow[] } {
   const messages: string[] = []
-  const seen = limits.flatMap(windowsOf)
-  const after = seen.flatMap(({ key, limit, window }) => {
+  const windows = limits.flatMap(windowsOf)
+  const after = windows.flatMap(({ key, limit, window }) => {
     const { usedPercent, resetsAt } = window
     const mark = MARKS.find((percent) => usedPercent >= percent)
-    const before = told.find((one) => one.key === key && isSameWindow(one, window))
+    const before = told.find((entry) => entry.key === key && isSameWindow(entry, window))
     // For a window without an end, only falling usage shows that a new one has begun.
     if (!mark) return before?.resetsAt !== undefined && resetsAt !== undefined ? [before] : []
     if (mark <= (before?.percent ?? 0)) return before ? [before] : []
@@ -36,8 +36,8 @@ export function limitNotices(
     return [{ key, percent: mark, ...(resetsAt === undefined ? {} : { resetsAt }) }]
   })
   // An answer may omit a limit; its record stays.
-  const unseen = told.filter(({ key }) => !seen.some((one) => one.key === key))
-  return { messages, told: [...unseen, ...after] }
+  const absent = told.filter(({ key }) => !windows.some((entry) => entry.key === key))
+  return { messages, told: [...absent, ...after] }
 }
 
 /** Merges two records: within one window the higher mark, of two windows the later. */

@@ -38,7 +38,7 @@ export type ModelEntry = z.infer<typeof ModelEntry>
 export function readModels(json: unknown): ModelEntry[] {
   const { models } = Answer.parse(json)
   return models
-    .toSorted((one, other) => priorityOf(one) - priorityOf(other))
+    .toSorted((a, b) => priorityOf(a) - priorityOf(b))
     .slice(0, MAX_MODELS)
     .map((model) => WireModel.safeParse(model).data)
     .filter((model) => model !== undefined)

@@ -44,12 +44,12 @@ export interface PlanLimits {
 export function planLimits(options: PlanLimitsOptions): PlanLimits {
   const { codexBaseUrl, now = Date.now, timeoutMs = TIMEOUT_MS } = options
   const owner = `${options.owner} ${codexBaseUrl.href}`
-  const file = accountFile(options.dataDir, 'codex-limits.json', Kept)
-  let told: ToldWindow[] = []
+  const file = accountFile(options.dataDir, 'codex-limits.json', StoredLimits)
+  let shown: ToldWindow[] = []
   /** Other processes show notices as well, and this one's latest may not be in the file yet. */
-  const allTold = () => mergeTold(file.read(owner)?.told ?? [], told)
-  const keep = (limits: Limits, nowTold: ToldWindow[]) =>
-    file.write(owner, { limits, at: now(), told: nowTold })
+  const allShown = () => mergeTold(file.read(owner)?.told ?? [], shown)
+  const persist = (limits: Limits, nowShown: ToldWindow[]) =>
+    file.write(owner, { limits, at: now(), told: nowShown })
 
   const get = (headers: Record<string, string>) =>
     getJson(usageUrl(codexBaseUrl), {
@@ -60,9 +60,9 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
 
   return {
     saw: (limits) => {
-      const due = limitNotices(limits, allTold(), now())
-      told = due.told
-      return { notices: due.messages, kept: keep(limits, told) }
+      const due = limitNotices(limits, allShown(), now())
+      shown = due.told
+      return { notices: due.messages, kept: persist(limits, shown) }
     },
     ask: async (headersFor) => {
       const headers = await headersFor(false)
@@ -72,12 +72,12 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
         if (answer.status !== 200) throw notUsed(`status ${answer.status} came back`)
         const limits = readLimitsBody(answer.json, now())
         if (!limits) throw notUsed('an answer without limits came back')
-        await keep(limits, allTold())
+        await persist(limits, allShown())
         return { limits, at: now() }
       } catch (error) {
-        const kept = file.read(owner)
-        if (!kept) throw error
-        return { limits: kept.limits, at: kept.at, problem: messageOf(error) }
+        const stored = file.read(owner)
+        if (!stored) throw error
+        return { limits: stored.limits, at: stored.at, problem: messageOf(error) }
       }
     },
   }
@@ -86,7 +86,11 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
 const TIMEOUT_MS = 5_000
 const MAX_BYTES = 1024 * 1024
 
-const Kept = z.object({ limits: Limits, at: z.number(), told: z.array(ToldWindow).optional() })
+const StoredLimits = z.object({
+  limits: Limits,
+  at: z.number(),
+  told: z.array(ToldWindow).optional(),
+})
 
 /** A sibling path: `…/backend-api/codex` has `…/backend-api/wham/usage`. */
 function usageUrl(codexBaseUrl: URL): URL {
