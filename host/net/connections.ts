@@ -35,11 +35,11 @@ export class Connections {
     const { connections, unusedMs } = this.#bounds
     if (this.#open.size >= connections) this.#makeRoom()
     this.#open.set(socket, () => false)
-    const look = setInterval(() => {
+    const timer = setInterval(() => {
       if (!this.#open.get(socket)?.()) socket.destroy()
     }, unusedMs)
     socket.once('close', () => {
-      clearInterval(look)
+      clearInterval(timer)
       this.#open.delete(socket)
     })
     // All others are in use.

@@ -31,8 +31,8 @@ export class NoAnswerError extends CodexboxError {
   constructor(code: ErrorCode, attempt: Attempt) {
     const { why, advice, isAboutProxy } = explain(attempt)
     const { url, proxy } = attempt
-    const way = proxy?.url ? ` through the proxy ${proxy.url.origin}` : ''
-    const what = `Asked ${url.origin}${way}: ${why}`
+    const route = proxy?.url ? ` through the proxy ${proxy.url.origin}` : ''
+    const what = `Asked ${url.origin}${route}: ${why}`
     super(code, `${what}. ${advice}`)
     this.mayHaveArrived = !isBeforeSending(attempt)
     this.reason = isAboutProxy ? this.message : proxy ? what : reasonIn(attempt)
@@ -84,18 +84,18 @@ function explainProxy(attempt: Attempt, proxy: OutgoingProxy, why: string): Expl
   const check = `Check ${variable}, and whether the service may be reached through that proxy.`
   const status = refusedBy(attempt)
   if (status === 407) {
-    const given = url.username
+    const fault = url.username
       ? 'does not accept the name and password'
       : 'asks for a name and password'
     return {
-      why: `the proxy ${given} (407)`,
+      why: `the proxy ${fault} (407)`,
       advice: `Write them into ${variable} like http://NAME:PASSWORD@proxy.example:3128.`,
       isAboutProxy,
     }
   }
-  const said = status === undefined ? undefined : `the proxy refused with status ${status}`
+  const refusal = status === undefined ? undefined : `the proxy refused with status ${status}`
   const unreached = isBeforeSending(attempt) ? `the proxy cannot be reached (${why})` : undefined
-  const ofProxy = said ?? unreached
+  const ofProxy = refusal ?? unreached
   return ofProxy
     ? { why: ofProxy, advice: check, isAboutProxy }
     : { why, advice: 'Check the network and try again.' }

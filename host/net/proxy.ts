@@ -29,8 +29,8 @@ const HTTP = ['http_proxy', 'HTTP_PROXY']
  */
 export async function tunnelsThrough(proxyUrl: URL): Promise<ProxyAgent> {
   const { ProxyAgent } = await import('undici')
-  const known = agents.get(proxyUrl.href)
-  if (known) return known
+  const cached = agents.get(proxyUrl.href)
+  if (cached) return cached
   // The tunnel outlives a tool call, for the request after it.
   const agent = new ProxyAgent({
     uri: proxyUrl.href,

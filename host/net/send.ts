@@ -53,7 +53,7 @@ function plain(answer: IncomingAnswer): IncomingAnswer {
   return { ...answer, body: decodeBody(answer) }
 }
 
-const kept = {
+const pooledAgents = {
   'http:': new http.Agent({ keepAlive: true }),
   'https:': new https.Agent({ keepAlive: true, ...CHECKED }),
 }
@@ -62,7 +62,7 @@ async function sendDirectly(url: URL, request: OutgoingRequest): Promise<Incomin
   const { method, headers, body, signal, keepsAlive } = request
   const isSecure = url.protocol === 'https:'
   const begin = isSecure ? https.request : http.request
-  const agent = keepsAlive && kept[isSecure ? 'https:' : 'http:']
+  const agent = keepsAlive && pooledAgents[isSecure ? 'https:' : 'http:']
   signal.throwIfAborted()
   return new Promise((resolve, reject) => {
     const outgoing = begin(url, { method, headers, agent, ...CHECKED })
