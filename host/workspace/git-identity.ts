@@ -24,14 +24,14 @@ export function gitIdentity(env: NodeJS.ProcessEnv = process.env): Promise<strin
 }
 
 function configOf(listed: string, env: NodeJS.ProcessEnv): string | undefined {
-  const known = new Map<string, string>()
+  const config = new Map<string, string>()
   for (const entry of listed.split('\0')) {
     const [key = ''] = entry.split('\n', 1)
-    known.set(key, entry.slice(key.length + 1))
+    config.set(key, entry.slice(key.length + 1))
   }
   // In git's order: these override any config.
-  const name = env.GIT_AUTHOR_NAME || known.get('user.name')
-  const email = env.GIT_AUTHOR_EMAIL || known.get('user.email') || env.EMAIL
+  const name = env.GIT_AUTHOR_NAME || config.get('user.name')
+  const email = env.GIT_AUTHOR_EMAIL || config.get('user.email') || env.EMAIL
   const lines = Object.entries({ name, email }).flatMap(([key, value]) =>
     value ? [`\t${key} = ${quoted(value)}\n`] : [],
   )

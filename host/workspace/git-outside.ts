@@ -44,7 +44,9 @@ function borrowedFrom(workspace: string): { is: string; path: string } | undefin
   const lines = textIn(workspace, '.git/objects/info/alternates').split('\n').filter(Boolean)
   const path = lines
     .map((line) => ({ line, path: realPathOf(resolve(workspace, '.git/objects', line)) }))
-    .find((one) => leavesContainer(one.line, one.path, workspace) && existsSync(one.path))?.path
+    .find(
+      (entry) => leavesContainer(entry.line, entry.path, workspace) && existsSync(entry.path),
+    )?.path
   return path === undefined ? undefined : { is: 'borrows objects of another repository', path }
 }
 

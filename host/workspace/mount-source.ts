@@ -26,14 +26,14 @@ const O_PATH = 0o10000000
  * @throws the system's error: `ENOTDIR` or `ELOOP` for another file type or a link
  */
 export function holdSource(path: string): MountSource {
-  if (process.platform === 'win32') return lookedAt(path)
-  return held(holdFolder(path).descriptor, path)
+  if (process.platform === 'win32') return statted(path)
+  return opened(holdFolder(path).descriptor, path)
 }
 
 /** Opens a path of this package, following links: the package may be installed through one. */
 export function holdOwn(path: string): MountSource {
-  if (process.platform === 'win32') return lookedAt(path)
-  return held(openSync(path, process.platform === 'linux' ? O_PATH : constants.O_RDONLY), path)
+  if (process.platform === 'win32') return statted(path)
+  return opened(openSync(path, process.platform === 'linux' ? O_PATH : constants.O_RDONLY), path)
 }
 
 /**
@@ -44,10 +44,10 @@ export function holdSourceIn(folder: MountSource, name: string): MountSource | u
   const { descriptor } = folder
   const path = join(folder.path, name)
   try {
-    if (descriptor === undefined) return lookedAt(path)
+    if (descriptor === undefined) return statted(path)
     const inFolder = { descriptor, path: folder.path }
-    if (process.platform !== 'linux') return held(openIn(inFolder, name), path)
-    return held(openSync(pathIn(inFolder, name), O_PATH | constants.O_NOFOLLOW), path)
+    if (process.platform !== 'linux') return opened(openIn(inFolder, name), path)
+    return opened(openSync(pathIn(inFolder, name), O_PATH | constants.O_NOFOLLOW), path)
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined
     throw error
@@ -61,11 +61,11 @@ export function releaseSources(sources: readonly MountSource[]): void {
 /** Identifies a file or folder even after a move. */
 export const fileIdentity = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`
 
-function held(descriptor: number, path: string): MountSource {
+function opened(descriptor: number, path: string): MountSource {
   return { ...described(path, fstatSync(descriptor, { bigint: true })), descriptor }
 }
 
-function lookedAt(path: string): MountSource {
+function statted(path: string): MountSource {
   return described(path, lstatSync(path, { bigint: true }))
 }
 

@@ -62,9 +62,9 @@ export function holdIn(folder: HeldFolder, name: FileName): HeldFolder {
 export function pathIn(folder: HeldFolder, name?: string): string
 export function pathIn(folder: HeldFolder, name: FileName): FileName
 export function pathIn(folder: HeldFolder, name: FileName = ''): FileName {
-  const held = process.platform === 'linux' ? `/proc/self/fd/${folder.descriptor}` : folder.path
-  if (typeof name === 'string') return name ? `${held}/${name}` : held
-  return Buffer.concat([Buffer.from(`${held}/`), name])
+  const parent = process.platform === 'linux' ? `/proc/self/fd/${folder.descriptor}` : folder.path
+  if (typeof name === 'string') return name ? `${parent}/${name}` : parent
+  return Buffer.concat([Buffer.from(`${parent}/`), name])
 }
 
 /**

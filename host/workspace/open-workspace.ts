@@ -38,7 +38,7 @@ export function openWorkspace(folder: string, dataDir: string): Workspace {
   const stats = statsOfFolder(folder, path)
   if (dirname(path) === path)
     throw refused(folder, 'is the root of the file system; name a folder for the work')
-  const place = protectedPlaces(dataDir).find((place) => isGivenBy(path, place))
+  const place = protectedPlaces(dataDir).find((place) => exposes(path, place))
   if (place) throw refused(folder, `would give the agent ${place.what}`)
   const secret = path.split(sep).find((name) => SECRET_NAMES.includes(name))
   if (secret) throw refused(folder, `lies in ${secret}, where keys and credentials are kept`)
@@ -114,7 +114,7 @@ function resolveFolder(folder: string): string {
 }
 
 /** Whether the folder `path` contains the protected place, or lies in a deep one. */
-function isGivenBy(path: string, { path: place, isDeep }: ProtectedPlace): boolean {
+function exposes(path: string, { path: place, isDeep }: ProtectedPlace): boolean {
   const real = futurePath(place)
   return contains(path, real) || (isDeep && contains(real, path))
 }
