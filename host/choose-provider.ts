@@ -38,10 +38,10 @@ export function chooseProvider(config: Config): ProviderChoice {
   }
   const make = Object.hasOwn(providers, name) ? providers[name] : undefined
   if (!make) {
-    const known = Object.keys(providers).join(', ')
+    const names = Object.keys(providers).join(', ')
     throw new CodexboxError(
       'config-invalid',
-      `AGENT_PROVIDER is "${name}", which is no provider; there are ${known}.`,
+      `AGENT_PROVIDER is "${name}", which is no provider; there are ${names}.`,
     )
   }
   const provider = make(config)

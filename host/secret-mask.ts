@@ -9,20 +9,20 @@ export const MASK = '<masked>'
  * Runs in linear time: the text may come from a container.
  */
 export function maskOf(secrets: readonly (string | undefined)[]): Mask {
-  const known = secrets.filter((secret): secret is string => Boolean(secret))
-  const forms = known.flatMap(formsOf)
+  const values = secrets.filter((secret): secret is string => Boolean(secret))
+  const forms = values.flatMap(formsOf)
   // A secret cut in half would not be recognised.
-  const beyond = Math.max(MAX_WORD, ...known.map(({ length }) => length * MAX_WIDTH))
+  const beyond = Math.max(MAX_WORD, ...values.map(({ length }) => length * MAX_WIDTH))
   return (text, most = text.length) => {
-    const looked = text.slice(0, most + beyond)
-    const { plain, rangeOf } = decoded(looked)
+    const scanned = text.slice(0, most + beyond)
+    const { plain, rangeOf } = decoded(scanned)
     const ranges = [
       // The raw text as well: the characters before a secret may look like a part of an escape.
-      ...[...known, ...forms].flatMap((form) => placesOf(form, looked)),
+      ...[...values, ...forms].flatMap((form) => placesOf(form, scanned)),
       ...forms.flatMap((form) => placesOf(form, plain).map(rangeOf)),
-      ...lookalikes(looked),
+      ...lookalikes(scanned),
     ]
-    return replaced(looked, ranges, most)
+    return replaced(scanned, ranges, most)
   }
 }
 
@@ -39,7 +39,7 @@ function placesOf(needle: string, text: string): Range[] {
 function replaced(text: string, ranges: Range[], most: number): string {
   let end = 0
   let result = ''
-  for (const [from, to] of ranges.toSorted(([one], [other]) => one - other)) {
+  for (const [from, to] of ranges.toSorted(([a], [b]) => a - b)) {
     if (from >= most) break
     if (from >= end) result += text.slice(end, from) + MASK
     end = Math.max(end, to)
@@ -89,11 +89,11 @@ function decoded(text: string): { plain: string; rangeOf: (place: Range) => Rang
   }
   let end = 0
   for (let start = 0; start < text.length; start++) {
-    const found = escapeAt(text, start)
-    if (!found) continue
+    const sequence = escapeAt(text, start)
+    if (!sequence) continue
     add(text.slice(end, start), end, start)
-    end = start + found.width
-    add(found.char, start, end)
+    end = start + sequence.width
+    add(sequence.char, start, end)
     start = end - 1
   }
   add(text.slice(end), end, text.length)

@@ -118,9 +118,9 @@ export function codexProvider(options: CodexProviderOptions) {
           }
         },
         settingsFor: async (wanted: WantedSettings) => {
-          const known = await models
-          const settings = settingsFrom(known.models, wanted, 'codex')
-          const notice = builtInNotice(known)
+          const catalogue = await models
+          const settings = settingsFrom(catalogue.models, wanted, 'codex')
+          const notice = builtInNotice(catalogue)
           return notice ? { ...settings, notices: [notice, ...settings.notices] } : settings
         },
         sawLimits: (limits: Limits) => plan.saw(limits),
