@@ -65,7 +65,7 @@ function report(stepName: string, result: StepResult): number {
 }
 
 function usage(): string {
-  const width = Math.max(...steps.map((known) => known.name.length))
-  const list = steps.map((known) => `  ${known.name.padEnd(width)}  ${known.summary}`)
+  const width = Math.max(...steps.map((step) => step.name.length))
+  const list = steps.map((step) => `  ${step.name.padEnd(width)}  ${step.summary}`)
   return [`Use: ${setupCommand('<name>')} [arguments]`, ...list].join('\n')
 }

@@ -29,7 +29,7 @@ export function createCodexAuthStep(parts: Omit<CodexProviderOptions, 'config'> 
       const provider = codexProvider({ ...parts, config, way: ways[0] ?? parts.way })
       try {
         if (args.includes('--check')) return check(provider, config)
-        if (!args.includes('--force') && (await stillWorks(provider, parts.say)))
+        if (!args.includes('--force') && (await hasUsableTokens(provider, parts.say)))
           return already('A sign-in is there and works.')
         await provider.setup()
         return {
@@ -59,7 +59,7 @@ function check(provider: ProviderPlugin, config: Config): StepResult {
  * Whether the tokens can be used now, after a due renewal. False for a sign-in that the service
  * revoked; throws a transient failure, since the sign-in may still be valid.
  */
-async function stillWorks(
+async function hasUsableTokens(
   provider: ProviderPlugin,
   say: (line: string) => void = (line) => void process.stderr.write(`${visible(line)}\n`),
 ): Promise<boolean> {

@@ -39,8 +39,8 @@ export function createImageStep({
 
       try {
         const { docker, source } = connect()
-        if (!asksForANewOne(options)) {
-          const present = await lookAtPresent(docker, image, source)
+        if (!isNewRequested(options)) {
+          const present = await checkExisting(docker, image, source)
           if (present) return present
         }
         return await make(docker, image, options, onProgress)
@@ -83,14 +83,14 @@ function readOptions(args: readonly string[]): ImageOptions {
   return values
 }
 
-function asksForANewOne({ base, rootfs, force }: ImageOptions): boolean {
+function isNewRequested({ base, rootfs, force }: ImageOptions): boolean {
   return base !== undefined || rootfs !== undefined || force === true
 }
 
 // ---- The existing image ----
 
 /** The result for an existing usable image; undefined when the tools image has to be built. */
-async function lookAtPresent(
+async function checkExisting(
   docker: Dockerode,
   image: string,
   source: string,
@@ -191,7 +191,7 @@ function fixFor(error: CodexboxError, image: string, options: ImageOptions): str
     default:
       break
   }
-  if (!asksForANewOne(options) && !isNameOfOurs(image)) {
+  if (!isNewRequested(options) && !isNameOfOurs(image)) {
     return 'Nothing was built, because AGENT_IMAGE names that image; --force builds ours under its name.'
   }
   if (rootfs) return 'Make the file with scripts/make-rootfs.sh of the source checkout.'
