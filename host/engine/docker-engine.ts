@@ -50,7 +50,7 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
   /** Why sockets cannot be mounted; learned once. */
   let whyNot = whySocketsAreNotShared(docker)
   /** Learned once: the image has a link at a mount target of the passwd and group files. */
-  let isNameless = false
+  let usesImageNames = false
   let cached: Promise<Rootless | undefined> | undefined
   /** Cached; a request without an answer is repeated. */
   const rootless = () => {
@@ -100,7 +100,7 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
         isPodman(),
       ])
       const startWith = async (pinned: readonly Pin[]): Promise<AgentProcess | readonly Pin[]> => {
-        const pinnedSpec = { ...spec, pinned, isNameless }
+        const pinnedSpec = { ...spec, pinned, usesImageNames }
         const agentSpec = whyNot ? { ...pinnedSpec, socketFolder: undefined } : pinnedSpec
         const usual = containerOptions(agentSpec, image, settings)
         const ofEngine = onPodman ? optionsForPodman(usual) : usual
@@ -147,7 +147,7 @@ export function dockerEngine(docker: Dockerode, image: string, engineLabel: stri
             const removed = removeContainer(container)
             if (error instanceof LinkedNamesError) {
               await removed
-              isNameless = true
+              usesImageNames = true
               return pinned
             }
             // The removal is tried in any case, but not awaited on an engine that gave no answer.
@@ -286,7 +286,7 @@ async function startAttached(
   const stderrTail = tailOf(stderr)
   const outputEnded = demultiplex(stream, { stdout, stderr })
     .catch((error: unknown) => {
-      // A connection that broke is an end like any other: `exited` tells what it was.
+      // A broken connection counts as an end: `exited` has the reason.
       if (error instanceof StreamFormatError) stdout.destroy(error)
     })
     .finally(() => {

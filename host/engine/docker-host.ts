@@ -141,7 +141,7 @@ function readJson<T extends z.ZodType>(file: string, schema: T): z.infer<T> {
   try {
     value = JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
-    // The engine's own file may hold registry passwords, and a JSON error quotes what it read.
+    // Docker's config file may hold registry passwords, and a JSON error quotes its input.
     const what = error instanceof SyntaxError ? 'it is not JSON' : messageOf(error)
     throw invalid(`Cannot read ${file}: ${what}`)
   }

@@ -26,7 +26,7 @@ export interface AgentSpec {
   /** The user that the tools run as. */
   user: { uid: number; gid: number }
   /** No passwd and group files are mounted: the image's names apply to the number of the tools' user. */
-  isNameless?: boolean
+  usesImageNames?: boolean
 }
 
 /** The agent's process, in a container or not, and its two ends of the line protocol. */

@@ -30,10 +30,10 @@ export function hijack(
   return new Promise((resolve, reject) => {
     docker.modem.dial(request, (error: unknown, stream: unknown) => {
       if (error) reject(error)
-      else resolve(heard(stream as Duplex))
+      else resolve(destroyOnError(stream as Duplex))
     })
   })
 }
 
 /** An error event without a listener would end this process. */
-const heard = (stream: Duplex) => stream.on('error', () => stream.destroy())
+const destroyOnError = (stream: Duplex) => stream.on('error', () => stream.destroy())

@@ -56,11 +56,11 @@ interface Declared {
 }
 
 /** Whether the setup makes an image of this name by default. */
-export const isNameOfOurs = (image: string) => /^codexbox-tools(:|$)/.test(image)
+export const isOwnImageName = (image: string) => /^codexbox-tools(:|$)/.test(image)
 
 export function imageMissing(image: string, cause: unknown): CodexboxError {
   const make = `\`${setupCommand('image')}\``
-  const advice = isNameOfOurs(image)
+  const advice = isOwnImageName(image)
     ? `Make it with ${make}, or name another with AGENT_IMAGE.`
     : `Fetch it with \`docker pull ${image}\`, or unset AGENT_IMAGE and make ours with ${make}.`
   return new CodexboxError('image-missing', `There is no image ${image}. ${advice}`, { cause })

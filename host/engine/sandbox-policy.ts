@@ -190,7 +190,7 @@ export interface Bind {
 }
 
 export function bindsOf(spec: AgentSpec): Bind[] {
-  const { workspace, pinned = [], agentFile, socketFolder, user, isNameless } = spec
+  const { workspace, pinned = [], agentFile, socketFolder, user, usesImageNames } = spec
   return [
     { path: workspace.path, target: inside.workspace, readOnly: false },
     ...pinned.map(({ path, at, readOnly }) => ({
@@ -200,7 +200,7 @@ export function bindsOf(spec: AgentSpec): Bind[] {
     })),
     { path: agentFile, target: inside.agentFile, readOnly: true },
     ...(socketFolder ? [{ path: socketFolder, target: inside.socketFolder, readOnly: true }] : []),
-    ...(socketFolder && needsName(user) && !isNameless
+    ...(socketFolder && needsName(user) && !usesImageNames
       ? Object.entries(NAME_FILES).map(([name, target]) => ({
           path: join(socketFolder, name),
           target,

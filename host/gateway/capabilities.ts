@@ -6,9 +6,9 @@ import { type Budget, RunUsage } from './run-budget.ts'
 export interface Capability {
   readonly usage: RunUsage
   /** True until it is revoked. */
-  isGood: boolean
+  isValid: boolean
   /** Each entry ends one open request, with a reason. */
-  readonly underWay: Set<(why: Refusal) => void>
+  readonly openRequests: Set<(why: Refusal) => void>
 }
 
 /** How long an open request may go on after its capability was revoked. */
@@ -34,7 +34,7 @@ export class Capabilities {
     const capability = randomBytes(32).toString('base64url')
     const expiry = setTimeout(() => this.revoke(capability, 0), usage.msLeft).unref()
     const authorization = Buffer.from(`Bearer ${capability}`)
-    const entry = { usage, isGood: true, underWay: new Set<(why: Refusal) => void>() }
+    const entry = { usage, isValid: true, openRequests: new Set<(why: Refusal) => void>() }
     this.#capabilities.set(capability, Object.assign(entry, { authorization, expiry }))
     return capability
   }
@@ -44,11 +44,11 @@ export class Capabilities {
     const entry = this.#capabilities.get(capability)
     if (!entry) return
     this.#capabilities.delete(capability)
-    entry.isGood = false
+    entry.isValid = false
     clearTimeout(entry.expiry)
-    if (entry.underWay.size === 0) return
+    if (entry.openRequests.size === 0) return
     setTimeout(() => {
-      for (const end of entry.underWay) end(notGranted)
+      for (const end of entry.openRequests) end(capabilityRefused)
     }, graceMs).unref()
   }
 
@@ -73,7 +73,7 @@ export class Capabilities {
   }
 }
 
-export const notGranted: Refusal = {
+export const capabilityRefused: Refusal = {
   status: 403,
   code: 'capability_refused',
   message: 'This capability is unknown, or was revoked.',

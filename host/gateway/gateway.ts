@@ -12,7 +12,7 @@ import {
   removeAbandonedTempFolders,
 } from '../storage/owned-temp-folder.ts'
 import { bodyPolicy, type RunPolicy } from './body-policy.ts'
-import { Capabilities, notGranted } from './capabilities.ts'
+import { Capabilities, capabilityRefused } from './capabilities.ts'
 import { type Refusal, refuse } from './refusal.ts'
 import type { RequestLog } from './request-log.ts'
 import type { Budget, RunUsage } from './run-budget.ts'
@@ -79,10 +79,10 @@ export async function openGateway(
     const capability = capabilities.find(request.headers.authorization)
     connections.use(
       socket,
-      () => capability !== undefined && (capability.isGood || capability.underWay.size > 0),
+      () => capability !== undefined && (capability.isValid || capability.openRequests.size > 0),
     )
     if (request.method !== 'POST' || request.url !== GATEWAY_PATH) return refuse(response, notFound)
-    if (!capability) return refuse(response, notGranted)
+    if (!capability) return refuse(response, capabilityRefused)
     void serveRequest(request, response, {
       capability,
       connection,

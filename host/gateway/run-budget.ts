@@ -5,7 +5,7 @@ import { LARGEST_CONTEXT } from './usage-meter.ts'
 export interface Budget {
   requests: number
   /** Concurrent requests. */
-  atOnce: number
+  concurrent: number
   bytesUp: number
   bytesDown: number
   /** Input and output, as the service counts them; without its figures, as estimated from the bytes. */
@@ -27,7 +27,7 @@ export function budgetOf({ maxTurns, runMs }: Pick<RunLimits, 'maxTurns' | 'runM
     // Five retries each, and the requests to renew a token, drop reasoning or compact a history.
     requests: answers * 10,
     // The agent has one; a previous one may still be ending.
-    atOnce: 4,
+    concurrent: 4,
     // With images; without them a request has less than 4 MB.
     bytesUp: answers * 32 * MB,
     bytesDown: answers * 16 * MB,
@@ -46,7 +46,7 @@ export class RunUsage {
   refusals = 0
   /** Requests that the service began to answer. */
   answers = 0
-  underWay = 0
+  openRequests = 0
   bytesUp = 0
   bytesDown = 0
   tokens = 0
@@ -66,7 +66,8 @@ export class RunUsage {
     const { budget } = this
     const of = (what: string) => `This run has used up the ${what} that it may have.`
     if (this.requests > budget.requests) return of(`${budget.requests} requests`)
-    if (this.underWay > budget.atOnce) return `This run has ${budget.atOnce} requests under way.`
+    if (this.openRequests > budget.concurrent)
+      return `This run has ${budget.concurrent} requests under way.`
     if (this.bytesUp > budget.bytesUp) return of(`${budget.bytesUp / MB} MB of requests`)
     if (this.bytesDown > budget.bytesDown) return of(`${budget.bytesDown / MB} MB of answers`)
     if (this.tokens > budget.tokens) return of(`${budget.tokens} tokens`)

@@ -5,7 +5,7 @@ import type { DebugLog } from '../debug-log.ts'
 import { NoAnswerError } from '../net/no-answer-error.ts'
 import type { ModelConnection } from '../providers/provider.ts'
 import { type BodyPolicy, headerRefusal, type RunPolicy } from './body-policy.ts'
-import { type Capability, notGranted } from './capabilities.ts'
+import { type Capability, capabilityRefused } from './capabilities.ts'
 import { type Refusal, refuse } from './refusal.ts'
 import type { RequestLog } from './request-log.ts'
 import { sendUpstream } from './upstream.ts'
@@ -67,9 +67,9 @@ export async function serveRequest(
     return admitted
   }
 
-  capability.underWay.add(end)
+  capability.openRequests.add(end)
   usage.requests++
-  usage.underWay++
+  usage.openRequests++
   // `serve` may never settle by itself, for example when a body stalls.
   const refusal = await Promise.race([serve(), ended]).catch(failure)
   // A request that the service refused or never received costs nothing.
@@ -85,8 +85,8 @@ export async function serveRequest(
       : undefined
   const tokens = meter.tokens ?? estimate ?? NO_TOKENS
   usage.tokens += tokens.input + tokens.output
-  capability.underWay.delete(end)
-  usage.underWay--
+  capability.openRequests.delete(end)
+  usage.openRequests--
   if (refusal) refuse(response, refusal)
   // Requests beyond the budget must not fill the disk.
   if (usage.requests > usage.budget.requests + 1) return
@@ -137,7 +137,7 @@ async function admit(
   const body = await readBody(request)
   if (!body) return tooLarge
   // The capability may have been revoked while the body arrived.
-  if (!capability.isGood) return notGranted
+  if (!capability.isValid) return capabilityRefused
   countUp(body.length)
   const { exceeded: nowExceeded } = usage
   if (nowExceeded) return budgetSpent(nowExceeded)

@@ -30,7 +30,7 @@ export interface CatalogueOptions {
   /** Per request. Default 5000. */
   timeoutMs?: number | undefined
   /** How long a start waits without a cached list. Default 2000. */
-  patienceMs?: number | undefined
+  maxWaitMs?: number | undefined
   now?: (() => number) | undefined
 }
 
@@ -46,7 +46,7 @@ export interface ModelCatalogue {
 
 /** The service's list of models, cached in the data folder. */
 export function modelCatalogue(options: CatalogueOptions): ModelCatalogue {
-  const { codexBaseUrl, owner, now = Date.now, patienceMs = PATIENCE_MS } = options
+  const { codexBaseUrl, owner, now = Date.now, maxWaitMs = MAX_WAIT_MS } = options
   // A configured server has its own list.
   const stamp = `${owner} ${codexBaseUrl.href}`
   const file: AccountFile<CachedModels> = accountFile(options.dataDir, FILE, CachedModels)
@@ -80,7 +80,7 @@ export function modelCatalogue(options: CatalogueOptions): ModelCatalogue {
       const fetching = ask()
       return cached
         ? fromCache(cached)
-        : within(patienceMs, fetching, { ...BUILT_IN, problem: TOO_LATE })
+        : within(maxWaitMs, fetching, { ...BUILT_IN, problem: TOO_LATE })
     },
   }
 }
@@ -90,7 +90,7 @@ const FILE = 'codex-models.json'
 const LIFE_MS = 5 * 60_000
 const TIMEOUT_MS = 5_000
 /** Interactive: the first output of a run waits for it. */
-const PATIENCE_MS = 2_000
+const MAX_WAIT_MS = 2_000
 /** The real answer is about a megabyte, mostly texts that are not used here. */
 const MAX_BYTES = 8 * 1024 * 1024
 

@@ -37,7 +37,7 @@ export interface PlanLimits {
    * Persists the limits of an answer to a run. `notices` are complete sentences for the user, once per
    * window over all processes. Never fails.
    */
-  saw(limits: Limits): { notices: readonly string[]; kept: Promise<void> }
+  saw(limits: Limits): { notices: readonly string[]; persisted: Promise<void> }
 }
 
 /** The remaining limits of an account's plan. */
@@ -62,7 +62,7 @@ export function planLimits(options: PlanLimitsOptions): PlanLimits {
     saw: (limits) => {
       const due = limitNotices(limits, allShown(), now())
       shown = due.told
-      return { notices: due.messages, kept: persist(limits, shown) }
+      return { notices: due.messages, persisted: persist(limits, shown) }
     },
     ask: async (headersFor) => {
       const headers = await headersFor(false)

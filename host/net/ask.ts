@@ -13,7 +13,7 @@ export interface Question extends Omit<OutgoingRequest, 'signal' | 'keepsAlive'>
   maxBytes?: number | undefined
 }
 
-export interface WholeAnswer {
+export interface CompleteAnswer {
   status: number
   headers: IncomingHttpHeaders
   body: string
@@ -23,7 +23,7 @@ export interface WholeAnswer {
  * Sends one request and reads its answer to the end within the time limit.
  * @throws NoAnswerError with `question.code` without a complete answer.
  */
-export function ask(url: URL, question: Question): Promise<WholeAnswer> {
+export function ask(url: URL, question: Question): Promise<CompleteAnswer> {
   const { timeoutMs = TIMEOUT_MS, maxBytes = MAX_BYTES, keepsAlive = false, code } = question
   return withDeadline(timeoutMs, question.signal, async (signal) => {
     const { status, headers, body } = await send(url, { ...question, keepsAlive, signal })

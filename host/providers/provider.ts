@@ -64,10 +64,10 @@ export interface ModelConnection {
   settingsFor(wanted: WantedSettings): Promise<RequestSettings>
 
   /**
-   * Takes the limits of the plan from an answer, for a later `limits`; `kept` settles when they are on
+   * Takes the limits of the plan from an answer, for a later `limits`; `persisted` settles when they are on
    * disk. `notices` are for the user. Never fails.
    */
-  sawLimits?(limits: Limits): { notices: readonly string[]; kept: Promise<void> }
+  sawLimits?(limits: Limits): { notices: readonly string[]; persisted: Promise<void> }
 
   /**
    * The credentials for the next request. `rejectedToken` is a token the service has just refused: it is

@@ -22,7 +22,7 @@ const maxEvents = (maxTurns: number) => 5_000 + 50 * maxTurns
 const MAX_EVENT_CHARS = 256 * 1024 * 1024
 
 /** How long an agent may take to exit on request. */
-const LEAVE_MS = 5000
+const EXIT_GRACE_MS = 5000
 
 export interface DriveRunOptions {
   /** The first line of the run. */
@@ -104,7 +104,7 @@ export class AgentSession {
     } else {
       this.agent.stdout.destroy()
     }
-    await this.agent.stop(how === 'leave' ? LEAVE_MS : 0)
+    await this.agent.stop(how === 'leave' ? EXIT_GRACE_MS : 0)
     await this.gateway?.close()
   }
 

@@ -13,10 +13,10 @@ import { identityAt, pathAndAbove } from './folders-above.ts'
 import { fileIdentity, holdSource, type MountSource, releaseSources } from './mount-source.ts'
 import { holdFolder, release } from './open-within.ts'
 import {
+  HOME_MARKERS,
   type ProtectedPlace,
   protectedPlaces,
   SECRET_NAMES,
-  SIGNS_OF_A_HOME,
 } from './protected-folders.ts'
 
 export interface Workspace {
@@ -42,7 +42,7 @@ export function openWorkspace(folder: string, dataDir: string): Workspace {
   if (place) throw refused(folder, `would give the agent ${place.what}`)
   const secret = path.split(sep).find((name) => SECRET_NAMES.includes(name))
   if (secret) throw refused(folder, `lies in ${secret}, where keys and credentials are kept`)
-  const sign = SIGNS_OF_A_HOME.find((name) => existsSync(join(path, name)))
+  const sign = HOME_MARKERS.find((name) => existsSync(join(path, name)))
   if (sign)
     throw refused(folder, `holds ${sign}, as a home folder does; name a folder for the work`)
   if (!isWritable(path)) throw refused(folder, 'is not writable for this user')
@@ -114,9 +114,9 @@ function resolveFolder(folder: string): string {
 }
 
 /** Whether the folder `path` contains the protected place, or lies in a deep one. */
-function exposes(path: string, { path: place, isDeep }: ProtectedPlace): boolean {
+function exposes(path: string, { path: place, coversSubfolders }: ProtectedPlace): boolean {
   const real = futurePath(place)
-  return contains(path, real) || (isDeep && contains(real, path))
+  return contains(path, real) || (coversSubfolders && contains(real, path))
 }
 
 /** Resolves links of a path that may not exist yet, such as the data folder. */

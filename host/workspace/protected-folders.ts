@@ -8,7 +8,7 @@ export interface ProtectedPlace {
   /** Its content; ends the sentence "… would give the agent". */
   what: string
   /** Whether its subfolders are protected too. */
-  isDeep: boolean
+  coversSubfolders: boolean
 }
 
 /** The folders on this machine with secrets, or with control over it. */
@@ -18,9 +18,9 @@ export function protectedPlaces(
   home = homeFolder(),
 ): ProtectedPlace[] {
   const deep = (what: string, paths: readonly string[]) =>
-    paths.map((path) => ({ path, what, isDeep: true }))
+    paths.map((path) => ({ path, what, coversSubfolders: true }))
   const itself = (what: string, paths: readonly string[]) =>
-    paths.map((path) => ({ path, what, isDeep: false }))
+    paths.map((path) => ({ path, what, coversSubfolders: false }))
   const inHome = (names: readonly string[]) => (home ? names.map((name) => join(home, name)) : [])
   const sockets = [env.SSH_AUTH_SOCK, /^unix:\/\/(\/.*)/.exec(env.DOCKER_HOST ?? '')?.[1]]
 
@@ -52,7 +52,7 @@ export function protectedPlaces(
 export const SECRET_NAMES: readonly string[] = ['.ssh', '.gnupg', '.aws', '.azure', '.kube']
 
 /** A folder with one of these in it is a home folder. */
-export const SIGNS_OF_A_HOME: readonly string[] = [
+export const HOME_MARKERS: readonly string[] = [
   '.ssh',
   '.gnupg',
   '.aws/credentials',

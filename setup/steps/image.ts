@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import type Dockerode from 'dockerode'
 import { dockerEngine } from '../../host/engine/docker-engine.ts'
 import { createDocker } from '../../host/engine/docker-host.ts'
-import { isNameOfOurs } from '../../host/engine/image-settings.ts'
+import { isOwnImageName } from '../../host/engine/image-settings.ts'
 import {
   buildToolsImage,
   importRootfs,
@@ -108,7 +108,7 @@ async function checkExisting(
       error instanceof CodexboxError &&
       (error.code === 'image-missing' || error.code === 'image-unusable')
     // Only an explicit request may put a tools image under a foreign name.
-    if (isImage && isNameOfOurs(image)) return undefined
+    if (isImage && isOwnImageName(image)) return undefined
     throw error
   }
 }
@@ -191,7 +191,7 @@ function fixFor(error: CodexboxError, image: string, options: ImageOptions): str
     default:
       break
   }
-  if (!isNewRequested(options) && !isNameOfOurs(image)) {
+  if (!isNewRequested(options) && !isOwnImageName(image)) {
     return 'Nothing was built, because AGENT_IMAGE names that image; --force builds ours under its name.'
   }
   if (rootfs) return 'Make the file with scripts/make-rootfs.sh of the source checkout.'

@@ -179,7 +179,7 @@ test.each(forms)('what our agent sends passes: %s', async (_, script, asked) => 
 
   expect(finished).toMatchObject({ status: 'done' })
   expect({ left: model.left, unscripted: model.unscripted }).toEqual({ left: 0, unscripted: 0 })
-  expect(account).toMatchObject({ requests: script.length, refusals: 0, underWay: 0 })
+  expect(account).toMatchObject({ requests: script.length, refusals: 0, openRequests: 0 })
 })
 
 /** What a service may add one day, and what the gateway does not pass on. */

@@ -241,7 +241,7 @@ describe('a request that was begun ends, and is noted,', () => {
 
     await gone
     await until(() => lines.length > 0)
-    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, openRequests: 0 })
     expect(lines).toMatchObject([
       { why: expect.stringMatching(/^(given_up|capability_refused): /) },
     ])
@@ -258,7 +258,7 @@ describe('a request that was begun ends, and is noted,', () => {
       .end()
 
     await until(() => lines.length > 0)
-    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, openRequests: 0 })
   })
 
   test('when its connection is cut while the token is renewed', async () => {
@@ -276,7 +276,7 @@ describe('a request that was begun ends, and is noted,', () => {
     client.destroy()
     await until(() => lines.length > 0)
 
-    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, openRequests: 0 })
     expect(lines).toMatchObject([{ status: 499, why: expect.stringContaining('given_up') }])
   })
 
@@ -285,12 +285,12 @@ describe('a request that was begun ends, and is noted,', () => {
     const requestLog = { append: (line: RequestLogLine) => void lines.push(line), close: () => {} }
     const { gateway, capability } = await openThinking({ requestLog })
     const client = connect(gateway, aRequest(capability).slice(0, -9))
-    await until(() => gateway.usageOf('run')?.underWay === 1)
+    await until(() => gateway.usageOf('run')?.openRequests === 1)
 
     gateway.revoke(capability)
     await until(() => lines.length > 0)
 
-    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, underWay: 0 })
+    expect(gateway.usageOf('run')).toMatchObject({ requests: 1, openRequests: 0 })
     expect(lines).toMatchObject([
       { status: 403, why: expect.stringContaining('capability_refused') },
     ])

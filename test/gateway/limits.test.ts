@@ -58,7 +58,11 @@ test('what the policy refuses is told to the container, and to nobody else', asy
     expect(reply.headers).not.toHaveProperty('retry-after')
   }
   expect(model.requests).toEqual([])
-  expect(accountOf(gateway)).toMatchObject({ refusals: refused.length, answers: 0, underWay: 0 })
+  expect(accountOf(gateway)).toMatchObject({
+    refusals: refused.length,
+    answers: 0,
+    openRequests: 0,
+  })
 })
 
 test.each([
@@ -111,7 +115,7 @@ test('the next run has a budget of its own', async () => {
 
 test('a run has so many requests under way, and again when one has ended', async () => {
   const upstream = await startUpstream((_, response) => response.write('data: first\n\n'))
-  const gateway = await open(upstream.url, { budget: { atOnce: 2 } })
+  const gateway = await open(upstream.url, { budget: { concurrent: 2 } })
   const under = [await send(gateway), await send(gateway)]
 
   const refused = await post(gateway)

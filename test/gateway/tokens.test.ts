@@ -150,7 +150,7 @@ test('requests that are given up use up the tokens of a run', async () => {
     statuses.push(response.statusCode)
     response.on('error', () => {})
     request.destroy()
-    while (accountOf(gateway)?.underWay) await new Promise((resolve) => setTimeout(resolve, 5))
+    while (accountOf(gateway)?.openRequests) await new Promise((resolve) => setTimeout(resolve, 5))
   }
 
   expect(statuses.at(-1)).toBe(429)

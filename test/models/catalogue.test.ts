@@ -139,7 +139,7 @@ test('a fresh list is used without any request, by other processes too', async (
 
 test('a stale list is used at once, and renewed behind its back', async () => {
   answer(listing('old'), 'hang')
-  const models = catalogue({ patienceMs: 60_000 })
+  const models = catalogue({ maxWaitMs: 60_000 })
   await models.known()
   now += 5 * MINUTE
 
@@ -241,7 +241,7 @@ test.each(failures)(
 test('a start with nothing kept does not wait for a service that keeps still', async () => {
   answer('hang')
 
-  const found = await catalogue({ patienceMs: 50, timeoutMs: 60_000 }).known()
+  const found = await catalogue({ maxWaitMs: 50, timeoutMs: 60_000 }).known()
 
   expect(found.source).toBe('built-in')
 })

@@ -104,7 +104,7 @@ test('what a run was told of limits is known when the service cannot be asked', 
   const connection = await provider().connect()
   const limits = { plan: 'plus', limits: [{ id: 'codex', primary: { usedPercent: 42 } }] }
 
-  await connection.sawLimits(limits).kept
+  await connection.sawLimits(limits).persisted
   await connection.close()
 
   expect(await provider().limits()).toMatchObject({
@@ -118,8 +118,8 @@ test('what was told of a limit is told by no later connection, nor after the pla
   service.replies[USAGE] = [usage]
   const say = async () => {
     const connection = await provider().connect()
-    const { notices, kept } = connection.sawLimits(limits)
-    await kept
+    const { notices, persisted } = connection.sawLimits(limits)
+    await persisted
     await connection.close()
     return notices
   }
@@ -134,8 +134,8 @@ test('what one of two runs has told of a limit, the other does not tell, however
   const used = (usedPercent: number) => ({ limits: [{ id: 'codex', primary: { usedPercent } }] })
   const [one, other] = [await provider().connect(), await provider().connect()]
   const say = async (connection: typeof one, percent: number) => {
-    const { notices, kept } = connection.sawLimits(used(percent))
-    await kept
+    const { notices, persisted } = connection.sawLimits(used(percent))
+    await persisted
     return notices
   }
 
@@ -153,8 +153,8 @@ test('a window whose end is not known is told of anew once its use has fallen', 
   const connection = await provider().connect()
   const say = async (usedPercent: number) => {
     const limits = { limits: [{ id: 'codex', primary: { usedPercent } }] }
-    const { notices, kept } = connection.sawLimits(limits)
-    await kept
+    const { notices, persisted } = connection.sawLimits(limits)
+    await persisted
     return notices
   }
 
