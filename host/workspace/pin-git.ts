@@ -117,14 +117,14 @@ function makeFile(git: HeldFolder, name: string): void {
 
 function makeFolder(git: HeldFolder, name: string): void {
   mkdirSync(pathIn(git, name), 0o755)
-  const made = holdIn(git, name)
+  const created = holdIn(git, name)
   try {
-    const stats = fstatSync(made.descriptor)
+    const stats = fstatSync(created.descriptor)
     // A tool may have put another folder there meanwhile: only an empty folder changes its owner.
-    const isOurs = stats.uid === process.getuid?.() && readdirSync(pathIn(made)).length === 0
-    if (isOurs) giveTo(made.descriptor, fstatSync(git.descriptor))
+    const isOurs = stats.uid === process.getuid?.() && readdirSync(pathIn(created)).length === 0
+    if (isOurs) giveTo(created.descriptor, fstatSync(git.descriptor))
   } finally {
-    release(made)
+    release(created)
   }
 }
 
