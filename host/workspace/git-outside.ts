@@ -65,7 +65,7 @@ function kindOf(path: string): string {
   return names.includes('modules') ? 'is a submodule' : 'has its repository elsewhere'
 }
 
-/** Undefined for what is no link. Read at once: between two looks a tool may put another file there. */
+/** Undefined unless `path` is a link. One call: between a check and a read a tool could replace the file. */
 function linkTargetOf(path: string): string | undefined {
   try {
     return readlinkSync(path)
