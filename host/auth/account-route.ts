@@ -31,7 +31,7 @@ export interface AccountRouteOptions {
 export function accountRoute(options: AccountRouteOptions) {
   const { codexBaseUrl, serviceOrigin = SERVICE_ORIGIN } = options
   const isService = codexBaseUrl.origin === serviceOrigin
-  let known: { accessToken: string; route: Promise<Route> } | undefined
+  let cached: { accessToken: string; route: Promise<Route> } | undefined
 
   const find = async (tokens: Tokens): Promise<Route> => {
     const { account_id } = tokens
@@ -47,12 +47,12 @@ export function accountRoute(options: AccountRouteOptions) {
   }
 
   return (tokens: Tokens): Promise<Route> => {
-    if (known?.accessToken === tokens.access_token) return known.route
+    if (cached?.accessToken === tokens.access_token) return cached.route
     const pending = { accessToken: tokens.access_token, route: find(tokens) }
-    known = pending
+    cached = pending
     pending.route.catch(() => {
       // The failure may be transient: the next caller asks again.
-      if (known === pending) known = undefined
+      if (cached === pending) cached = undefined
     })
     return pending.route
   }

@@ -7,8 +7,8 @@ export interface ChosenMethod {
 }
 
 /**
- * The requested method, or else the one that works here: over SSH, and on a machine without a display,
- * no browser can reach the callback, so a code for another device.
+ * The requested method; by default `browser`. Over SSH, and on a machine without a display, no browser
+ * can reach the callback, so the default is `device`: a code for another device.
  */
 export function chooseSignInMethod(
   env: NodeJS.Dict<string>,

@@ -22,7 +22,7 @@ export interface Surroundings {
 
 export interface SignInOptions {
   config: Pick<Config, 'dataDir' | 'authIssuer'>
-  /** The method. Default: the one that works here. */
+  /** Default: `browser`; `device` where no browser can reach this machine. */
   way?: SignInMethod | undefined
   surroundings?: Surroundings | undefined
   /** Shows a line to the user; by default on stderr, because a program may read stdout. */
