@@ -191,7 +191,10 @@ const isPins = (started: AgentProcess | readonly Pin[]): started is readonly Pin
 /** Docker and Podman use these phrases. */
 function isMissing(path: string, error: unknown): boolean {
   const message = messageOf(error)
-  return message.includes(path) && /does not exist|no such file or directory/i.test(message)
+  return (
+    message.includes(path) &&
+    /does not exist|no such file or directory|not a directory/i.test(message)
+  )
 }
 
 function movedAway(path: string, cause: unknown): CodexboxError {

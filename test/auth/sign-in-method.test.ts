@@ -33,6 +33,6 @@ test.each<
   ['--device on a desktop', display, 'darwin', true, 'device', 'device', false],
   ['--import over SSH', ssh, 'linux', true, 'import', 'import', false],
   ['the browser, named outright, over SSH', ssh, 'linux', true, 'browser', 'browser', true],
-])('the way in: %s', (_, env, platform, isTerminal, asked, way, asks) => {
-  expect(chooseSignInMethod(env, platform, isTerminal, asked)).toEqual({ way, asks })
+])('the method: %s', (_, env, platform, isTerminal, asked, method, asks) => {
+  expect(chooseSignInMethod(env, platform, isTerminal, asked)).toEqual({ method, asks })
 })

@@ -133,11 +133,12 @@ describeWithEngine('what is mounted', ({ docker, image, source, isPodman }) => {
 
   // Podman looks for it when it starts the container.
   test.skipIf(isPodman).each([
-    [1, { succeeds: true }],
-    [Infinity, { succeeds: false }],
-  ])(
-    'what tools have moved away %d times when a container is made',
-    async (times, { succeeds }) => {
+    [1, 'nothing', { succeeds: true }],
+    [1, 'a file in the place of .git', { succeeds: true }],
+    [Infinity, 'nothing', { succeeds: false }],
+  ] as const)(
+    'what tools have moved away %d times when a container is made, leaving %s',
+    async (times, left, { succeeds }) => {
       const workspace = aRepository()
       const pins = hold(pinGit(workspace))
       const hooks = join(workspace.path, '.git/hooks')
@@ -146,8 +147,13 @@ describeWithEngine('what is mounted', ({ docker, image, source, isPodman }) => {
       const create = docker.createContainer.bind(docker)
       const createContainer = async (options: Dockerode.ContainerCreateOptions) => {
         if (moves++ >= times) return create(options)
-        renameSync(hooks, `${hooks}-away`)
-        return create(options).finally(() => renameSync(`${hooks}-away`, hooks))
+        const moved = left === 'nothing' ? hooks : join(workspace.path, '.git')
+        renameSync(moved, `${moved}-away`)
+        if (left !== 'nothing') writeFileSync(moved, '')
+        return create(options).finally(() => {
+          rmSync(moved, { force: true })
+          renameSync(`${moved}-away`, moved)
+        })
       }
       const engine = dockerEngine(Object.assign(docker, { createContainer }), image, 'the test')
       const spec = { ...aSpec(workspace), pinned: pins }
