@@ -76,14 +76,17 @@ test('a .git that is a link at one moment and a folder at the next ends nothing'
     }`
   symlinkSync('elsewhere', at('whole/link'))
   const swapping = spawn(process.execPath, ['-e', swap], { cwd: at('whole') })
-  await vi.waitFor(() => expect(existsSync(at('whole/folder'))).toBe(true), { interval: 0 })
+  try {
+    await vi.waitFor(() => expect(existsSync(at('whole/folder'))).toBe(true), { interval: 0 })
 
-  const end = performance.now() + 1000
-  while (performance.now() < end) gitOutsideNotice(at('whole'))
+    const end = performance.now() + 1000
+    while (performance.now() < end) gitOutsideNotice(at('whole'))
 
-  expect(swapping.exitCode).toBeNull()
-  swapping.kill('SIGKILL')
-  await once(swapping, 'exit')
+    expect(swapping.exitCode).toBeNull()
+  } finally {
+    swapping.kill('SIGKILL')
+    await once(swapping, 'exit')
+  }
 })
 
 test.each(['main', 'top', 'plain', 'own', 'whole'])(
