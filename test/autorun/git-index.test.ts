@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, posix } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { bitsOfEwah } from '../../host/outer/autorun/ewah.ts'
 import { readGitIndex } from '../../host/outer/autorun/git-index.ts'
 import { reportOf } from '../../host/outer/autorun/report.ts'
 import { scan } from '../../host/outer/autorun/scan.ts'
@@ -284,6 +285,16 @@ test('a split index that makes git fill its memory is unread, also where it repl
   expect(readGitIndex(index, { shared: sharedIndex }).unread).toMatch(/do not fit/)
 })
 
+test('a bitmap with more bits than an index has entries is not read, nor its bits kept', () => {
+  const words = 80_000
+  const bitmap = Buffer.alloc(8 + (1 + words) * 8 + 4, 0xff)
+  bitmap.writeUInt32BE(64, 0)
+  bitmap.writeUInt32BE(1 + words, 4)
+  bitmap.writeBigUInt64BE(BigInt(words) << 33n, 8)
+
+  expect(bitsOfEwah(bitmap, 0)?.bits.length).toBeUndefined()
+})
+
 test('an index whose parts say different things about where its entries are is unread', () => {
   const [index = Buffer.alloc(0)] = realIndexes()
   const end = index.length - 20
@@ -301,6 +312,7 @@ test('an index whose parts say different things about where its entries are is u
   for (const parts of [
     extension('IEOT', numbers(1, 84, 5)),
     extension('IEOT', numbers(1, 12, 1, 12, 4)),
+    Buffer.concat([extension('IEOT', numbers(1, 12, 5)), extension('IEOT', numbers(1, 12, 5))]),
     extension('EOIE', Buffer.concat([numbers(12), Buffer.alloc(20)])),
     extension('abcd', Buffer.alloc(0)),
   ]) {

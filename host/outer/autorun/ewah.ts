@@ -20,7 +20,7 @@ export function bitsOfEwah(
     const isSet = (run & 1n) === 1n
     const same = Number((run >> 1n) & 0xffffffffn) * 64
     const literals = Number(run >> 33n)
-    if (position + same > MAX_BITS + 64 || word + literals > words) return undefined
+    if (position + same + literals * 64 > MAX_BITS + 64 || word + literals > words) return undefined
     if (isSet) for (let i = 0; i < same; i++) bits.push(position + i)
     position += same
     for (let i = 0; i < literals; i++, position += 64) {

@@ -232,6 +232,7 @@ class Reading {
     this.#checkEndOfEntries(at)
     const end = this.#index.length - this.#idBytes
     let isBased = false
+    let hasTable = false
     while (at + 8 <= end) {
       const name = this.#index.toString('latin1', at, at + 4)
       const from = at + 8
@@ -239,8 +240,12 @@ class Reading {
       if (from + bytes > end) throw new UnreadError('it ends too early')
       const data = this.#index.subarray(from, from + bytes)
       if (name === 'link') isBased = this.#readLink(data, shared)
-      else if (name === 'IEOT') this.#checkBlocks(data)
-      else if (name !== 'sdir' && !/^[A-Z]/.test(name)) {
+      else if (name === 'IEOT') {
+        // Git reads only one, and each check reads all entries again.
+        if (hasTable) throw new UnreadError(MISFIT)
+        hasTable = true
+        this.#checkBlocks(data)
+      } else if (name !== 'sdir' && !/^[A-Z]/.test(name)) {
         // Extensions with a capital first letter are optional: a reader may ignore them.
         throw new UnreadError(`it has the unknown part ${JSON.stringify(name)}`)
       }
