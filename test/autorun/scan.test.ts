@@ -568,6 +568,17 @@ describe('a large workspace', () => {
       expect([...found.values()]).toMatchObject([{ path: '.envrc' }])
     }
   })
+
+  test('counts the work trees that a git config names, for each of its entries', () => {
+    const trees = Array.from({ length: 100 }, (_, i) => `w${i}`)
+    for (const name of trees) mkdirSync(join(work, '.git', name), { recursive: true })
+    const lines = [...Array(5000).fill('x ='), ...trees.map((name) => `worktree = ${name}`)]
+    put('.git/config', `[core]\n${lines.join('\n')}\n`)
+
+    const { unread } = scan(work, { limits: { ...LIMITS, ms: 60_000, steps: 200_000 } })
+
+    expect(unread.get('.')).toBe('the look was cut short: there are more than 200000 steps')
+  })
 })
 
 test.each([

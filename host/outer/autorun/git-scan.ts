@@ -224,6 +224,8 @@ export class GitScan {
     // An alias runs only when called by name.
     if (isHarmless(pair) || isInclude(pair) || key.startsWith('alias.')) return
     for (const top of tops) {
+      // A config can name as many work trees as it has entries.
+      this.#look.budget.spend('steps')
       if (NAMING_NO_PROGRAM.has(key)) {
         const written = this.#expanded(pair, gitDir)
         const path = written === undefined ? undefined : this.#look.resolve(top, written)
