@@ -1,16 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { watchAutorun } from '../../host/outer/autorun/watch.ts'
 import type { EventBody } from '../../shared/protocol.ts'
@@ -99,27 +90,4 @@ test('a workspace that is no folder any more is said to be unread', async () => 
   await watch.runOver(run)
 
   expect(run.events).toMatchObject([{ type: 'planted', kinds: [{ kind: 'unread', count: 1 }] }])
-})
-
-test('of the core, only what opens a conversation knows of the look', () => {
-  const host = fileURLToPath(new URL('../../host', import.meta.url))
-  const core = [
-    'runs',
-    'gateway',
-    'engine',
-    'auth',
-    'providers',
-    'models',
-    'net',
-    'storage',
-    'workspace',
-  ]
-  const knowing = core.flatMap((room) =>
-    readdirSync(join(host, room), { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.ts'))
-      .filter((file) => /from '[./]*\/autorun\//.test(readFileSync(join(host, room, file), 'utf8')))
-      .map((file) => `${room}/${file}`),
-  )
-
-  expect(knowing).toEqual(['runs/open-conversation.ts'])
 })

@@ -55,6 +55,9 @@ async function begin(
 /** Puts out `begun` and its process id, and goes on when `go` is there. */
 const waiting = 'echo begun $$; until [ -e go ]; do sleep 0.01; done; echo "going on"; exit 3'
 
+/** For many at a time, which would keep the machine from anything else. */
+const calm = waiting.replace('sleep 0.01', 'sleep 0.2')
+
 const pidOf = (result: ToolResult) => Number(/begun (\d+)/.exec(printed(result))?.[1])
 
 describe.concurrent('a command that takes long', () => {
@@ -236,7 +239,7 @@ describe.concurrent('a command can be ended', linux, () => {
 describe.concurrent('sessions', () => {
   test('are so many and no more; one more command is waited for', async (t) => {
     const worker = startWorker(t)
-    const sessions = await Promise.all(Array.from({ length: 16 }, () => begin(worker, waiting)))
+    const sessions = await Promise.all(Array.from({ length: 16 }, () => begin(worker, calm)))
     expect(sessions.every((result) => sessionOf(result) > 0)).toBe(true)
     const call = (command: string) => worker.call('bash', { command, yield_time_ms: 250 })
     const oneMore = call(`touch there; ${waiting}`)
@@ -254,7 +257,7 @@ describe.concurrent('sessions', () => {
 
   test('whose end nobody has asked for make room for others', async (t) => {
     const worker = startWorker(t)
-    const batch = () => Promise.all(Array.from({ length: 16 }, () => begin(worker, waiting)))
+    const batch = () => Promise.all(Array.from({ length: 16 }, () => begin(worker, calm)))
     const old = await batch()
     writeFileSync(join(worker.workspace, 'go'), '')
     await expectGone(old.map(pidOf))
