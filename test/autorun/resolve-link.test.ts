@@ -192,7 +192,7 @@ describe.skipIf(process.platform === 'win32')('the end of links', () => {
     mkdirSync(join(work, 'd/'.repeat(70)), { recursive: true })
     link('link', 'd/'.repeat(70))
 
-    expect(resolve('link')).toEqual({ status: 'unknown' })
+    expect(resolve('link')).toEqual({ status: 'unknown', reason: 'it lies too deep' })
   })
 
   test('costs what its steps cost, and ends the look where there are too many', () => {

@@ -84,7 +84,7 @@ export class Look {
 
   resolveLinks(path: string): Resolved {
     const end = resolveLink(this.tree.root, path, this.#budget)
-    if (end.status === 'unknown') this.findings.noteUnread(path, 'it lies too deep')
+    if (end.status === 'unknown') this.findings.noteUnread(path, end.reason)
     return end
   }
 

@@ -17,7 +17,7 @@ export type Resolved =
   | { status: 'outside'; dependsOnReader: boolean }
   | { status: 'nowhere' }
   /** Deeper than `MAX_DEPTH`. */
-  | { status: 'unknown' }
+  | { status: 'unknown'; reason: string }
   | { status: 'inside'; path: string }
 
 /** Linux's limit. */
@@ -51,6 +51,7 @@ class Walk {
   /** The root and the folders of `#names`, as far as they exist. */
   readonly #held: HeldFolder[]
   #links = 0
+  #isForbidden = false
   /** The lexical path while outside the root. */
   #outside: string[] | undefined
 
@@ -75,9 +76,10 @@ class Walk {
         else this.#outside = this.#root.slice(0, -1)
         continue
       }
-      if (this.#held.length > MAX_DEPTH) return { status: 'unknown' }
+      if (this.#held.length > MAX_DEPTH) return { status: 'unknown', reason: 'it lies too deep' }
       // Tried first: most components are folders.
       const target = this.#into(name) ? undefined : this.#linkAt(name)
+      if (this.#isForbidden) return { status: 'unknown', reason: 'it cannot be read (EACCES)' }
       if (target === undefined) {
         this.#names.push(name)
         continue
@@ -124,6 +126,7 @@ class Walk {
       return true
     } catch (error) {
       // Any other error, such as too many open files, must not count as a missing folder.
+      this.#isForbidden = systemCodeOf(error) === 'EACCES'
       if (!NO_FOLDER.has(systemCodeOf(error) ?? '')) throw error
       return false
     }
