@@ -643,6 +643,8 @@ test.each([
   ['branch.main.remote', './node_modules/a/far'],
   ['branch.main.pushRemote', './node_modules/a/far'],
   ['remote.pushDefault', './node_modules/a/far'],
+  ['remote.origin.url', './node_modules/a/far//'],
+  ['remote.origin.url', 'file://localhostWORK/node_modules/a/far'],
 ])('hooks of the repository in this folder that %s names by %s are reported', (key, value) => {
   repository()
   git('init', '-q', '--bare', 'node_modules/a/far.git')
@@ -660,6 +662,67 @@ test.each([
     'node_modules/a/far.git/hooks/pre-receive',
   ])
 })
+
+test('hooks of a bare repository with an empty .git, and behind a file in its place, are reported', () => {
+  repository()
+  for (const name of ['far', 'real']) git('init', '-q', '--bare', `node_modules/a/${name}`)
+  mkdirSync(join(work, 'node_modules/a/far/.git'))
+  put('node_modules/a/file', 'gitdir: real\n')
+  git('config', 'remote.one.url', './node_modules/a/far')
+  git('config', 'remote.two.url', './node_modules/a/file')
+  const before = look()
+
+  for (const name of ['far', 'real']) program(`node_modules/a/${name}/hooks/pre-receive`)
+  const report = reportOf(before.states, look())
+
+  for (const name of ['one', 'two']) {
+    rmSync(mark(), { force: true })
+    git('push', name, 'HEAD:main')
+    expect(existsSync(mark())).toBe(true)
+  }
+  expect(report?.paths.map(({ path }) => path)).toEqual([
+    'node_modules/a/far/hooks/pre-receive',
+    'node_modules/a/real/hooks/pre-receive',
+  ])
+})
+
+test('a submodule of an index that can be read with ids of another length, too, is found', () => {
+  repository()
+  // Read with ids of 32 bytes, the byte pair in it is the flags of an entry, and the rest a name.
+  const name = Buffer.from('dist/aaaaa\x0f\xffbb', 'latin1')
+  const id = subRepository('dist/plain')
+  git('-C', 'dist/plain', 'config', 'core.fsmonitor', command())
+  renameSync(join(work, 'dist/plain'), Buffer.concat([Buffer.from(`${work}/`), name]))
+  const index = Buffer.alloc(124)
+  index.write('DIRC', 'latin1')
+  index.writeUInt32BE(2, 4)
+  index.writeUInt32BE(1, 8)
+  index.writeUInt32BE(0o160000, 36)
+  index.write(id, 52, 'hex')
+  index.writeUInt16BE(name.length, 72)
+  name.copy(index, 74)
+  index.write('ZZZZ', 92, 'latin1')
+  const before = look()
+
+  writeFileSync(join(work, '.git/index'), index)
+  const report = reportOf(before.states, look())
+
+  git('status')
+  expect(existsSync(mark())).toBe(true)
+  expect(report).toBeDefined()
+})
+
+test.skipIf(process.getuid?.() === 0)(
+  'a folder that can be entered and not listed is said to be unread',
+  () => {
+    repository()
+    mkdirSync(join(work, 'hooks'))
+    chmodSync(join(work, 'hooks'), 0o311)
+    git('config', 'core.hooksPath', 'hooks')
+
+    expect([...look().unread.keys()]).toContain('hooks')
+  },
+)
 
 test.each(['node_modules/a', '.git/objects/aa'])(
   'a repository around the folder in %s that a link leads to is reported',

@@ -15,6 +15,8 @@ export interface GitIndex {
 }
 
 interface Options {
+  /** Of an object id, by the format of the repository. Default: 20. */
+  idBytes?: number
   /** Reads the shared index file of a split index. */
   shared?: (id: string) => Buffer | undefined
   /** Selects a folder, or a parent of it, to be listed in `GitIndex.wanted`. */
@@ -22,28 +24,15 @@ interface Options {
 }
 
 /**
- * Reads an index of version 2, 3 or 4 as git does: gitformat-index(5). The config determines the length of object
- * ids; both lengths are tried, and the results of both count. Takes linear time.
+ * Reads an index of version 2, 3 or 4 as git does: gitformat-index(5). Takes linear time.
  */
 export function readGitIndex(
   index: Buffer,
-  { shared = () => undefined, wanted = () => undefined }: Options = {},
+  { shared = () => undefined, wanted = () => undefined, idBytes = 20 }: Options = {},
 ): GitIndex {
-  const readings = [20, 32].map((idBytes) => {
-    const reading = new Reading(index, idBytes, wanted)
-    reading.readAll(shared)
-    return reading
-  })
-  const whole = readings.filter(({ found }) => !found.unread)
-  if (whole.length === 1 && whole[0]) return whole[0].found
-  const all = readings.map(({ found }) => found)
-  return {
-    gitlinks: all.flatMap(({ gitlinks }) => gitlinks),
-    folders: all.flatMap(({ folders }) => folders),
-    attributes: all.flatMap(({ attributes }) => attributes),
-    wanted: all.flatMap(({ wanted }) => wanted),
-    ...(whole.length === 0 ? { unread: all[0]?.unread ?? '' } : {}),
-  }
+  const reading = new Reading(index, idBytes, wanted)
+  reading.readAll(shared)
+  return reading.found
 }
 
 const HEADER_BYTES = 12

@@ -69,8 +69,7 @@ export class GitScan {
   }
 
   /** Scans `.git` in the folder `top`: a repository, or a file or link that points to one. */
-  lookAtDotGit(top: string): void {
-    const path = below(top, '.git')
+  lookAtDotGit(top: string, path = below(top, '.git')): void {
     if (this.#look.kindOf(path) === 'folder') {
       this.lookAtRepository(path, top)
       return
@@ -133,7 +132,7 @@ export class GitScan {
     const tops = this.#topsOf(path, top, pairs)
     for (const pair of pairs) this.#lookAtNamed(pair, path, tops)
     for (const pair of this.#ofUser()) this.#lookAtNamed(pair, path, tops)
-    this.#lookAtIndex(path, tops)
+    this.#lookAtIndex(path, tops, this.#idBytesOf(commonPath))
   }
 
   /** Resolves the path in a file of a repository. */
@@ -251,15 +250,20 @@ export class GitScan {
 
   /** A push runs the hooks of a repository that is a folder here. */
   #lookAtRemote({ key, value }: Pair, gitDir: string, tops: ReadonlySet<string>): void {
-    const written = this.#expanded({ key, value: pathOfUrl(value) }, gitDir)
-    if (written === undefined) return
+    const expanded = this.#expanded({ key, value: pathOfUrl(value) }, gitDir)
+    if (expanded === undefined) return
+    const written = withoutEndSlashes(expanded)
     for (const top of tops) {
       // Git tries both names.
       for (const end of ['', '.git']) {
         const path = this.#look.resolve(top, `${written}${end}`)
-        if (path === undefined || this.#look.kindOf(path) !== 'folder') continue
-        if (this.#look.kindOf(below(path, '.git')) !== 'nothing') this.lookAtDotGit(path)
-        else this.lookAtRepository(path)
+        if (path === undefined) continue
+        // `kindOf` reads nothing: a file with contents is `unread`.
+        if (this.#look.kindOf(path) === 'unread') this.lookAtDotGit(parentOf(path), path)
+        if (this.#look.kindOf(path) !== 'folder') continue
+        this.lookAtDotGit(path)
+        // Git takes the folder itself where its `.git` is no repository.
+        if (this.#look.kindOf(below(path, 'HEAD')) !== 'nothing') this.lookAtRepository(path)
       }
     }
   }
@@ -272,13 +276,20 @@ export class GitScan {
     if (path && this.#look.kindOf(path) !== 'folder') this.#look.lookAt(path, PROGRAM)
   }
 
-  #lookAtIndex(path: string, tops: ReadonlySet<string>): void {
+  #idBytesOf(commonPath: string): number {
+    const pairs = this.#config(below(commonPath, 'config'))
+    const format = pairs.findLast(({ key }) => key === 'extensions.objectformat')
+    return format?.value === 'sha256' ? 32 : 20
+  }
+
+  #lookAtIndex(path: string, tops: ReadonlySet<string>, idBytes: number): void {
     const at = below(path, 'index')
     const bytes = this.#look.read(at, MAX_INDEX_BYTES)
     if (!bytes) return
     const index = readGitIndex(bytes, {
       shared: (id) => this.#look.read(below(path, `sharedindex.${id}`), MAX_INDEX_BYTES),
       wanted: this.#to.leftOut,
+      idBytes,
     })
     if (index.unread !== undefined) {
       this.#look.findings.noteUnread(
@@ -322,12 +333,21 @@ const NAMING_NO_PROGRAM = new Set(['core.hookspath', 'core.attributesfile', 'ini
 /** Keys whose value names a repository or another remote. */
 const REMOTE_KEY = /^(remote\..*\.(push)?url|remote\.pushdefault|branch\..*\.(push)?remote)$/s
 
+/** Git drops them before it adds `.git`. A regex for this would take the square of their number. */
+function withoutEndSlashes(path: string): string {
+  let end = path.length
+  while (end > 1 && path[end - 1] === '/') end--
+  return path.slice(0, end)
+}
+
 const FILE_URL = 'file://'
 
 function pathOfUrl(url: string): string {
   if (!url.startsWith(FILE_URL)) return url
+  // Git leaves out a host.
   return url
     .slice(FILE_URL.length)
+    .replace(/^[^/]+/, '')
     .replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
