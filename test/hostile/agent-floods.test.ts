@@ -13,7 +13,7 @@ import { describeWithEngine, withoutLeftovers } from '../real-engine.ts'
 import { scriptPackage } from '../script-package.ts'
 
 const hostScript = await scriptPackage('test/hostile/host-of-agent-script.ts')
-const LINES = isFull ? 1_000_000 : 200_000
+const LINES = isFull ? 1_000_000 : 100_000
 /** Without any flood Node 20 has 80, Node 26 97. */
 const MOST_MB = hasLargerHeap ? 160 : 128
 const TIMEOUT_MS = 120_000
